@@ -1,0 +1,57 @@
+"""The three kinds of failure, and the configuration error beside them (any other exception is a bug)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from voltpay_core.messages import Partition
+
+
+class Rejected(Exception):
+    """The message's own fault: it becomes a dead letter and the batch goes on (G4).
+
+    Args:
+        code: The stable word that the dead letter carries, such as ``invalid-field``.
+        reason: One sentence for a person, without any value of the message.
+        sqlstate: The five characters of the database's refusal, if it was the database.
+        constraint: The constraint that refused, if the database named one.
+    """
+
+    def __init__(
+        self, code: str, reason: str, *, sqlstate: str | None = None, constraint: str | None = None
+    ) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+        self.sqlstate = sqlstate
+        self.constraint = constraint
+
+
+class PaymentIdTaken(Rejected):
+    """A payment of that id is stored already: a fresh id may be tried (G7)."""
+
+
+class Unavailable(Exception):
+    """The world's fault: nothing is acknowledged, and the take-over comes next (G5).
+
+    Args:
+        reason: One sentence that names the thing, the place and the way out.
+        halt: True where trying again cannot help before somebody mends the world.
+    """
+
+    def __init__(self, reason: str, *, halt: bool = False) -> None:
+        super().__init__(reason)
+        self.halt = halt
+
+
+class Fenced(Exception):
+    """These partitions are no longer ours: their records are dropped, the rest goes on."""
+
+    def __init__(self, partitions: Iterable[Partition]) -> None:
+        self.partitions = frozenset(partitions)
+        names = ", ".join(sorted(map(str, self.partitions)))
+        super().__init__(f"no longer the owner of {names}")
+
+
+class Misconfigured(Exception):
+    """A setting that cannot work; the message names it and the way out."""
