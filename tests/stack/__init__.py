@@ -1,0 +1,1 @@
+"""The real stack without Docker: Kafka and PostgreSQL as plain processes in temporary folders."""

@@ -1,0 +1,91 @@
+"""Where the parts of the stack are on this machine, or what is missing and how to get it."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+POM = Path(__file__).with_name("pom.xml")
+OLDEST_JAVA = 17
+OLDEST_POSTGRES = 15
+
+
+class MissingError(Exception):
+    """A part of the stack is not on this machine; the text names it."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; get it with: python -m tests.stack.provision"
+
+
+def stack_folder() -> Path:
+    """The folder that keeps resolved jars: VOLTPAY_STACK_DIR, or `.stack` in the project."""
+    return Path(os.environ.get("VOLTPAY_STACK_DIR") or ROOT / ".stack").resolve()
+
+
+def jars(name: str) -> Path:
+    """The folder of jars called `name`: kafka or liquibase."""
+    if not jars_are_current():
+        raise MissingError(f"the jars of {name} are not in {stack_folder()}")
+    return stack_folder() / name
+
+
+def jars_are_current() -> bool:
+    """Whether the jars were resolved from the pom.xml of today."""
+    stamp = jars_stamp()
+    return stamp.is_file() and stamp.read_text() == pom_digest()
+
+
+def jars_stamp() -> Path:
+    """The file that is written when all jars are there; it holds the digest of their pom.xml."""
+    return stack_folder() / "resolved"
+
+
+def pom_digest() -> str:
+    """The digest that tells one pom.xml from another."""
+    return hashlib.sha256(POM.read_bytes()).hexdigest()
+
+
+def java() -> str:
+    """The path of a Java runtime that is new enough."""
+    found = shutil.which("java")
+    if found is None or _number_in(_printed([found, "-version"])) < OLDEST_JAVA:
+        raise MissingError(f"no Java runtime {OLDEST_JAVA} or newer on the PATH")
+    return found
+
+
+def postgres_programs() -> Path:
+    """The folder of the newest PostgreSQL server's programs that has pg_partman beside it."""
+    folders = [Path(found).parent] if (found := shutil.which("postgres")) else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+    for folder in folders:
+        if _serves(folder):
+            return folder
+    raise MissingError(f"no PostgreSQL server {OLDEST_POSTGRES} or newer with pg_partman")
+
+
+def _version(programs: Path) -> int:
+    return _number_in(programs.parent.name)
+
+
+def _serves(programs: Path) -> bool:
+    server, config = programs / "postgres", programs / "pg_config"
+    if not (server.is_file() and config.is_file()):
+        return False
+    shared = Path(_printed([str(config), "--sharedir"]).strip())
+    has_partman = (shared / "extension" / "pg_partman.control").is_file()
+    return has_partman and _number_in(_printed([str(server), "--version"])) >= OLDEST_POSTGRES
+
+
+def _printed(command: list[str]) -> str:
+    # Java tells its version on stderr
+    return subprocess.run(
+        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ).stdout
+
+
+def _number_in(text: str) -> int:
+    number = re.search(r"\d+", text)
+    return int(number.group()) if number else 0
