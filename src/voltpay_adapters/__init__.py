@@ -1,0 +1,1 @@
+"""The ports kept by Kafka, by PostgreSQL, and by plain files and SQLite."""

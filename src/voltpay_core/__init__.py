@@ -1,0 +1,1 @@
+"""The way of a payment, pure: no Kafka, no SQL, no clock and no environment."""

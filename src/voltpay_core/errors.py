@@ -1,10 +1,13 @@
-"""The three kinds of failure, and the configuration error beside them (any other exception is a bug)."""
+"""The three kinds of failure, and bad configuration; any other exception is a bug."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from voltpay_core.messages import Partition
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from voltpay_core.messages import Partition
 
 
 class Rejected(Exception):

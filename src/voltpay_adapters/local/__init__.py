@@ -1,0 +1,1 @@
+"""The embedded default: JSON lines, SQLite and plain lists, with the same guarantees."""

@@ -1,0 +1,286 @@
+"""JSON lines in place of topics: a file of payments in, one file a topic out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from attrs import define, field
+
+from voltpay_adapters.local.memory import Acknowledged
+from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.messages import Event, Headers, Partition, Record
+from voltpay_core.ports import Begin, Polled, Publication
+
+STDIN = "-"
+CHUNK_BYTES = 1024 * 1024
+BEGINNING_BYTES = 64 * 1024
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    key: str | None = None
+    key_base64: str | None = None
+    value: str | msgspec.UnsetType | None = msgspec.UNSET
+    value_base64: str | None = None
+    headers: dict[str, str] = {}
+    headers_base64: dict[str, str] = {}
+    timestamp: int | None = None
+    message_id: msgspec.Raw = msgspec.field(name="messageId", default=msgspec.Raw())
+    account_id: int | None = msgspec.field(name="accountId", default=None)
+    cust_id: int | None = msgspec.field(name="custId", default=None)
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@define
+class FileSource:
+    """A `MessageSource` of one partition: the lines of a file, their byte offsets the offsets.
+
+    The next offset stands in the store's fence, bound to a digest of the file's beginning: another
+    file under the same name starts anew. ``-`` reads the standard input and keeps no position.
+
+    Attributes:
+        notify: Told in a sentence where reading begins.
+        patience: Seconds that a poll waits for a line.
+    """
+
+    _path: str
+    _begin: Begin
+    _notify: Callable[[str], None] = lambda _: None
+    _patience: float = 0.5
+    _file: IO[bytes] = field(init=False)
+    _partition: Partition = field(init=False)
+    _announced: bool = field(default=False, init=False)
+    _started: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
+    _offset: int = field(default=0, init=False)
+    _tail: bytes = field(default=b"", init=False)
+    _ahead: deque[Record] = field(factory=deque, init=False)
+    _unacknowledged: deque[Record] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open the file; ours alone while it is open.
+
+        Raises:
+            Misconfigured: It cannot be read, or another process reads it.
+        """
+        if self._path == STDIN:
+            self._file = Path("/dev/stdin").open("rb", buffering=0)  # noqa: SIM115 - closed by close()
+            self._partition = Partition("stdin", 0)
+            return
+        try:
+            self._file = Path(self._path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misconfigured(f"{self._path} is being read by another process") from None
+        except OSError as error:
+            raise Misconfigured(f"cannot read {self._path}: {error.strerror}") from None
+        beginning = sha256(self._file.read(BEGINNING_BYTES) or b"").hexdigest()[:16]
+        self._partition = Partition(f"{Path(self._path).name}#{beginning}", 0)
+
+    def poll(self, limit: int) -> Polled:
+        """The next lines; the first poll only reports the file as gained."""
+        if not self._announced:
+            self._announced = True
+            return Polled(gained=frozenset({self._partition}))
+        if not (self._started and limit):
+            return Polled()
+        if not self._ahead and not self._ended:
+            self._read_ahead()
+        records = [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
+        if not records:
+            return Polled()
+        self._unacknowledged.extend(records)
+        return Polled(records, {self._partition: records[-1].offset + 1})
+
+    def rewind(self, partitions: Collection[Partition]) -> None:
+        """Go on from the position in the store, then from what is unacknowledged."""
+        if self._started or self._partition not in partitions:
+            self._ahead.extendleft(reversed(self._unacknowledged))
+            self._unacknowledged.clear()
+            return
+        if self._path != STDIN:
+            with self._begin() as work:
+                position = work.fence.position(self._partition)
+            self._offset = self._file.seek(position or 0)
+            self._notify(
+                f"{self._path}: reads from its beginning, never seen before"
+                if position is None
+                else f"{self._path}: goes on at byte {position}"
+            )
+        self._started = True
+
+    def acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        """Keep the position in the store."""
+        position = positions[self._partition]
+        if self._path != STDIN:
+            with self._begin() as work:
+                work.fence.move(self._partition, position)
+        while self._unacknowledged and self._unacknowledged[0].offset < position:
+            self._unacknowledged.popleft()
+
+    def drained(self) -> bool:
+        """True when the file's last line is acknowledged."""
+        return self._ended and not self._ahead and not self._unacknowledged
+
+    def lag(self) -> int:
+        """Lines read ahead; how many the rest of the file has is not known."""
+        return len(self._ahead)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _read_ahead(self) -> None:
+        if not select.select([self._file], [], [], self._patience)[0]:
+            return
+        chunk = os.read(self._file.fileno(), CHUNK_BYTES)
+        self._ended = not chunk
+        *lines, self._tail = (self._tail + (chunk or b"\n" * bool(self._tail))).split(b"\n")
+        for line in lines:
+            self._offset += len(line) + 1
+            if line.strip():
+                self._ahead.append(self._record(line))
+
+    def _record(self, line: bytes) -> Record:
+        """The record of a line; its offset is that of the line's last byte."""
+        offset = self._offset - 1
+        try:
+            read = _decode(line)
+        except (ValueError, RecursionError):
+            return Record(self._partition, offset, 0, None, line)
+        if (read.value is msgspec.UNSET and read.value_base64 is None) or bytes(read.message_id):
+            account = read.cust_id if read.account_id is None else read.account_id
+            key = None if account is None else str(account).encode()
+            return Record(self._partition, offset, 0, key, line)
+        return Record(
+            self._partition,
+            offset,
+            read.timestamp or 0,
+            _bytes(read.key, read.key_base64),
+            _bytes(read.value, read.value_base64),
+            _headers(read),
+        )
+
+
+@define
+class FileEvents:
+    """An `EventPublisher` that appends envelopes to one file a topic.
+
+    Attributes:
+        directory: Made where there is none; a line that a crash has torn is cut off first.
+    """
+
+    _directory: Path
+    _files: dict[str, IO[bytes]] = field(factory=dict, init=False)
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        """Append the events and flush them to the disk."""
+        try:
+            for event in events:
+                self._file(event.topic).write(_envelope(event) + b"\n")
+            for file in self._files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise Unavailable(f"cannot write to {self._directory}: {error.strerror}") from error
+        return Acknowledged()
+
+    def reset(self) -> None:
+        """Nothing is ever on its way here."""
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _file(self, topic: str) -> IO[bytes]:
+        if topic not in self._files:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path = self._directory / f"{topic}.jsonl"
+            path.touch()
+            with path.open("r+b") as file:
+                file.truncate(_whole_lines(file))
+            self._files[topic] = path.open("ab")
+        return self._files[topic]
+
+
+def read_events(path: Path) -> list[Event]:
+    """The events of a file that `FileEvents` wrote; its topic is the file's name.
+
+    Raises:
+        Misconfigured: The file is not of that form.
+    """
+    try:
+        lines = [_decode(line) for line in path.read_bytes().splitlines()]
+    except ValueError as error:
+        raise Misconfigured(f"{path} holds a line that is no event: {error}") from None
+    return [
+        Event(
+            path.stem,
+            _bytes(line.key, line.key_base64),
+            _bytes(line.value, line.value_base64),
+            _headers(line),
+            timestamp=line.timestamp,
+        )
+        for line in lines
+    ]
+
+
+def _headers(line: _Line) -> Headers:
+    return (
+        *((name, text.encode()) for name, text in line.headers.items()),
+        *((name, b64decode(text)) for name, text in line.headers_base64.items()),
+    )
+
+
+def _whole_lines(file: IO[bytes]) -> int:
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - CHUNK_BYTES)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _envelope(event: Event) -> bytes:
+    line = _Line(timestamp=event.timestamp)
+    line.key, line.key_base64 = _text(event.key)
+    text, line.value_base64 = _text(event.value)
+    line.value = text if line.value_base64 is None else msgspec.UNSET
+    for name, value in event.headers:
+        text, base64 = _text(value)
+        if base64 is None:
+            line.headers = {**line.headers, name: text or ""}
+        else:
+            line.headers_base64 = {**line.headers_base64, name: base64}
+    return _encode(line)
+
+
+def _text(value: bytes | None) -> tuple[str | None, str | None]:
+    if value is None:
+        return None, None
+    try:
+        return value.decode(), None
+    except UnicodeDecodeError:
+        return None, b64encode(value).decode()
+
+
+def _bytes(text: str | msgspec.UnsetType | None, base64: str | None) -> bytes | None:
+    if base64 is not None:
+        return b64decode(base64)
+    return text.encode() if isinstance(text, str) else None

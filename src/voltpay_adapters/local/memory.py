@@ -1,0 +1,119 @@
+"""Lists in place of topics, for tests and for programs that embed the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from attrs import define, field
+
+from voltpay_core.errors import Fenced
+from voltpay_core.messages import Event, Headers, Partition, Record
+from voltpay_core.ports import Polled, Publication
+
+
+@define
+class MemoryLog:
+    """An input topic: records by partition, and the offsets a consumer group acknowledged.
+
+    Attributes:
+        acknowledged: The next offset of each partition; none means its beginning.
+    """
+
+    topic: str = "payment_writer_topic"
+    partitions: dict[Partition, list[Record]] = field(factory=dict)
+    acknowledged: dict[Partition, int] = field(factory=dict)
+
+    def append(
+        self,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        partition: int = 0,
+        timestamp: int = 0,
+        headers: Headers = (),
+    ) -> Record:
+        """Put a record at the end of a partition, which is made where there is none."""
+        place = Partition(self.topic, partition)
+        records = self.partitions.setdefault(place, [])
+        record = Record(place, len(records), timestamp, key, value, headers)
+        records.append(record)
+        return record
+
+
+@define
+class MemorySource:
+    """A `MessageSource` over a log; several can share it, each assigned its partitions by hand."""
+
+    _log: MemoryLog
+    _owned: set[Partition] = field(factory=set, init=False)
+    _gained: set[Partition] = field(factory=set, init=False)
+    _lost: set[Partition] = field(factory=set, init=False)
+    _positions: dict[Partition, int] = field(factory=dict, init=False)
+
+    def assign(self, partitions: Iterable[Partition]) -> None:
+        """Own exactly these partitions from the next poll on."""
+        wanted = set(partitions)
+        self._gained = (self._gained | (wanted - self._owned)) & wanted
+        self._lost = (self._lost | (self._owned - wanted)) - wanted
+        for partition in self._owned - wanted:
+            self._positions.pop(partition, None)
+        self._owned = wanted
+
+    def poll(self, limit: int) -> Polled:
+        """At most `limit` records, at once."""
+        gained, lost = frozenset(self._gained), frozenset(self._lost)
+        self._gained, self._lost = set(), set()
+        records: list[Record] = []
+        for partition, position in self._positions.items():
+            records += self._log.partitions[partition][position : position + limit - len(records)]
+        positions = {record.partition: record.offset + 1 for record in records}
+        self._positions.update(positions)
+        return Polled(records, positions, gained, lost)
+
+    def rewind(self, partitions: Collection[Partition]) -> None:
+        """Go on from the acknowledged offsets."""
+        for partition in self._owned.intersection(partitions):
+            self._positions[partition] = self._log.acknowledged.get(partition, 0)
+
+    def acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        """Store the offsets in the log."""
+        foreign = positions.keys() - self._owned
+        if foreign:
+            raise Fenced(foreign)
+        self._log.acknowledged.update(positions)
+
+    def drained(self) -> bool:
+        """True when everything in the log is acknowledged."""
+        return all(
+            self._log.acknowledged.get(partition, 0) >= len(records)
+            for partition, records in self._log.partitions.items()
+        )
+
+    def lag(self) -> int:
+        """Records of our partitions that are not yet polled."""
+        return sum(
+            len(self._log.partitions[partition]) - position
+            for partition, position in self._positions.items()
+        )
+
+
+@define
+class MemoryEvents:
+    """An `EventPublisher` that keeps what it is told, in order."""
+
+    events: list[Event] = field(factory=list)
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        """Append the events."""
+        self.events += events
+        return Acknowledged()
+
+    def reset(self) -> None:
+        """Nothing is ever on its way here."""
+
+
+class Acknowledged:
+    """A `Publication` that is done as soon as it is made."""
+
+    def wait(self) -> None:
+        """Return at once."""

@@ -1,0 +1,340 @@
+"""SQLite as the payment database: one file, the same tables and the same guarantees."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from attrs import define, field, frozen
+
+from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.messages import Partition
+from voltpay_core.payments import Payment
+from voltpay_core.ports import OutboxRow, UnitOfWork
+
+MEMORY = ":memory:"
+NODE_IDS = range(1000)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS payment_core (
+    id text, amount text NOT NULL, status integer NOT NULL, currency text NOT NULL,
+    account_id integer NOT NULL, type text NOT NULL, created_at text, PRIMARY KEY (id, created_at)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS payment_metadata (
+    id text, created_at text, updated_at text NOT NULL, version integer NOT NULL,
+    PRIMARY KEY (id, created_at)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS payment_notes (
+    id text, created_at text, external_ref_id text, comment text, PRIMARY KEY (id, created_at)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS idempotency (
+    message_id text PRIMARY KEY, date text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+    id integer PRIMARY KEY AUTOINCREMENT, topic text NOT NULL, partition integer NOT NULL,
+    payload blob NOT NULL, created_at text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+);
+CREATE TABLE IF NOT EXISTS partition_fence (
+    topic text, partition integer, epoch integer NOT NULL, next_offset integer,
+    PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
+"""
+
+
+@frozen
+class SqlitePayments:
+    """The payment tables."""
+
+    _connection: sqlite3.Connection
+
+    def add(self, payments: Sequence[Payment]) -> None:
+        """Write these payments into all three tables."""
+        run = self._connection.executemany
+        run(
+            "INSERT INTO payment_core VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    payment.id.text,
+                    str(payment.stated.amount),
+                    payment.stated.status.value,
+                    payment.stated.currency,
+                    payment.stated.account_id,
+                    payment.stated.type,
+                    payment.created_at.isoformat(),
+                )
+                for payment in payments
+            ),
+        )
+        run(
+            "INSERT INTO payment_metadata VALUES (?1, ?2, ?2, ?3)",
+            ((p.id.text, p.created_at.isoformat(), p.version) for p in payments),
+        )
+        run(
+            "INSERT INTO payment_notes VALUES (?, ?, ?, ?)",
+            (
+                (p.id.text, p.created_at.isoformat(), p.stated.external_ref_id, p.stated.comment)
+                for p in payments
+            ),
+        )
+
+
+@frozen
+class SqliteIdempotency:
+    """The claims."""
+
+    _connection: sqlite3.Connection
+
+    def claim(self, keys: Sequence[str]) -> set[str]:
+        """Claim the keys and tell which of them were free."""
+        rows = self._connection.execute(
+            "INSERT INTO idempotency (message_id) SELECT value FROM json_each(?) WHERE true"
+            " ON CONFLICT DO NOTHING RETURNING message_id",
+            (json.dumps(keys),),
+        )
+        return {key for (key,) in rows}
+
+    def purge(self, older_than: timedelta, limit: int) -> int:
+        """Delete at most `limit` claims older than that."""
+        return self._connection.execute(
+            "DELETE FROM idempotency WHERE message_id IN"
+            " (SELECT message_id FROM idempotency WHERE date < ? LIMIT ?)",
+            (self._cutoff(older_than), limit),
+        ).rowcount
+
+    def expired(self, older_than: timedelta) -> int:
+        """How many claims are older than that."""
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM idempotency WHERE date < ?", (self._cutoff(older_than),)
+        ).fetchone()
+        return int(count)
+
+    def _cutoff(self, older_than: timedelta) -> str:
+        (cutoff,) = self._connection.execute(
+            "SELECT min(strftime('%Y-%m-%d %H:%M:%f', 'now', ?), coalesce(min(created_at), '9999'))"
+            " FROM outbox",
+            (f"-{older_than.total_seconds()} seconds",),
+        ).fetchone()
+        return str(cutoff)
+
+
+@frozen
+class SqliteOutbox:
+    """Committed events until they are published."""
+
+    _connection: sqlite3.Connection
+
+    def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
+        """Add one row a source partition."""
+        return frozenset(
+            int(
+                self._connection.execute(
+                    "INSERT INTO outbox (topic, partition, payload) VALUES (?, ?, ?) RETURNING id",
+                    (partition.topic, partition.number, payload),
+                ).fetchone()[0]
+            )
+            for partition, payload in payloads.items()
+        )
+
+    def waiting(self, partitions: Collection[Partition]) -> list[OutboxRow]:
+        """All rows of these partitions in order."""
+        rows = self._connection.execute(
+            "SELECT id, payload, topic, partition FROM outbox ORDER BY id"
+        )
+        return [
+            OutboxRow(row_id, payload)
+            for row_id, payload, topic, number in rows
+            if Partition(topic, number) in partitions
+        ]
+
+    def delete(self, ids: Collection[int]) -> None:
+        """Delete these rows."""
+        self._connection.executemany("DELETE FROM outbox WHERE id = ?", ((i,) for i in ids))
+
+
+@frozen
+class SqliteFence:
+    """The epochs; the whole database is ours while a transaction is open."""
+
+    _connection: sqlite3.Connection
+
+    def hold(self, epochs: Mapping[Partition, int]) -> None:
+        """Compare the epochs with the database's."""
+        raised = {p for p, epoch in epochs.items() if self._read(p)[0] != epoch}
+        if raised:
+            raise Fenced(raised)
+
+    def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Raise the epochs by one."""
+        for partition in partitions:
+            self._connection.execute(
+                "INSERT INTO partition_fence VALUES (?, ?, 1, NULL)"
+                " ON CONFLICT DO UPDATE SET epoch = epoch + 1",
+                (partition.topic, partition.number),
+            )
+        return {partition: self._read(partition)[0] or 0 for partition in partitions}
+
+    def position(self, partition: Partition) -> int | None:
+        """The next offset."""
+        return self._read(partition)[1]
+
+    def move(self, partition: Partition, position: int) -> None:
+        """Set the next offset."""
+        self._connection.execute(
+            "UPDATE partition_fence SET next_offset = ? WHERE topic = ? AND partition = ?",
+            (position, partition.topic, partition.number),
+        )
+
+    def _read(self, partition: Partition) -> tuple[int | None, int | None]:
+        row = self._connection.execute(
+            "SELECT epoch, next_offset FROM partition_fence WHERE topic = ? AND partition = ?",
+            (partition.topic, partition.number),
+        ).fetchone()
+        return row or (None, None)
+
+
+@frozen
+class SqliteUnitOfWork:
+    """One transaction over all the tables."""
+
+    _connection: sqlite3.Connection
+    node_id: int
+    payments: SqlitePayments
+    idempotency: SqliteIdempotency
+    outbox: SqliteOutbox
+    fence: SqliteFence
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what happens inside where it ends in an exception."""
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            with _translated():
+                yield
+        except Rejected:
+            self._connection.execute("ROLLBACK TO attempt")
+            raise
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("RELEASE attempt")
+
+
+@define
+class SqliteDatabase:
+    """A database file, or ``:memory:``, made where there is none.
+
+    Attributes:
+        node_id: The node id (0-999) to lease; None takes the first free one.
+        patience: Seconds to wait for another process's transaction.
+    """
+
+    _path: str
+    _node_id: int | None = None
+    _patience: float = 30.0
+    _connection: sqlite3.Connection | None = field(default=None, init=False)
+    _lease: NodeLease | None = field(default=None, init=False)
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        """Open a unit of work."""
+        with _translated():
+            connection = self.connect()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield SqliteUnitOfWork(
+                    connection,
+                    self._lease.node_id if self._lease else 0,
+                    SqlitePayments(connection),
+                    SqliteIdempotency(connection),
+                    SqliteOutbox(connection),
+                    SqliteFence(connection),
+                )
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def connect(self) -> sqlite3.Connection:
+        """The open connection, with its tables; the first call makes them."""
+        if self._connection is None:
+            if self._path != MEMORY and self._lease is None:
+                self._lease = NodeLease.take(Path(self._path), self._node_id)
+            connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+            self._connection = connection
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection and give the node id back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+
+@frozen
+class NodeLease:
+    """A node id, ours while its lock file beside the database stays locked (G7)."""
+
+    node_id: int
+    _lock: IO[bytes]
+
+    @classmethod
+    def take(cls, database: Path, node_id: int | None) -> NodeLease:
+        """Lock that node id, or the first free one.
+
+        Raises:
+            Misconfigured: It is another running process's, or the folder cannot be written.
+        """
+        for candidate in NODE_IDS if node_id is None else (node_id,):
+            try:
+                lock = Path(f"{database}.node-{candidate:03}").open("ab")  # noqa: SIM115 - it is the lease
+            except OSError as error:
+                raise Misconfigured(f"cannot write beside {database}: {error.strerror}") from None
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+            else:
+                return cls(candidate, lock)
+        raise Misconfigured(
+            f"node id {node_id} is taken by another process that uses {database}:"
+            " choose another --node-id, or auto"
+        )
+
+    def release(self) -> None:
+        """Unlock it."""
+        self._lock.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _failure(error) from error
+
+
+def _failure(error: sqlite3.Error) -> Exception:
+    """The one table that says whose fault an SQLite error is."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}:
+        return PaymentIdTaken("refused-by-database", "the payment id is taken", sqlstate="23505")
+    if name.startswith("SQLITE_CONSTRAINT"):
+        return Rejected("refused-by-database", "a constraint refuses the payment", constraint=name)
+    if name in {"SQLITE_BUSY", "SQLITE_LOCKED"} or name.startswith("SQLITE_BUSY_"):
+        return Unavailable("SQLite: another process keeps the database busy")
+    if isinstance(error, sqlite3.ProgrammingError):
+        return error
+    return Unavailable(
+        f"SQLite: {name or type(error).__name__}: check the file and the disk", halt=True
+    )

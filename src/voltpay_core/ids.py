@@ -1,0 +1,66 @@
+"""Payment ids: a ULID and the node that minted it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from attrs import frozen
+from ulid import ULID, ULIDGenerator
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@frozen(order=True)
+class PaymentId:
+    """``ULID-NNN``: sortable by time, unique across nodes (G7).
+
+    Attributes:
+        text: The 30 characters that everybody else sees.
+        created_at: The ULID's own timestamp: the id alone says which partition holds the payment.
+    """
+
+    text: str
+    created_at: datetime
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an id back.
+
+        Raises:
+            ValueError: The text is not of the form ``ULID-NNN``.
+        """
+        ulid, dash, node = text.partition("-")
+        if not (dash and len(node) == 3 and node.isascii() and node.isdigit()):
+            raise ValueError("a payment id has the form ULID-NNN")
+        return cls(text, _instant(ULID.from_str(ulid).milliseconds))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class PaymentIds:
+    """Mints ids that only ever rise, whatever the clock does (G7).
+
+    Args:
+        clock: Milliseconds since the epoch. Where it steps back, its highest reading stands.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._highest = 0
+        self._ulids = ULIDGenerator(clock=self._clamped)
+
+    def mint(self, node_id: int) -> PaymentId:
+        """A fresh id of that node (0-999)."""
+        ulid = self._ulids.generate()
+        return PaymentId(f"{ulid}-{node_id:03}", _instant(ulid.milliseconds))
+
+    def _clamped(self) -> int:
+        self._highest = max(self._highest, self._clock())
+        return self._highest
+
+
+def _instant(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=milliseconds)

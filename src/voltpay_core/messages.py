@@ -1,0 +1,77 @@
+"""What travels on topics: partitions, the records read from them and the events written to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+from voltpay_core.payments import NewPayment
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@frozen(order=True)
+class Partition:
+    """One partition of a topic: the unit of order and of ownership."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
+
+@frozen
+class Record:
+    """One record of an input partition, its bytes untouched.
+
+    Attributes:
+        offset: Its place in the partition.
+        timestamp: Milliseconds since the epoch, as the broker tells it.
+    """
+
+    partition: Partition
+    offset: int
+    timestamp: int
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: Headers = field(default=(), repr=False)
+
+    def header(self, name: str) -> bytes | None:
+        """The value of the last header of that name, if there is one."""
+        return last_header(self.headers, name)
+
+
+@frozen
+class Event:
+    """One record to publish: a read event, an e-mail event or a dead letter.
+
+    Attributes:
+        partition: The source's own partition number, used where the topics have as many.
+        timestamp: Milliseconds since the epoch; None leaves it to the broker.
+    """
+
+    topic: str
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: Headers = field(default=(), repr=False)
+    partition: int | None = None
+    timestamp: int | None = None
+
+
+@frozen
+class Message:
+    """A record that states a payment."""
+
+    record: Record
+    payment: NewPayment
+
+
+def last_header(headers: Iterable[tuple[str, bytes | None]], name: str) -> bytes | None:
+    """The value of the last header of that name, if there is one."""
+    found = None
+    for header, value in headers:
+        if header == name:
+            found = value
+    return found

@@ -1,0 +1,121 @@
+"""Payments and the rules that make them acceptable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum
+
+from attrs import Attribute, field, frozen
+from attrs.validators import optional
+
+from voltpay_core.errors import Rejected
+from voltpay_core.ids import PaymentId
+
+DEAD_LETTER_KEY = "dead:"
+"""Idempotency keys that begin so belong to dead letters, never to message ids (G4)."""
+
+MAX_ACCOUNT_ID = 2**63 - 1
+MAX_INTEGER_DIGITS = 14
+MAX_FRACTION_DIGITS = 6
+
+
+class Status(IntEnum):
+    """How a payment ended; the numbers are those of the wire and of the database."""
+
+    SUCCESS = 2
+    PENDING = 0
+    FAIL = -2
+
+
+def _text(shortest: int, longest: int) -> Callable[[object, Attribute[str], str], None]:
+    def check(_: object, attribute: Attribute[str], value: str) -> None:
+        if not shortest <= len(value) <= longest:
+            raise _invalid(attribute.name, f"needs {shortest} to {longest} characters")
+        if "\x00" in value:
+            raise Rejected("bad-text", f"{attribute.name} holds a NUL character")
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise Rejected("bad-text", f"{attribute.name} holds a lone surrogate")
+
+    return check
+
+
+def _message_id(_: object, attribute: Attribute[str], value: str) -> None:
+    if value.startswith(DEAD_LETTER_KEY):
+        raise _invalid(attribute.name, f"must not begin with {DEAD_LETTER_KEY!r}")
+
+
+def _account_id(_: object, attribute: Attribute[int], value: int) -> None:
+    if not 0 <= value <= MAX_ACCOUNT_ID:
+        raise _invalid(attribute.name, "needs an integer from 0 to 2^63-1")
+
+
+def _amount(_: object, attribute: Attribute[Decimal], value: Decimal) -> None:
+    if not (value.is_finite() and value > 0):
+        raise _invalid(attribute.name, "needs a number above zero")
+    if value.adjusted() >= MAX_INTEGER_DIGITS:
+        raise _invalid(attribute.name, f"has more than {MAX_INTEGER_DIGITS} integer digits")
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -MAX_FRACTION_DIGITS:
+        raise _invalid(attribute.name, f"has more than {MAX_FRACTION_DIGITS} fraction digits")
+
+
+def _currency(_: object, attribute: Attribute[str], value: str) -> None:
+    if not (len(value) == 3 and value.isascii() and value.isalpha() and value.isupper()):
+        raise _invalid(attribute.name, "needs 3 capital letters")
+
+
+def _type(_: object, attribute: Attribute[str], value: str) -> None:
+    if not (
+        1 <= len(value) <= 3 and value.isascii() and value.isalnum() and value == value.upper()
+    ):
+        raise _invalid(attribute.name, "needs 1 to 3 capital letters or digits")
+
+
+def _invalid(name: str, reason: str) -> Rejected:
+    return Rejected("invalid-field", f"{name} {reason}")
+
+
+@frozen
+class NewPayment:
+    """A payment as its producer states it; one that breaks a rule cannot be made.
+
+    Attributes:
+        message_id: The idempotency key (G1).
+        account_id: Whose payment it is: the unit of order (G3).
+        amount: Exact; at most 14 integer and 6 fraction digits, never rounded.
+        currency: ISO 4217.
+        type: The payment type code, such as BWI, VSA or MSC.
+
+    Raises:
+        Rejected: ``invalid-field`` or ``bad-text``, naming the field and never its value.
+    """
+
+    message_id: str = field(validator=[_text(1, 255), _message_id])
+    account_id: int = field(validator=_account_id)
+    amount: Decimal = field(validator=_amount, repr=False)
+    currency: str = field(validator=_currency, repr=False)
+    status: Status = field(repr=False)
+    type: str = field(validator=_type, repr=False)
+    comment: str | None = field(default=None, validator=optional(_text(1, 300)), repr=False)
+    external_ref_id: str | None = field(default=None, validator=optional(_text(1, 200)), repr=False)
+
+
+@frozen
+class Payment:
+    """A payment as it is stored.
+
+    Attributes:
+        stated: What the producer said.
+        version: 1 for a new payment.
+    """
+
+    id: PaymentId
+    stated: NewPayment
+    version: int = 1
+
+    @property
+    def created_at(self) -> datetime:
+        """The id's own timestamp, UTC, to the millisecond."""
+        return self.id.created_at

@@ -1,0 +1,282 @@
+"""The wire form of everything: payments in, events and dead letters out, and the outbox between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from attrs import field, frozen
+
+from voltpay_core.errors import Rejected
+from voltpay_core.messages import Event, Headers, Message, Record, last_header
+from voltpay_core.outcomes import DeadLettered, WarmedUp, Written
+from voltpay_core.payments import NewPayment, Payment, Status
+
+WARM_UP_HEADER = "voltpay-warmup"
+EVENT_ID_HEADER = "event-id"
+PASSED_ON_HEADERS = ("traceparent", "correlation-id")
+MAX_PASSED_ON_BYTES = 512
+
+ORIGIN_HEADER = "__connect.errors."
+LETTER_HEADER = "voltpay-dlq-"
+CODE_HEADER = LETTER_HEADER + "code"
+ATTEMPT_HEADER = LETTER_HEADER + "attempt"
+FIRST_FAILED_HEADER = LETTER_HEADER + "first-failed-at"
+
+_DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
+
+
+class _PaymentJson(msgspec.Struct, rename="camel", gc=False):
+    message_id: str | None = None
+    account_id: int | None = None
+    cust_id: int | None = None
+    amount: msgspec.Raw = msgspec.Raw()
+    currency: str | None = None
+    status: int | None = None
+    type: str | None = None
+    comment: str | None = None
+    external_ref_id: str | None = None
+
+
+_decode_payment = msgspec.json.Decoder(_PaymentJson).decode
+_encode_json = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[Event]).decode
+
+
+@frozen
+class Topics:
+    """The four topics by their names."""
+
+    writer: str = "payment_writer_topic"
+    read: str = "payment_read_topic"
+    email: str = "payment_email"
+    dead_letter: str = "payment_writer_dlq"
+
+
+@frozen
+class Wire:
+    """Decodes records and encodes events, by the settings of one installation.
+
+    Attributes:
+        account_field: How events name the account: ``accountId``, or ``custId`` for older readers.
+        email_statuses: The statuses whose payments get an e-mail event.
+        event_headers: Fixed headers of every event.
+        max_value_bytes: A longer record value becomes a dead letter (``too-large``).
+    """
+
+    topics: Topics = field(factory=Topics)
+    account_field: str = "accountId"
+    email_statuses: frozenset[Status] = frozenset({Status.SUCCESS})
+    event_headers: Headers = ()
+    max_value_bytes: int = 1024 * 1024
+
+    def decode(self, record: Record) -> Message | DeadLettered | WarmedUp:
+        """What a record is: a payment, a dead letter with its reason, or a warm-up."""
+        if record.header(WARM_UP_HEADER) is not None or record.value == b"{}":
+            return WarmedUp(record)
+        try:
+            payment = self.decode_payment(record.value)
+            _check_key(record.key, payment.account_id)
+        except Rejected as reason:
+            return DeadLettered(record, reason)
+        return Message(record, payment)
+
+    def decode_payment(self, value: bytes | None) -> NewPayment:
+        """Read a payment as producers write it.
+
+        Raises:
+            Rejected: It is not acceptable; the reason never holds a value.
+        """
+        if value is None:
+            raise Rejected("no-value", "the record has no value (a tombstone)")
+        if len(value) > self.max_value_bytes:
+            raise Rejected("too-large", f"the value exceeds {self.max_value_bytes} bytes")
+        try:
+            raw = _decode_payment(value)
+        except (ValueError, RecursionError) as error:
+            raise _undecodable(error) from None
+        return NewPayment(
+            message_id=raw.message_id or _missing("messageId"),
+            account_id=_account(raw),
+            amount=_amount(raw.amount),
+            currency=raw.currency or _missing("currency"),
+            status=_status(raw.status),
+            type=raw.type or _missing("type"),
+            comment=raw.comment or None,
+            external_ref_id=raw.external_ref_id or None,
+        )
+
+    def encode_payment(self, payment: NewPayment) -> bytes:
+        """Write a payment as producers do, for `decode_payment` to read."""
+        return _encode_json(self._fields(payment))
+
+    def events(self, written: Written) -> list[Event]:
+        """The read event of a payment, and its e-mail event where its status asks for one."""
+        payment, record = written.payment, written.record
+        events = [
+            self._event(self.topics.read, "read", self._read_fields(payment), payment, record)
+        ]
+        if payment.stated.status in self.email_statuses:
+            fields = self._email_fields(payment)
+            events.append(self._event(self.topics.email, "email", fields, payment, record))
+        return events
+
+    def dead_letter(self, letter: DeadLettered, now: datetime) -> Event:
+        """The record itself, byte for byte, with the reason in added headers (G4)."""
+        record, reason = letter.record, letter.reason
+        previous = record.header(ATTEMPT_HEADER) or b"0"
+        first_failed = record.header(FIRST_FAILED_HEADER)
+        added = {
+            ORIGIN_HEADER + "topic": record.partition.topic,
+            ORIGIN_HEADER + "partition": str(record.partition.number),
+            ORIGIN_HEADER + "offset": str(record.offset),
+            ORIGIN_HEADER + "exception.message": reason.reason,
+            CODE_HEADER: reason.code,
+            LETTER_HEADER + "sqlstate": reason.sqlstate,
+            ATTEMPT_HEADER: str(int(previous) + 1 if previous.isdigit() else 1),
+            FIRST_FAILED_HEADER: first_failed.decode("ascii", "replace")
+            if first_failed
+            else _iso(now),
+            LETTER_HEADER + "failed-at": _iso(now),
+        }
+        kept = [h for h in record.headers if h[0] not in (ATTEMPT_HEADER, FIRST_FAILED_HEADER)]
+        return Event(
+            topic=self.topics.dead_letter,
+            key=record.key,
+            value=record.value,
+            headers=(*kept, *((name, text.encode()) for name, text in added.items() if text)),
+            partition=record.partition.number,
+            timestamp=record.timestamp,
+        )
+
+    def _event(
+        self, topic: str, kind: str, fields: Mapping[str, Any], payment: Payment, record: Record
+    ) -> Event:
+        event_id = f"{payment.id}:{payment.version}:{kind}"
+        return Event(
+            topic=topic,
+            key=record.key,
+            value=_encode_json(fields),
+            headers=(
+                (EVENT_ID_HEADER, event_id.encode()),
+                *self.event_headers,
+                *_passed_on(record.headers),
+            ),
+            partition=record.partition.number,
+        )
+
+    def _fields(self, payment: NewPayment) -> dict[str, Any]:
+        fields = {
+            "messageId": payment.message_id,
+            self.account_field: payment.account_id,
+            "amount": msgspec.Raw(format(payment.amount, "f").encode()),
+            "currency": payment.currency,
+            "status": payment.status.value,
+            "type": payment.type,
+        }
+        if payment.comment:
+            fields["comment"] = payment.comment
+        if payment.external_ref_id:
+            fields["externalRefId"] = payment.external_ref_id
+        return fields
+
+    def _read_fields(self, payment: Payment) -> dict[str, Any]:
+        created_at = _iso(payment.created_at)
+        return {
+            "id": payment.id.text,
+            **self._fields(payment.stated),
+            "createdAt": created_at,
+            "updatedAt": created_at,
+            "version": payment.version,
+        }
+
+    def _email_fields(self, payment: Payment) -> dict[str, Any]:
+        fields = self._fields(payment.stated)
+        fields.pop("comment", None)
+        fields.pop("externalRefId", None)
+        return {"id": payment.id.text, **fields, "createdAt": _iso(payment.created_at)}
+
+
+def pack(events: Sequence[Event]) -> bytes:
+    """The events of an outbox row as one value."""
+    return _pack(events)
+
+
+def unpack(payload: bytes) -> list[Event]:
+    """The events of an outbox row."""
+    return _unpack(payload)
+
+
+def without_letter_headers(headers: Headers) -> Headers:
+    """A dead letter's headers for its replay: of what was added, attempt and first failure stay."""
+    kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name in kept or not name.startswith((ORIGIN_HEADER, LETTER_HEADER))
+    )
+
+
+def _undecodable(error: Exception) -> Rejected:
+    """The decoder tells types and places, never values."""
+    if isinstance(error, msgspec.ValidationError) and "`$." in str(error):
+        return Rejected("invalid-field", str(error))
+    if isinstance(error, UnicodeDecodeError):
+        return Rejected("bad-text", "the value is not UTF-8")
+    if "surrogate" in str(error):
+        return Rejected("bad-text", "the value holds a lone surrogate")
+    return Rejected("bad-json", "the value is not a JSON object")
+
+
+def _account(raw: _PaymentJson) -> int:
+    if raw.account_id is not None and raw.cust_id is not None and raw.account_id != raw.cust_id:
+        raise Rejected("invalid-field", "accountId and custId name different accounts")
+    account_id = raw.cust_id if raw.account_id is None else raw.account_id
+    return _missing("accountId") if account_id is None else account_id
+
+
+def _amount(raw: msgspec.Raw) -> Decimal:
+    found = _DECIMAL.fullmatch(raw)
+    if found is None:
+        raise Rejected("invalid-field", "amount is missing or no decimal number")
+    amount = Decimal(found["digits"].decode())
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > 0 and amount.adjusted() < 28:
+        return amount.quantize(Decimal(1))
+    return amount
+
+
+def _status(raw: int | None) -> Status:
+    try:
+        return Status(_missing("status") if raw is None else raw)
+    except ValueError:
+        raise Rejected("invalid-field", "status needs 2, 0 or -2") from None
+
+
+def _missing(name: str) -> Any:
+    raise Rejected("invalid-field", f"{name} is missing or empty")
+
+
+def _check_key(key: bytes | None, account_id: int) -> None:
+    if not key:
+        raise Rejected("key-missing", "the record has no key; it needs the account id")
+    if key != str(account_id).encode():
+        raise Rejected("key-mismatch", "the record's key is not the payment's account id")
+
+
+def _passed_on(headers: Headers) -> Iterable[tuple[str, bytes]]:
+    if not headers:
+        return
+    for name in PASSED_ON_HEADERS:
+        value = last_header(headers, name)
+        if value is not None and len(value) <= MAX_PASSED_ON_BYTES:
+            yield name, value
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
