@@ -1,0 +1,1 @@
+"""Payments in PostgreSQL: the store, its schema and the care for it."""

@@ -1,0 +1,51 @@
+"""Short-lived connections for the care of the database, apart from the writing of payments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection
+
+from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.errors import Unavailable
+
+_PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
+
+
+@contextmanager
+def session(url: str) -> Iterator[Connection]:
+    """A connection of its own, in UTC, where every statement commits by itself.
+
+    Args:
+        url: ``postgresql://user[:password]@host:port/database``.
+
+    Raises:
+        Misconfigured: The URL is malformed.
+        Unavailable: The database cannot be reached, or refuses a statement.
+    """
+    target = DatabaseUrl.parse(url)
+    place = f"{target.user}@{target.host}:{target.port}/{target.database}"
+    try:
+        with closing(_connect(target)) as connection:
+            yield connection
+    except DatabaseError as error:
+        refusal: dict[str, str] = error.args[0]
+        reason = f"PostgreSQL at {place} refused: {refusal.get('M')} ({refusal.get('C')})"
+        raise Unavailable(reason, halt=True) from error
+    except (InterfaceError, OSError) as error:
+        raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
+
+
+def _connect(target: DatabaseUrl) -> Connection:
+    return Connection(
+        user=target.user,
+        host=target.host,
+        port=target.port,
+        database=target.database,
+        password=target.password,
+        timeout=_PATIENCE,
+        application_name="voltpay",
+        startup_params={"TimeZone": "UTC"},
+    )

@@ -1,0 +1,44 @@
+"""Roles, schemas, pg_partman and the passwords: what a superuser does before Liquibase can work."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from scramp import ScramMechanism
+
+from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.resources import bootstrap_file
+
+MIGRATOR = "voltpay_migrator"
+WRITER = "voltpay_writer"
+_ITERATIONS = 4096  # PostgreSQL's own number
+
+
+def bootstrap(
+    url: str, *, migrator_password: str | None = None, writer_password: str | None = None
+) -> None:
+    """Prepare a database for its schema; running it again changes nothing but the passwords.
+
+    Args:
+        url: The database, and a superuser to reach it by.
+        migrator_password: The new password of ``voltpay_migrator``; None leaves it as it is.
+        writer_password: The new password of ``voltpay_writer``; None leaves it as it is.
+
+    Raises:
+        Unavailable: The database cannot be reached, or the user may not do this.
+    """
+    with session(url) as connection:
+        connection.run(bootstrap_file().read_text("utf-8"))
+        for role, password in ((MIGRATOR, migrator_password), (WRITER, writer_password)):
+            if password is not None:
+                connection.run(f"ALTER ROLE {role} PASSWORD '{scram_verifier(password)}'")
+
+
+def scram_verifier(password: str) -> str:
+    """What PostgreSQL stores of a password: with it, the secret itself need never be sent."""
+    mechanism = ScramMechanism("SCRAM-SHA-256")
+    salt, stored, server, _ = mechanism.make_auth_info(password, iteration_count=_ITERATIONS)
+    encoded_salt, encoded_stored, encoded_server = (
+        b64encode(key).decode() for key in (salt, stored, server)
+    )
+    return f"SCRAM-SHA-256${_ITERATIONS}:{encoded_salt}${encoded_stored}:{encoded_server}"

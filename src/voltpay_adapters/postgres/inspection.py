@@ -1,0 +1,140 @@
+"""Read-only questions about a database: its schema's version, its months, what a role may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import attrs
+from pg8000.native import Connection
+
+PAYMENT_TABLES = ("payment_core", "payment_metadata", "payment_notes")
+
+_WRITER_NEEDS = {
+    "databasechangelog": ("SELECT",),
+    "idempotency": ("SELECT", "INSERT", "DELETE"),
+    "outbox": ("SELECT", "INSERT", "DELETE"),
+    "partition_fence": ("SELECT", "INSERT", "UPDATE"),
+    **dict.fromkeys(PAYMENT_TABLES, ("SELECT", "INSERT")),
+}
+
+# Names of partitions differ between versions of pg_partman, bounds do not.
+_PARTITIONS = r"""
+    SELECT parent.relname, child.relname, bound.lower::timestamptz, bound.upper::timestamptz
+    FROM pg_inherits
+    JOIN pg_class AS parent ON parent.oid = inhparent
+    JOIN pg_class AS child ON child.oid = inhrelid
+    JOIN pg_namespace AS space ON space.oid = parent.relnamespace
+    CROSS JOIN pg_get_expr(child.relpartbound, child.oid) AS expression
+    CROSS JOIN LATERAL (SELECT substring(expression FROM 'FROM \(''([^'']+)''\)') AS lower,
+                               substring(expression FROM 'TO \(''([^'']+)''\)') AS upper) AS bound
+    WHERE space.nspname = 'write' AND parent.relkind = 'p'
+    ORDER BY 1, 3, 2
+"""
+
+_EXCESS = """
+    SELECT 'superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper
+    UNION ALL
+    SELECT 'CREATE in database ' || current_database()
+    WHERE has_database_privilege(current_database(), 'CREATE')
+    UNION ALL
+    SELECT 'CREATE in schema ' || nspname
+    FROM pg_namespace
+    WHERE nspname IN ('write', 'partman', 'public') AND has_schema_privilege(oid, 'CREATE')
+    UNION ALL
+    SELECT CASE WHEN pg_has_role(relowner, 'USAGE') THEN 'owner of ' ELSE 'TRUNCATE on ' END
+           || oid::regclass
+    FROM pg_class
+    WHERE relnamespace = to_regnamespace('write') AND relkind IN ('r', 'p')
+      AND (pg_has_role(relowner, 'USAGE') OR has_table_privilege(oid, 'TRUNCATE'))
+"""
+
+
+@attrs.frozen
+class Partition:
+    """One partition of a payment table: rows from `start` up to, but without, `end`.
+
+    Both are None for a DEFAULT partition, which should not be there.
+    """
+
+    table: str
+    name: str
+    start: datetime | None
+    end: datetime | None
+
+
+@attrs.frozen
+class Privileges:
+    """How the current role's rights differ from what writing payments needs.
+
+    Args:
+        missing: What it lacks, such as ``INSERT on write.outbox``.
+        excess: What lets it change the schema, such as ``CREATE in schema write``.
+    """
+
+    role: str
+    missing: tuple[str, ...]
+    excess: tuple[str, ...]
+
+    @property
+    def can_write_rows(self) -> bool:
+        """Whether it may do all that the writer does."""
+        return not self.missing
+
+    @property
+    def can_change_schema(self) -> bool:
+        """Whether it may do more than reading and writing rows."""
+        return bool(self.excess)
+
+
+def schema_version(connection: Connection) -> str | None:
+    """The id of the changeset that was run last; None where none ever was.
+
+    The schema is the one this version of the project knows when that is the last of
+    `voltpay_adapters.postgres.resources.changeset_ids`.
+    """
+    if connection.run("SELECT to_regclass('write.databasechangelog')") == [[None]]:
+        return None
+    rows = connection.run(
+        "SELECT id FROM write.databasechangelog ORDER BY orderexecuted DESC LIMIT 1"
+    )
+    return rows[0][0] if rows else None
+
+
+def partitions(connection: Connection) -> tuple[Partition, ...]:
+    """All partitions of the payment tables, by table and time."""
+    return tuple(Partition(*row) for row in connection.run(_PARTITIONS))
+
+
+def missing_months(existing: Iterable[Partition], now: datetime) -> tuple[str, ...]:
+    """What lacks a partition for this month or the next, such as ``payment_core 2025-01``.
+
+    Args:
+        now: The present, with its time zone.
+    """
+    present = {(partition.table, partition.start) for partition in existing}
+    this_month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    next_month = (this_month + timedelta(days=31)).replace(day=1)
+    return tuple(
+        f"{table} {month:%Y-%m}"
+        for table in PAYMENT_TABLES
+        for month in (this_month, next_month)
+        if (table, month) not in present
+    )
+
+
+def privileges(connection: Connection) -> Privileges:
+    """What the connected role may do, against what the writer needs."""
+    needs = [(name, right) for name, rights in _WRITER_NEEDS.items() for right in rights]
+    missing = connection.run(
+        """
+        SELECT "right" || ' on write.' || name
+        FROM unnest(:names::text[], :rights::text[]) AS need(name, "right")
+        WHERE has_table_privilege(to_regclass('write.' || name), "right") IS NOT TRUE
+        """,
+        names=[name for name, _ in needs],
+        rights=[right for _, right in needs],
+    )
+    ((role,),) = connection.run("SELECT current_user")
+    excess = connection.run(_EXCESS)
+    return Privileges(role, tuple(need for (need,) in missing), tuple(more for (more,) in excess))

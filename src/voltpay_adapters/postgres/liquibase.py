@@ -1,0 +1,107 @@
+"""Liquibase as a child process: its own words and exit code, our changelog, no secret on view."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import attrs
+
+from voltpay_adapters.postgres.resources import changelog_folder
+from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.errors import Misconfigured
+
+_MAIN_CLASS = "liquibase.integration.commandline.LiquibaseCommandLine"
+
+
+@attrs.frozen
+class Liquibase:
+    """The changelog's way into one database.
+
+    Each method runs Liquibase once, lets it write to this process's stdout and stderr, and returns
+    its exit code: 0 when it did what was asked. Any ``LIQUIBASE_*`` variable of the environment
+    that is not set here holds as Liquibase documents it.
+
+    Args:
+        target: The database, and the migrator to reach it by.
+        classpath: A folder with the jars of Liquibase, picocli and the PostgreSQL driver, or a Java
+            class path; run by the ``java`` of JAVA_HOME or PATH.
+        program: The ``liquibase`` program, by path or by its name on PATH, where no class path is
+            given.
+    """
+
+    target: DatabaseUrl
+    classpath: str | None = None
+    program: str = "liquibase"
+
+    def update(self) -> int:
+        """Run the changesets that the database does not have yet."""
+        return self._run("update")
+
+    def rollback(self, count: int) -> int:
+        """Undo the last `count` changesets; undoing the table of a payment drops its rows."""
+        return self._run("rollback-count", f"--count={count}")
+
+    def status(self) -> int:
+        """Tell which changesets the database does not have yet."""
+        return self._run("status", "--verbose")
+
+    def history(self) -> int:
+        """Tell which changesets were run, and when."""
+        return self._run("history")
+
+    def clear_checksums(self) -> int:
+        """Forget the checksums of what was run; the next update computes them anew."""
+        return self._run("clear-checksums")
+
+    def validate(self) -> int:
+        """Check the changelog, also against what was run from it."""
+        return self._run("validate")
+
+    def _run(self, *command: str) -> int:
+        arguments = [*self._launcher(), *command]
+        # the program is the one that the operator's own settings name
+        child = subprocess.run(arguments, env=self._environment(), check=False)  # noqa: S603
+        return child.returncode
+
+    def _launcher(self) -> list[str]:
+        if self.classpath is not None:
+            return [_java(), "-cp", _class_path(self.classpath), _MAIN_CLASS]
+        if (program := shutil.which(self.program)) is not None:
+            return [program]
+        raise Misconfigured(
+            f"there is no program {self.program!r} on the PATH: install Liquibase 4, or name a "
+            "folder that holds the jars of liquibase-core, picocli and the PostgreSQL driver "
+            "with what they need"
+        )
+
+    def _environment(self) -> dict[str, str]:
+        settings = {
+            "LIQUIBASE_COMMAND_URL": self.target.jdbc,
+            "LIQUIBASE_COMMAND_USERNAME": self.target.user,
+            "LIQUIBASE_COMMAND_CHANGELOG_FILE": "root.yaml",
+            "LIQUIBASE_SEARCH_PATH": str(changelog_folder()),
+            "LIQUIBASE_LIQUIBASE_SCHEMA_NAME": "write",
+            "LIQUIBASE_ANALYTICS_ENABLED": "false",
+            "LIQUIBASE_SHOW_BANNER": "false",
+        }
+        if self.target.password is not None:
+            settings["LIQUIBASE_COMMAND_PASSWORD"] = self.target.password
+        return os.environ | settings
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    java = (home and shutil.which("java", path=Path(home, "bin"))) or shutil.which("java")
+    if java is None:
+        raise Misconfigured(
+            "Liquibase's class path is set, but there is no java on the PATH: install a Java "
+            "runtime, or set JAVA_HOME"
+        )
+    return java
+
+
+def _class_path(setting: str) -> str:
+    return f"{setting}{os.sep}*" if Path(setting).is_dir() else setting

@@ -1,0 +1,31 @@
+"""The months ahead: pg_partman's maintenance of the payment tables, due at least once a month."""
+
+from __future__ import annotations
+
+from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, Partition, partitions
+
+
+def maintain(url: str) -> tuple[Partition, ...]:
+    """Make the partitions of the next months that are not there yet.
+
+    Writers are not held up. It also catches up after months without maintenance, and leaves the
+    DEFAULT partition unmade. Each table is a transaction of its own. It works with pg_partman 4 and
+    5; version 5 reads the newest month that holds rows once for each table.
+
+    Args:
+        url: The database, and the migrator to reach it by.
+
+    Returns:
+        All partitions that exist now.
+
+    Raises:
+        Unavailable: The database cannot be reached, or has no schema to maintain.
+    """
+    with session(url) as connection:
+        for table in PAYMENT_TABLES:
+            connection.run(
+                "SELECT partman.run_maintenance("
+                f"p_parent_table := 'write.{table}', p_analyze := false, p_jobmon := false)"
+            )
+        return partitions(connection)

@@ -1,0 +1,86 @@
+"""Databases that hold the project's schema: made by Liquibase once, then copied for each test."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import attrs
+import pytest
+from pg8000.native import Connection
+from tests.stack.places import jars
+from tests.stack.postgres import PostgresAddress
+
+from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
+from voltpay_adapters.postgres.liquibase import Liquibase
+from voltpay_adapters.postgres.urls import DatabaseUrl
+
+MIGRATOR_PASSWORD = "the migrator's: a/b@c"
+WRITER_PASSWORD = "the writer's: ü%20"
+
+
+@attrs.frozen
+class Database:
+    """One database, and the URLs by which superuser, migrator and writer reach it."""
+
+    name: str
+    superuser: str
+    migrator: str
+    writer: str
+
+    @property
+    def liquibase(self) -> Liquibase:
+        """Liquibase as the migrator, from the jars of the stack."""
+        return Liquibase(DatabaseUrl.parse(self.migrator), classpath=str(jars("liquibase")))
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A plain connection whose errors are the driver's own."""
+    to = DatabaseUrl.parse(url)
+    connection = Connection(to.user, to.host, to.database, to.port, to.password, timeout=60)
+    with closing(connection):
+        yield connection
+
+
+@contextmanager
+def bootstrapped(server: PostgresAddress, template: str = "template0") -> Iterator[Database]:
+    """A copy of the database `template` with the roles in place; it goes in the end."""
+    name = f"voltpay_test_{secrets.token_hex(4)}"
+    database = Database(
+        name,
+        server.superuser_url(name),
+        server.url(MIGRATOR, name, MIGRATOR_PASSWORD),
+        server.url(WRITER, name, WRITER_PASSWORD),
+    )
+    server.run_sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        bootstrap(
+            database.superuser,
+            migrator_password=MIGRATOR_PASSWORD,
+            writer_password=WRITER_PASSWORD,
+        )
+        yield database
+    finally:
+        server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresAddress) -> Iterator[str]:
+    """The name of a database with the newest schema and no rows, to copy from."""
+    with bootstrapped(postgres) as database:
+        assert database.liquibase.update() == 0
+        yield database.name
+
+
+@pytest.fixture
+def bare_database(postgres: PostgresAddress) -> Iterator[Database]:
+    """A database with roles, schemas and pg_partman, that Liquibase has not seen."""
+    with bootstrapped(postgres) as database:
+        yield database
+
+
+@pytest.fixture
+def migrated_database(postgres: PostgresAddress, migrated_template: str) -> Iterator[Database]:
+    """A database of this test's own with the newest schema and no rows."""
+    with bootstrapped(postgres, migrated_template) as database:
+        yield database
