@@ -20,8 +20,8 @@ _START_SECONDS = 90
 
 _PROPERTIES = {
     "auto.create.topics.enable": "false",
-    "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",  # a restarted broker has to wait for it too
     "default.replication.factor": "2",
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": "8388608",  # the default takes a quarter of our heap
@@ -67,11 +67,9 @@ class KafkaCluster(KafkaAddress):
         self._java, self._jars = java(), jars("kafka")
         self._heap = heap
         self._properties = _PROPERTIES | dict(properties or {})
-        self._ports = {
-            name: dict(zip(BROKERS, free_ports(len(BROKERS)), strict=True))
-            for name in ("PLAINTEXT", *listeners)
-        }
-        (self._controller_port,) = free_ports(1)
+        names = ("PLAINTEXT", *listeners)
+        self._controller_port, *ports = free_ports(1 + len(BROKERS) * len(names))
+        self._ports = {name: {broker: ports.pop() for broker in BROKERS} for name in names}
         self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self._processes: dict[int, Process] = {}
         super().__init__(self.bootstrap_by("PLAINTEXT"))
@@ -117,7 +115,7 @@ class KafkaCluster(KafkaAddress):
         self._processes.pop(broker).end(signal.SIGTERM)
 
     def kill_broker(self, broker: int) -> None:
-        """Let a broker die at once (SIGKILL); the cluster notices after 5 seconds."""
+        """Let a broker die at once (SIGKILL); the cluster notices after 3 seconds."""
         self._processes.pop(broker).end(signal.SIGKILL)
 
     def suspend_broker(self, broker: int) -> None:

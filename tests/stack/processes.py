@@ -111,6 +111,31 @@ def _popen(
         )
 
 
+def descendants(pid: int) -> list[int]:
+    """The ids of the processes that a process has started, and those that they have (Linux)."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for thread in threads for child in thread.read_text().split()]
+    return children + [below for child in children for below in descendants(child)]
+
+
+def wait_until_gone(pids: Sequence[int], *, seconds: float) -> None:
+    """Return when no process has one of these ids; fail after `seconds` (Linux)."""
+    deadline = time.monotonic() + seconds
+    while living := [pid for pid in pids if _is_alive(pid)]:
+        if time.monotonic() > deadline:
+            raise StackError(f"still running after {seconds:g} seconds: {living}")
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    state = stat.rpartition(")")[2].split()[0]
+    return state not in {"Z", "X"}  # ended, and nobody has asked how yet
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nobody listens on, below those given to outgoing connections.
 

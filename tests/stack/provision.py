@@ -81,7 +81,7 @@ def resolve_jars() -> None:
         for profile in ("kafka", "liquibase"):
             shutil.rmtree(folder / profile, ignore_errors=True)
             goal = ("dependency:copy-dependencies", f"-P{profile}", f"-Djars={folder / profile}")
-            _run("mvn", "-B", "-q", "-f", str(POM), *goal)
+            _run("mvn", "-B", "-q", "-Dstyle.color=never", "-f", str(POM), *goal)
         jars_stamp().write_text(pom_digest())
 
 

@@ -1,0 +1,64 @@
+"""The real servers that integration tests run against, started once a session."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from tests.stack.places import MissingError
+from tests.stack.postgres import PostgresAddress, PostgresServer
+
+with warnings.catch_warnings():  # Python 3.11 and 3.12 warn of how kafka-python reads its files
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from tests.stack.kafka import KafkaAddress, KafkaCluster
+
+Server = TypeVar("Server")
+
+# kafka-python leaves the sockets of refused connections to the garbage collector
+REFUSED_SOCKET = r"unclosed <socket\.socket fd=\d+, .* proto=6, laddr=\('0\.0\.0\.0', \d+\)>"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", f"ignore:{REFUSED_SOCKET}:ResourceWarning")
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> KafkaAddress:
+    """A Kafka cluster to use: the one of VOLTPAY_TEST_KAFKA (host:port,…), or our own."""
+    if bootstrap := os.environ.get("VOLTPAY_TEST_KAFKA"):
+        return KafkaAddress(bootstrap)
+    cluster: KafkaCluster = request.getfixturevalue("kafka_cluster")
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster() -> Iterator[KafkaCluster]:
+    """A Kafka cluster of our own, for tests that take brokers away; they bring them back."""
+    with _had(KafkaCluster) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> PostgresAddress:
+    """A PostgreSQL server to use: the superuser's URL in VOLTPAY_TEST_POSTGRES, or our own."""
+    if url := os.environ.get("VOLTPAY_TEST_POSTGRES"):
+        return PostgresAddress.from_url(url)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of our own, for tests that stop it; they start it again."""
+    with _had(lambda: PostgresServer(durable=False)) as server:
+        yield server
+
+
+def _had(make: Callable[[], Server]) -> Server:
+    try:
+        return make()
+    except MissingError as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"NO REAL STACK: {missing}")
+        pytest.skip(f"NO REAL STACK: {missing}")

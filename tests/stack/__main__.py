@@ -1,0 +1,70 @@
+"""Runs the stack in the foreground until Ctrl-C or SIGTERM: `python -m tests.stack`."""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+
+from tests.stack.kafka import KafkaCluster
+from tests.stack.places import MissingError
+from tests.stack.postgres import PostgresServer
+from tests.stack.processes import StackError
+
+DATABASE = "voltpay"
+
+
+def main() -> int:
+    """Start, prepare, print `export` lines to be sourced, and wait; 1 when that fails."""
+    parser = argparse.ArgumentParser(prog="python -m tests.stack", description=__doc__)
+    parser.add_argument("--bare", action="store_true", help="servers only: no tables, no topics")
+    bare = parser.parse_args().bare
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with PostgresServer(tcp_auth="trust") as postgres, KafkaCluster() as kafka:
+            postgres.create_database(DATABASE)
+            if not bare:
+                prepare(postgres, kafka)
+            show(addresses(postgres, kafka))
+            signal.pause()
+    except KeyboardInterrupt:
+        return 0
+    except (MissingError, StackError, subprocess.CalledProcessError) as error:
+        print(f"stack: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def prepare(postgres: PostgresServer, kafka: KafkaCluster) -> None:
+    """Make roles, tables and topics with the project's own commands."""
+    voltpay("db", "bootstrap", VOLTPAY_STORE=postgres.superuser_url(DATABASE))
+    voltpay("db", "update", VOLTPAY_STORE=postgres.url("voltpay_migrator", DATABASE))
+    voltpay("topics", "create", VOLTPAY_SOURCE=kafka.url)
+
+
+def voltpay(*arguments: str, **environment: str) -> None:
+    """Run one command of the project; what it prints goes to stderr."""
+    command = [sys.executable, "-m", "voltpay_cli", *arguments]
+    subprocess.run(command, check=True, env=os.environ | environment, stdout=sys.stderr)
+
+
+def addresses(postgres: PostgresServer, kafka: KafkaCluster) -> dict[str, str]:
+    """The environment by which the writer, and the tests, find the stack."""
+    return {
+        "VOLTPAY_SOURCE": kafka.url,
+        "VOLTPAY_STORE": postgres.url("voltpay_writer", DATABASE),
+        "VOLTPAY_EVENTS": kafka.url,
+        "VOLTPAY_TEST_KAFKA": kafka.bootstrap,
+        "VOLTPAY_TEST_POSTGRES": postgres.superuser_url(),
+    }
+
+
+def show(environment: dict[str, str]) -> None:
+    """Print lines that a shell can source."""
+    for name, value in environment.items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
