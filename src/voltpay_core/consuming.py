@@ -145,6 +145,8 @@ class PaymentConsumer:
         self._idle = not polled.records
         if self._idle:
             self._tidy_up()
+            if polled.positions:
+                self._source.acknowledge(polled.positions)
             return
         decoded = [self._wire.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]

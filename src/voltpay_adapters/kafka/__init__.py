@@ -1,0 +1,1 @@
+"""Apache Kafka: the source of payments and the topics for their events."""

@@ -1,0 +1,117 @@
+"""How Kafka is reached: servers and client options, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+
+from voltpay_core.errors import Fenced, Misconfigured, Unavailable
+from voltpay_core.messages import Partition
+
+_NO_LONGER_OURS = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.FencedInstanceIdError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.RebalanceInProgressError,
+    kafka_errors.UnknownMemberIdError,
+)
+_NEEDS_A_PERSON = (
+    kafka_errors.AuthorizationError,
+    kafka_errors.KafkaConfigurationError,
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+)
+_CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
+
+
+@frozen
+class KafkaConnection:
+    """The servers to ask first, and options for every client.
+
+    Attributes:
+        servers: ``host:port`` each.
+        options: As kafka-python names them, security included; each client takes those it knows.
+    """
+
+    servers: tuple[str, ...]
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, url: str, options: Mapping[str, Any] | None = None) -> Self:
+        """Read ``kafka://host:port[,host:port]``; options that are text become what they should be.
+
+        Raises:
+            Misconfigured: The URL has another form, or no client knows an option.
+        """
+        parts = urlsplit(url)
+        servers = tuple(parts.netloc.split(","))
+        if parts.scheme != "kafka" or parts.path.strip("/") or not all(map(_is_address, servers)):
+            raise Misconfigured(f"{url!r} is not of the form kafka://host:port[,host:port]")
+        return cls(servers, {name: _typed(name, value) for name, value in (options or {}).items()})
+
+    def consumer(self, *topics: str, **fixed: Any) -> KafkaConsumer:
+        """A consumer that commits nothing by itself and sees committed records only."""
+        fixed |= {
+            "allow_auto_create_topics": False,
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+        }
+        return KafkaConsumer(*topics, **self._configuration(KafkaConsumer, fixed))
+
+    def producer(self, **fixed: Any) -> KafkaProducer:
+        """A producer whose records are acknowledged by all replicas, in order and once."""
+        fixed |= {"acks": "all", "allow_auto_create_topics": False, "enable_idempotence": True}
+        return KafkaProducer(**self._configuration(KafkaProducer, fixed))
+
+    def admin(self) -> KafkaAdminClient:
+        """A client for topics and groups."""
+        return KafkaAdminClient(**self._configuration(KafkaAdminClient, {}))
+
+    def _configuration(self, client: Any, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        held = sorted(self.options.keys() & fixed.keys())
+        if held:
+            raise Misconfigured(f"the Kafka option {held[0]} is fixed by the writer's guarantees")
+        known = {k: v for k, v in self.options.items() if k in client.DEFAULT_CONFIG}
+        return {"bootstrap_servers": list(self.servers), **known, **fixed}
+
+
+@contextmanager
+def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> Iterator[None]:
+    """Turn what kafka-python raises inside into the core's kinds of failure.
+
+    Args:
+        doing: What is tried, for people.
+        partitions: What is no longer ours where Kafka says so.
+    """
+    try:
+        yield
+    except _NO_LONGER_OURS as error:
+        raise Fenced(partitions) from error
+    except (kafka_errors.KafkaError, OSError) as error:
+        halt = isinstance(error, _NEEDS_A_PERSON)
+        raise Unavailable(f"Kafka: {doing}: {type(error).__name__}", halt=halt) from error
+
+
+def _is_address(server: str) -> bool:
+    host, colon, port = server.rpartition(":")
+    return bool(host and colon and port.isdigit())
+
+
+def _typed(name: str, value: Any) -> Any:
+    defaults = [client.DEFAULT_CONFIG[name] for client in _CLIENTS if name in client.DEFAULT_CONFIG]
+    if not defaults:
+        raise Misconfigured(f"kafka-python has no option {name}")
+    if not isinstance(value, str):
+        return value
+    if isinstance(defaults[0], bool):
+        return value.lower() in {"1", "true", "yes", "on"}
+    try:
+        return type(defaults[0])(value) if isinstance(defaults[0], int | float) else value
+    except ValueError:
+        raise Misconfigured(f"the Kafka option {name} needs a number") from None

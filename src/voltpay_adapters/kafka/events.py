@@ -1,0 +1,111 @@
+"""A producer for the topics that the rest of Voltpay reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_core.errors import Unavailable
+from voltpay_core.messages import Event
+from voltpay_core.ports import Publication
+
+_NULL = b"null"
+"""Stands for a null value: kafka-python refuses a record whose key and value are both null."""
+
+
+@define
+class KafkaEvents:
+    """An `EventPublisher` over an idempotent producer, connected when first used.
+
+    Attributes:
+        source_partitions: How many partitions the source has. A topic that has as many gets each
+            event into the source's own partition; any other places it by its key.
+        patience: Seconds to wait for acknowledgements; the producer itself tries for longer, so
+            that no later event can overtake one that it has given up.
+    """
+
+    _connection: KafkaConnection
+    _source_partitions: int | None = None
+    _patience: float = 30
+    _opened: KafkaProducer | None = field(default=None, init=False)
+    _same_partitions: dict[str, bool] = field(factory=dict, init=False)
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        """Hand the events to the producer."""
+        with translated("publishing"):
+            producer = self._producer()
+            sent = [self._send(producer, event) for event in events]
+        return KafkaPublication(producer, sent, time.monotonic() + self._patience)
+
+    def reset(self) -> None:
+        """End the producer with all that it still holds."""
+        producer, self._opened = self._opened, None
+        self._same_partitions.clear()
+        if producer is not None:
+            _abort(producer)
+
+    def close(self) -> None:
+        """End the producer; everything awaited is acknowledged by now."""
+        self.reset()
+
+    def _producer(self) -> KafkaProducer:
+        if self._opened is None:
+            self._opened = self._connection.producer(
+                batch_size=256 * 1024,
+                delivery_timeout_ms=int(self._patience * 4000),
+                linger_ms=5,
+                max_block_ms=int(self._patience * 1000),
+                max_request_size=8 * 1024 * 1024,
+                value_serializer=lambda value: None if value is _NULL else value,
+            )
+        return self._opened
+
+    def _send(self, producer: KafkaProducer, event: Event) -> Any:
+        return producer.send(
+            event.topic,
+            key=event.key,
+            value=_NULL if event.value is None else event.value,
+            headers=[(name, value or b"") for name, value in event.headers],
+            partition=event.partition if self._has_same_partitions(producer, event.topic) else None,
+            timestamp_ms=event.timestamp,
+        )
+
+    def _has_same_partitions(self, producer: KafkaProducer, topic: str) -> bool:
+        if topic not in self._same_partitions:
+            count = len(producer.partitions_for(topic) or ())
+            self._same_partitions[topic] = count == self._source_partitions
+        return self._same_partitions[topic]
+
+
+@frozen
+class KafkaPublication:
+    """Records handed to the producer, each with the promise of its acknowledgement."""
+
+    _producer: KafkaProducer
+    _sent: Sequence[Any]
+    _deadline: float
+
+    def wait(self) -> None:
+        """Flush the producer, then look at every record."""
+        with translated("waiting for the acknowledgement of events"):
+            self._producer.flush(max(0.0, self._deadline - time.monotonic()))
+        for future in self._sent:
+            if not future.succeeded():
+                reason = type(future.exception).__name__ if future.is_done else "overdue"
+                raise Unavailable(f"Kafka did not acknowledge an event: {reason}")
+
+
+def _abort(producer: KafkaProducer) -> None:
+    """Close the producer at once: its own `close` gives up, still sending, where records wait."""
+    try:
+        producer.close(timeout=0)
+    except KafkaError:
+        producer._sender.force_close()
+        producer._sender.join()
+        producer.close(timeout=0)

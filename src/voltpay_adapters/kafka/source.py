@@ -1,0 +1,205 @@
+"""A consumer group over the writer topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from attrs import define, field
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import NoOffsetForPartitionError
+
+from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_core.errors import Unavailable
+from voltpay_core.messages import Partition, Record
+from voltpay_core.ports import Polled
+
+TIME_OUT_MS = 15_000
+"""For one answer of the group's coordinator."""
+
+
+class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes what a rebalance does: it runs on the client's I/O thread, where nothing may block."""
+
+    def __init__(self) -> None:
+        self.gained: set[TopicPartition] = set()
+        self.lost: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.gained.update(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.lost.update(revoked)
+        self.gained.difference_update(revoked)
+
+    on_partitions_lost = on_partitions_revoked
+
+
+@define
+class KafkaSource:
+    """A `MessageSource` over one topic: a member of a consumer group, connected when first polled.
+
+    Attributes:
+        batch_bytes: Most bytes fetched at a time from one broker, which bounds a batch.
+        patience: Seconds that a poll waits for records.
+        skip_expired: Go on where records expired before they were read.
+        notify: Told in a sentence what was skipped.
+    """
+
+    _connection: KafkaConnection
+    _topic: str
+    _group: str
+    _batch_bytes: int = 16 * 1024 * 1024
+    _patience: float = 0.5
+    _skip_expired: bool = False
+    _notify: Callable[[str], None] = lambda _: None
+    _notes: _Notes = field(factory=_Notes, init=False)
+    _opened: KafkaConsumer | None = field(default=None, init=False)
+    _positions: dict[TopicPartition, int] = field(factory=dict, init=False)
+    _ends: dict[TopicPartition, int] = field(factory=dict, init=False)
+
+    def poll(self, limit: int) -> Polled:
+        """The next records of the partitions that are ours and rewound."""
+        with translated(f"reading {self._topic}"):
+            consumer = self._consumer()
+            paused = consumer.assignment() if limit == 0 else set()
+            consumer.pause(*paused)
+            try:
+                found = consumer.poll(self._patience * 1000, max_records=max(limit, 1))
+            except NoOffsetForPartitionError:
+                found = {}  # a partition just gained by a group that never acknowledged it
+            gained, lost = self._changes()
+            consumer.resume(*(paused & consumer.assignment()))
+            polled = {place: found[place] for place in found if place in self._positions}
+            records = [record for place in polled for record in _records(place, polled[place])]
+            return Polled(records, self._move_on(polled), gained, lost)
+
+    def rewind(self, partitions: Collection[Partition]) -> None:
+        """Go on from the group's committed offsets; without one, from the log's start."""
+        with translated(f"finding the offsets of {self._group}"):
+            consumer = self._consumer()
+            places = consumer.assignment().intersection(map(_place, partitions))
+            starts = consumer.beginning_offsets(list(places)) if places else {}
+            for place in places:
+                committed = consumer.committed(place, timeout_ms=TIME_OUT_MS)
+                position = starts[place] if committed is None else committed
+                if position < starts[place]:
+                    self._meet_expired(place, starts[place] - position)
+                    position = starts[place]
+                consumer.seek(place, position)
+                self._positions[place] = position
+
+    def acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        """Commit these offsets."""
+        with translated(f"committing offsets of {self._group}", frozenset(positions)):
+            self._consumer().commit(
+                {_place(p): OffsetAndMetadata(offset, "", -1) for p, offset in positions.items()},
+                timeout_ms=TIME_OUT_MS,
+            )
+
+    def drained(self) -> bool:
+        """True once the group's offsets reach the ends that the partitions had at the start."""
+        with translated(f"finding the offsets of {self._group}"):
+            for place in list(self._ends):
+                committed = self._consumer().committed(place, timeout_ms=TIME_OUT_MS)
+                if (committed or 0) < self._ends[place]:
+                    return False
+                del self._ends[place]
+        return True
+
+    def lag(self) -> int:
+        """Records of our partitions below the brokers' high-water marks and not yet polled."""
+        consumer = self._consumer()
+        return sum(
+            max(0, (consumer.highwater(place) or 0) - position)
+            for place, position in self._positions.items()
+        )
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topic has.
+
+        Raises:
+            Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        """
+        with translated(f"looking up {self._topic}"):
+            return len(self._consumer().partitions_for_topic(self._topic))
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self._opened is not None:
+            self._opened.close(autocommit=False, timeout_ms=5_000)
+            self._opened = None
+
+    def _consumer(self) -> KafkaConsumer:
+        if self._opened is None:
+            consumer = self._connection.consumer(
+                auto_offset_reset="none",  # an offset out of range must be met, not skipped
+                fetch_max_bytes=self._batch_bytes,
+                group_id=self._group,
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+            )
+            try:
+                self._ends = self._find_ends(consumer)
+                consumer.subscribe([self._topic], listener=self._notes)
+            except BaseException:
+                consumer.close(autocommit=False, timeout_ms=0)
+                raise
+            self._opened = consumer
+        return self._opened
+
+    def _find_ends(self, consumer: KafkaConsumer) -> dict[TopicPartition, int]:
+        places = [
+            TopicPartition(self._topic, number)
+            for number in consumer.partitions_for_topic(self._topic)
+        ]
+        if not places:
+            raise Unavailable(
+                f"Kafka has no topic {self._topic}: run `voltpay topics create`", halt=True
+            )
+        starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        return {place: end for place, end in ends.items() if end > starts[place]}
+
+    def _changes(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
+        gained, self._notes.gained = self._notes.gained, set()
+        lost, self._notes.lost = self._notes.lost, set()
+        for place in gained | lost:
+            self._positions.pop(place, None)
+        return frozenset(map(_partition, gained)), frozenset(map(_partition, lost - gained))
+
+    def _move_on(self, polled: Iterable[TopicPartition]) -> dict[Partition, int]:
+        """Where the consumer stands: behind the last record, or behind what follows it unseen."""
+        moved = {}
+        for place in polled or self._positions:
+            position = self._consumer().position(place, timeout_ms=TIME_OUT_MS)
+            if position is not None and position != self._positions[place]:
+                self._positions[place] = moved[_partition(place)] = position
+        return moved
+
+    def _meet_expired(self, place: TopicPartition, count: int) -> None:
+        lost = f"{count} records of {place.topic}-{place.partition} expired before they were read"
+        if not self._skip_expired:
+            raise Unavailable(f"{lost}: keep them longer, or go on with --skip-expired", halt=True)
+        self._notify(f"{lost}; skipped")
+
+
+def _place(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number)
+
+
+def _partition(place: TopicPartition) -> Partition:
+    return Partition(place.topic, place.partition)
+
+
+def _records(place: TopicPartition, polled: Iterable[Any]) -> Iterable[Record]:
+    partition = _partition(place)
+    for record in polled:
+        yield Record(
+            partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )

@@ -1,0 +1,150 @@
+"""PostgreSQL as the payment database: one connection, one transaction a commit unit."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from attrs import define, field, frozen
+
+from voltpay_adapters.postgres.connection import Session, TimeOuts
+from voltpay_adapters.postgres.stores import (
+    PostgresFence,
+    PostgresIdempotency,
+    PostgresOutbox,
+    PostgresPayments,
+)
+from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.errors import Misconfigured, Rejected, Unavailable
+from voltpay_core.ports import UnitOfWork
+
+NODE_LOCKS = 0x566F6C74
+"""The first key of the advisory locks that lease node ids; the second is the node id."""
+
+
+@frozen
+class PostgresUnitOfWork:
+    """One transaction over all the tables."""
+
+    _session: Session
+    node_id: int
+    payments: PostgresPayments
+    idempotency: PostgresIdempotency
+    outbox: PostgresOutbox
+    fence: PostgresFence
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what happens inside where the database refuses it."""
+        self._session.run("SAVEPOINT attempt")
+        try:
+            yield
+        except Rejected:
+            self._session.run("ROLLBACK TO attempt; RELEASE attempt")
+            raise
+        self._session.run("RELEASE attempt")
+
+
+@define
+class PostgresDatabase:
+    """A database reached by one connection, which is opened when it is needed.
+
+    The connection leases the node id: who loses it loses lease and transaction together (G7).
+
+    Attributes:
+        target: The database, and the role and secret to reach it by.
+        node_id: The node id (0-999) to lease; None takes the first free one.
+        tls: How to encrypt and whom to trust; None does without.
+        now: Our clock, to be compared with the database's.
+        clock_skew: How far the two may be apart, in seconds.
+    """
+
+    _target: DatabaseUrl
+    _node_id: int | None = None
+    _time_outs: TimeOuts = field(factory=TimeOuts)
+    _tls: ssl.SSLContext | None = None
+    _now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _clock_skew: float = 30
+    _session: Session | None = field(default=None, init=False)
+    _lease: int | None = field(default=None, init=False)
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        """Open a unit of work."""
+        session, node_id = self.connect()
+        try:
+            session.run("BEGIN")
+            yield PostgresUnitOfWork(
+                session,
+                node_id,
+                PostgresPayments(session),
+                PostgresIdempotency(session),
+                PostgresOutbox(session),
+                PostgresFence(session),
+            )
+            session.run("COMMIT")
+        except BaseException:
+            self._roll_back(session)
+            raise
+
+    def connect(self) -> tuple[Session, int]:
+        """The open connection and its node id, opened now where there is none.
+
+        Raises:
+            Misconfigured: The node id is another running process's.
+            Unavailable: The database cannot be reached, or (halt) its clock differs from ours.
+        """
+        if self._session is None or self._lease is None:
+            session = Session.open(self._target, self._time_outs, self._tls)
+            try:
+                self._compare_clocks(session)
+                self._lease = self._take_node_id(session)
+            except BaseException:
+                session.close()
+                raise
+            self._session = session
+        return self._session, self._lease
+
+    def close(self) -> None:
+        """Close the connection and give the node id back."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _roll_back(self, session: Session) -> None:
+        try:
+            if not session.broken:
+                session.run("ROLLBACK")
+        except Unavailable:
+            session.broken = True
+        if session.broken:
+            self.close()
+
+    def _compare_clocks(self, session: Session) -> None:
+        before = self._now()
+        ((theirs,),) = session.run("SELECT clock_timestamp()")
+        apart = max(before - theirs, theirs - self._now()).total_seconds()
+        if apart > self._clock_skew:
+            raise Unavailable(
+                f"this machine's clock and the database's are {apart:.0f} seconds apart:"
+                " set the clock right, for payment ids carry the time",
+                halt=True,
+            )
+
+    def _take_node_id(self, session: Session) -> int:
+        wanted = range(1000) if self._node_id is None else range(self._node_id, self._node_id + 1)
+        rows = session.run(
+            "SELECT id FROM generate_series(:first::int, :last::int) AS id"
+            " WHERE pg_try_advisory_lock(:locks::int, id) LIMIT 1",
+            first=wanted[0],
+            last=wanted[-1],
+            locks=NODE_LOCKS,
+        )
+        if rows:
+            return int(rows[0][0])
+        reason = f"node id {self._node_id} is taken: choose another --node-id, or auto"
+        if self._lease is None:
+            raise Misconfigured(reason)
+        raise Unavailable(reason)

@@ -1,0 +1,55 @@
+"""The one table that says whose fault an SQLSTATE is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
+
+CHECK_VIOLATION = "23514"
+UNIQUE_VIOLATION = "23505"
+DISK_FULL = "53100"
+
+_THE_MESSAGE = ("22", "23502", UNIQUE_VIOLATION, "P0001")
+_PASSING = ("08", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+_MAY_HOLD_VALUES = ("22", "23", "P0")
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn what pg8000 raises inside into the core's kinds of failure.
+
+    Args:
+        place: The database's name for people, without its password.
+    """
+    try:
+        yield
+    except DatabaseError as error:
+        raise failure(place, error.args[0]) from error
+    except (InterfaceError, OSError) as error:
+        raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
+
+
+def failure(place: str, fields: dict[str, str]) -> Exception:
+    """The failure that an error response of PostgreSQL stands for.
+
+    Args:
+        fields: The response by field code: C is the SQLSTATE, n the constraint, t the table.
+    """
+    sqlstate, constraint = fields.get("C", ""), fields.get("n")
+    if sqlstate == UNIQUE_VIOLATION and fields.get("t", "").startswith("payment_"):
+        reason = "the payment id is taken"
+        return PaymentIdTaken(
+            "refused-by-database", reason, sqlstate=sqlstate, constraint=constraint
+        )
+    if sqlstate.startswith(_THE_MESSAGE) or (sqlstate == CHECK_VIOLATION and constraint):
+        reason = f"the database refuses the payment with SQLSTATE {sqlstate}"
+        return Rejected("refused-by-database", reason, sqlstate=sqlstate, constraint=constraint)
+    words = "" if sqlstate.startswith(_MAY_HOLD_VALUES) else f": {fields.get('M')}"
+    if sqlstate == CHECK_VIOLATION:
+        words = f": {fields.get('t')} has no partition for this month; run `voltpay db maintain`"
+    passing = sqlstate.startswith(_PASSING) and sqlstate != DISK_FULL
+    return Unavailable(f"PostgreSQL at {place}: SQLSTATE {sqlstate}{words}", halt=not passing)

@@ -1,0 +1,214 @@
+"""The tables behind the ports; rows travel as one JSON parameter a statement."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from voltpay_adapters.postgres.connection import Session
+from voltpay_core.errors import Fenced
+from voltpay_core.messages import Partition
+from voltpay_core.payments import Payment
+from voltpay_core.ports import OutboxRow
+
+# One JSON parameter costs less CPU on both sides than COPY into three tables or arrays of unnest,
+# and needs no escaping of our own.
+_encode = msgspec.json.Encoder().encode
+
+
+def _json(rows: Any) -> str:
+    return _encode(rows).decode()
+
+
+def _places(partitions: Collection[Partition]) -> str:
+    return _json([{"topic": p.topic, "partition": p.number} for p in partitions])
+
+
+@frozen
+class PostgresPayments:
+    """The payment tables."""
+
+    _session: Session
+
+    def add(self, payments: Sequence[Payment]) -> None:
+        """Write these payments into all three tables."""
+        self._session.run(
+            """
+            WITH new AS MATERIALIZED (
+                SELECT * FROM json_to_recordset(:payments::json) AS payment(
+                    id varchar, amount numeric, status smallint, currency varchar,
+                    account_id bigint, type varchar, created_at timestamptz, version integer,
+                    external_ref_id varchar, comment varchar)
+            ), core AS (
+                INSERT INTO write.payment_core
+                    (id, amount, status, currency, account_id, type, created_at)
+                SELECT id, amount, status, currency, account_id, type, created_at FROM new
+            ), metadata AS (
+                INSERT INTO write.payment_metadata (id, created_at, updated_at, version)
+                SELECT id, created_at, created_at, version FROM new
+            )
+            INSERT INTO write.payment_notes (id, created_at, external_ref_id, comment)
+            SELECT id, created_at, external_ref_id, comment FROM new
+            """,
+            payments=_json([_row(payment) for payment in payments]),
+        )
+
+
+def _row(payment: Payment) -> dict[str, Any]:
+    stated = payment.stated
+    return {
+        "id": payment.id.text,
+        "amount": stated.amount,
+        "status": stated.status.value,
+        "currency": stated.currency,
+        "account_id": stated.account_id,
+        "type": stated.type,
+        "created_at": payment.created_at,
+        "version": payment.version,
+        "external_ref_id": stated.external_ref_id,
+        "comment": stated.comment,
+    }
+
+
+@frozen
+class PostgresIdempotency:
+    """The claims."""
+
+    _session: Session
+
+    def claim(self, keys: Sequence[str]) -> set[str]:
+        """Claim the keys and tell which of them were free."""
+        rows = self._session.run(
+            "INSERT INTO write.idempotency (message_id)"
+            " SELECT key FROM json_array_elements_text(:keys::json) AS key"
+            " ON CONFLICT DO NOTHING RETURNING message_id",
+            keys=_json(keys),
+        )
+        return {key for (key,) in rows}
+
+    def purge(self, older_than: timedelta, limit: int) -> int:
+        """Delete at most `limit` claims older than that."""
+        ((count,),) = self._session.run(
+            f"""
+            WITH gone AS (
+                DELETE FROM write.idempotency WHERE ctid = ANY(ARRAY(
+                    SELECT ctid FROM write.idempotency WHERE {_EXPIRED} LIMIT :most))
+                RETURNING 1)
+            SELECT count(*) FROM gone
+            """,  # noqa: S608 - a constant
+            age=older_than.total_seconds(),
+            most=limit,
+        )
+        return int(count)
+
+    def expired(self, older_than: timedelta) -> int:
+        """How many claims are older than that."""
+        ((count,),) = self._session.run(
+            f"SELECT count(*) FROM write.idempotency WHERE {_EXPIRED}",  # noqa: S608 - a constant
+            age=older_than.total_seconds(),
+        )
+        return int(count)
+
+
+_EXPIRED = """
+date < least(now() - make_interval(secs => :age),
+             (SELECT min(created_at) FROM write.outbox))
+"""
+
+
+@frozen
+class PostgresOutbox:
+    """Committed events until they are published."""
+
+    _session: Session
+
+    def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
+        """Add one row a source partition."""
+        if not payloads:
+            return frozenset()
+        rows = self._session.run(
+            "INSERT INTO write.outbox (topic, partition, payload)"
+            " SELECT topic, partition, decode(payload, 'base64') FROM json_to_recordset(:rows::json)"
+            " AS new(topic text, partition integer, payload text) RETURNING id",
+            rows=_json(
+                [
+                    {"topic": p.topic, "partition": p.number, "payload": b64encode(packed).decode()}
+                    for p, packed in payloads.items()
+                ]
+            ),
+        )
+        return frozenset(row_id for (row_id,) in rows)
+
+    def waiting(self, partitions: Collection[Partition]) -> list[OutboxRow]:
+        """All rows of these partitions in order."""
+        rows = self._session.run(
+            "SELECT id, payload FROM write.outbox JOIN json_to_recordset(:places::json)"
+            " AS place(topic text, partition integer) USING (topic, partition) ORDER BY id",
+            places=_places(partitions),
+        )
+        return [OutboxRow(row_id, payload) for row_id, payload in rows]
+
+    def delete(self, ids: Collection[int]) -> None:
+        """Delete these rows."""
+        if ids:
+            self._session.run(
+                "DELETE FROM write.outbox WHERE id = ANY(:ids::bigint[])",
+                ids="{" + ",".join(map(str, ids)) + "}",
+            )
+
+
+@frozen
+class PostgresFence:
+    """The epochs, held by row locks."""
+
+    _session: Session
+
+    def hold(self, epochs: Mapping[Partition, int]) -> None:
+        """Lock the rows for share and compare the epochs."""
+        rows = self._session.run(
+            "SELECT topic, partition, epoch FROM write.partition_fence"
+            " JOIN json_to_recordset(:places::json) AS place(topic text, partition integer)"
+            " USING (topic, partition) ORDER BY topic, partition FOR SHARE OF partition_fence",
+            places=_places(epochs.keys()),
+        )
+        found = {Partition(topic, number): epoch for topic, number, epoch in rows}
+        raised = {place for place, epoch in epochs.items() if found.get(place) != epoch}
+        if raised:
+            raise Fenced(raised)
+
+    def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Raise the epochs by one."""
+        rows = self._session.run(
+            "INSERT INTO write.partition_fence AS fence (topic, partition, epoch)"
+            " SELECT topic, partition, 1 FROM json_to_recordset(:places::json)"
+            " AS place(topic text, partition integer) ORDER BY topic, partition"
+            " ON CONFLICT (topic, partition) DO UPDATE SET epoch = fence.epoch + 1"
+            " RETURNING topic, partition, epoch",
+            places=_places(partitions),
+        )
+        return {Partition(topic, number): epoch for topic, number, epoch in rows}
+
+    def position(self, partition: Partition) -> int | None:
+        """The next offset."""
+        rows = self._session.run(
+            "SELECT next_offset FROM write.partition_fence"
+            " WHERE topic = :topic AND partition = :number",
+            topic=partition.topic,
+            number=partition.number,
+        )
+        return rows[0][0] if rows else None
+
+    def move(self, partition: Partition, position: int) -> None:
+        """Set the next offset."""
+        self._session.run(
+            "UPDATE write.partition_fence SET next_offset = :position"
+            " WHERE topic = :topic AND partition = :number",
+            topic=partition.topic,
+            number=partition.number,
+            position=position,
+        )
