@@ -216,8 +216,9 @@ class SqliteUnitOfWork:
         try:
             with _translated():
                 yield
-        except Rejected:
-            self._connection.execute("ROLLBACK TO attempt")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO attempt")
             raise
         finally:
             if self._connection.in_transaction:
