@@ -1,0 +1,1 @@
+"""One behavioural contract a port; every adapter's own test file subclasses it with a harness."""

@@ -1,0 +1,487 @@
+"""The contract of a payment database: a unit of work and the four stores that it joins.
+
+An adapter's test file subclasses `StoreContract`, and `SharedStoreContract` where several
+connections can open one database, with a fixture ``harness``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from datetime import timedelta
+from decimal import Decimal
+from typing import Protocol, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import strategies
+from tests.tables import Tables, rows_of
+
+from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
+from voltpay_core.ids import PaymentIds
+from voltpay_core.messages import Partition
+from voltpay_core.payments import NewPayment, Payment, Status
+from voltpay_core.ports import UnitOfWork
+
+T = TypeVar("T")
+
+ONE, TWO, OTHER = Partition("payments", 0), Partition("payments", 1), Partition("others", 0)
+CANARY = "canary-4711"
+EXAMPLES = settings(max_examples=30)
+
+_ids = PaymentIds(lambda: time.time_ns() // 1_000_000)
+
+
+class Database(Protocol):
+    """What wiring makes of a ``--store`` URL."""
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work."""
+
+    def close(self) -> None:
+        """Close the connection; the next `begin` opens another."""
+
+
+class StoreHarness(Protocol):
+    """One empty database of a test's own."""
+
+    def open(self, node_id: int | None = None) -> Database:
+        """Another database object; the harness closes what a test leaves open."""
+
+    def refuse(self, account_id: int) -> None:
+        """Make the database refuse that account's payments, by a trigger."""
+
+    def age_claims(self, by: timedelta) -> None:
+        """Make every claim so much older."""
+
+    def age_outbox(self, by: timedelta) -> None:
+        """Make every outbox row so much older."""
+
+    def tables(self) -> Tables:
+        """Everything that is committed."""
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class StoreContract:
+    """The laws of a unit of work on one connection."""
+
+    @pytest.fixture
+    def database(self, harness: StoreHarness) -> Database:
+        return harness.open()
+
+    # The unit of work
+
+    def test_a_clean_exit_commits_everything(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """After a clean exit all that was done is there for everybody."""
+        with database.begin() as work:
+            payment = fill(work)
+        assert holds(harness.tables(), payment)
+
+    @pytest.mark.parametrize("failure", [ValueError, Rejected, Crash, KeyboardInterrupt])
+    def test_any_other_exit_leaves_nothing(
+        self, harness: StoreHarness, database: Database, failure: type[BaseException]
+    ) -> None:
+        """Whatever ends the block in an exception takes everything back, and the next one works."""
+        error = failure("code", "reason")
+        with pytest.raises(failure) as caught:
+            fill_and_fail(database, error)
+        assert caught.value is error
+        assert harness.tables() == Tables()
+        with database.begin() as work:
+            payment = fill(work)
+        assert holds(harness.tables(), payment)
+
+    def test_a_closed_database_opens_again(self, harness: StoreHarness, database: Database) -> None:
+        """`begin` connects where there is no usable connection."""
+        with database.begin() as work:
+            node_id = work.node_id
+        database.close()
+        with database.begin() as work:
+            assert work.node_id == node_id
+            assert 0 <= node_id <= 999
+
+    # Savepoints
+
+    @pytest.mark.parametrize("failure", [ValueError, Rejected, Crash])
+    def test_a_savepoint_takes_back_what_is_inside_alone(
+        self, harness: StoreHarness, database: Database, failure: type[BaseException]
+    ) -> None:
+        """An exception undoes what happened inside the savepoint and nothing before or after it."""
+        with database.begin() as work:
+            work.idempotency.claim(["before"])
+            with suppress(failure), work.savepoint():
+                fill(work)
+                raise failure("code", "reason")
+            work.idempotency.claim(["after"])
+        assert harness.tables() == Tables(claims=["after", "before"])
+
+    def test_what_a_savepoint_released_lasts(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """What a savepoint left cleanly is committed with the rest."""
+        with database.begin() as work, work.savepoint():
+            payment = fill(work)
+        assert holds(harness.tables(), payment)
+
+    def test_savepoints_nest(self, harness: StoreHarness, database: Database) -> None:
+        """An inner savepoint undoes itself alone, an outer one its inner ones too."""
+        with database.begin() as work:
+            with suppress(ZeroDivisionError), work.savepoint():
+                with work.savepoint():
+                    work.idempotency.claim(["inner"])
+                raise ZeroDivisionError
+            with work.savepoint():
+                work.idempotency.claim(["outer"])
+                with suppress(ZeroDivisionError), work.savepoint():
+                    work.idempotency.claim(["undone"])
+                    raise ZeroDivisionError
+        assert harness.tables().claims == ("outer",)
+
+    # Payments
+
+    @EXAMPLES
+    @given(stated=st.lists(strategies.new_payments(), max_size=5))
+    def test_what_is_stored_is_what_was_stated(
+        self, harness: StoreHarness, database: Database, stated: list[NewPayment]
+    ) -> None:
+        """Each payment has one row in each of the three tables, with its exact amount and texts."""
+        payments = [Payment(_ids.mint(7), payment) for payment in stated]
+        with database.begin() as work:
+            work.payments.add(payments)
+        tables = harness.tables()
+        for payment in payments:
+            core, metadata, notes = rows_of(payment)
+            assert core in tables.core
+            assert metadata in tables.metadata
+            assert notes in tables.notes
+        ids = [row.id for row in tables.core]
+        assert len(set(ids)) == len(ids) == len(tables.metadata) == len(tables.notes)
+
+    def test_a_taken_id_is_told_apart(self, harness: StoreHarness, database: Database) -> None:
+        """An id that is stored already raises `PaymentIdTaken`, and none of its batch stays."""
+        first, second = a_payment(1), a_payment(2)
+        with database.begin() as work:
+            work.payments.add([first])
+            with pytest.raises(PaymentIdTaken), work.savepoint():
+                work.payments.add([second, first])
+        assert [row.id for row in harness.tables().core] == [first.id.text]
+        assert len(harness.tables().metadata) == len(harness.tables().notes) == 1
+
+    def test_a_refused_payment_hurts_nobody_else(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """What the database refuses is `Rejected`, without a value; the transaction goes on."""
+        harness.refuse(13)
+        good, bad, later = a_payment(1), a_payment(13), a_payment(2)
+        with database.begin() as work:
+            with pytest.raises(Rejected) as caught, work.savepoint():
+                work.payments.add([good, bad])
+            work.payments.add([later])
+        assert not isinstance(caught.value, PaymentIdTaken)
+        assert caught.value.code == "refused-by-database"
+        assert CANARY not in f"{caught.value!r} {caught.value.reason} {caught.value.constraint}"
+        assert holds(harness.tables(), later)
+        assert len(harness.tables().core) == 1
+
+    def test_a_refusal_without_a_savepoint_takes_everything(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """A refusal that leaves the block takes the whole unit of work back."""
+        harness.refuse(13)
+        with suppress(Rejected), database.begin() as work:
+            work.idempotency.claim(["m"])
+            work.payments.add([a_payment(13)])
+        assert harness.tables() == Tables()
+
+    # Claims
+
+    @EXAMPLES
+    @given(
+        transactions=st.lists(
+            st.tuples(
+                st.lists(strategies.texts(255), max_size=6, unique=True).map(sorted), st.booleans()
+            ),
+            max_size=6,
+        )
+    )
+    def test_a_key_is_free_once(
+        self,
+        harness: StoreHarness,
+        database: Database,
+        transactions: list[tuple[list[str], bool]],
+    ) -> None:
+        """A claim tells exactly the keys that nobody holds, and holds them unless rolled back."""
+        held = set(harness.tables().claims)
+        for keys, commits in transactions:
+            try:
+                with database.begin() as work:
+                    assert work.idempotency.claim(keys) == set(keys) - held
+                    assert work.idempotency.claim(keys) == set()
+                    if not commits:
+                        raise Crash  # noqa: TRY301 - a roll-back is what is tried
+            except Crash:
+                continue
+            held |= set(keys)
+        assert set(harness.tables().claims) == held
+
+    def test_many_keys_are_claimed_at_once(self, database: Database) -> None:
+        """A whole batch of keys is claimed in one call."""
+        keys = sorted(f"{number}-{'x' * 240}" for number in range(3000))
+        with database.begin() as work:
+            assert work.idempotency.claim(keys[::2]) == set(keys[::2])
+            assert work.idempotency.claim(keys) == set(keys[1::2])
+
+    def test_a_purge_takes_the_old_in_chunks(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """A purge deletes at most its limit, claims older than told only, and counts them."""
+        week = timedelta(days=7)
+        with database.begin() as work:
+            work.idempotency.claim(["a", "b", "c"])
+        harness.age_claims(timedelta(days=8))
+        with database.begin() as work:
+            work.idempotency.claim(["young"])
+            assert work.idempotency.expired(week) == 3
+            assert work.idempotency.purge(week, 2) == 2
+            assert work.idempotency.expired(week) == 1
+            assert work.idempotency.purge(week, 2) == 1
+            assert work.idempotency.purge(week, 2) == 0
+        assert harness.tables().claims == ("young",)
+
+    def test_a_purge_spares_what_the_outbox_may_repeat(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """Claims as young as the oldest outbox row stay, whatever their age."""
+        week = timedelta(days=7)
+        with database.begin() as work:
+            work.idempotency.claim(["older"])
+        harness.age_claims(timedelta(days=1))
+        with database.begin() as work:
+            work.idempotency.claim(["as old"])
+            rows = work.outbox.put({ONE: b"waits"})
+        harness.age_claims(timedelta(days=8))
+        harness.age_outbox(timedelta(days=8))
+        with database.begin() as work:
+            assert work.idempotency.expired(week) == 1
+            assert work.idempotency.purge(week, 10) == 1
+        assert harness.tables().claims == ("as old",)
+        with database.begin() as work:
+            work.outbox.delete(rows)
+            assert work.idempotency.purge(week, 10) == 1
+
+    # The outbox
+
+    @EXAMPLES
+    @given(payload=st.binary(max_size=2000))
+    def test_a_payload_keeps_its_bytes(self, database: Database, payload: bytes) -> None:
+        """What is put is what waits, byte for byte."""
+        with database.begin() as work:
+            (row,) = work.outbox.put({ONE: payload})
+        with database.begin() as work:
+            (waiting,) = work.outbox.waiting({ONE})
+            assert (waiting.id, waiting.payload) == (row, payload)
+            work.outbox.delete([row])
+
+    def test_rows_wait_in_order_and_by_partition(self, database: Database) -> None:
+        """Rows wait in the order in which they were put, for their own partitions only."""
+        with database.begin() as work:
+            work.outbox.put({ONE: b"1", TWO: b"2"})
+            work.outbox.put({ONE: b"3", OTHER: b"4"})
+            assert work.outbox.put({}) == frozenset()
+        with database.begin() as work:
+            assert [row.payload for row in work.outbox.waiting({ONE})] == [b"1", b"3"]
+            assert [row.payload for row in work.outbox.waiting({TWO, ONE})] == [b"1", b"2", b"3"]
+            assert [row.payload for row in work.outbox.waiting([OTHER])] == [b"4"]
+            assert work.outbox.waiting(set()) == []
+            assert work.outbox.waiting({Partition("payments", 2)}) == []
+
+    def test_row_ids_rise_and_are_never_used_again(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """A new row's id is above all earlier ones, deleted or not; deleting twice is no error."""
+        highest = 0
+        for _ in range(3):
+            with database.begin() as work:
+                rows = work.outbox.put({ONE: b"1", TWO: b"2"})
+            assert len(rows) == 2
+            assert min(rows) > highest
+            highest = max(rows)
+            for _ in range(2):
+                with database.begin() as work:
+                    work.outbox.delete(rows)
+        assert harness.tables().outbox == ()
+
+    # The fence
+
+    def test_epochs_rise_by_partition(self, database: Database) -> None:
+        """Raising makes an epoch that was never there before, of these partitions alone."""
+        with database.begin() as work:
+            first = work.fence.raise_epochs([ONE, TWO])
+        with database.begin() as work:
+            second = work.fence.raise_epochs([ONE])
+            assert work.fence.raise_epochs([]) == {}
+        assert first.keys() == {ONE, TWO}
+        assert second.keys() == {ONE}
+        assert second[ONE] > first[ONE]
+        with database.begin() as work:
+            work.fence.hold({**first, **second})
+
+    def test_whoever_was_overtaken_is_fenced(self, database: Database) -> None:
+        """Holding epochs that do not stand, or never stood, names exactly those partitions."""
+        with database.begin() as work:
+            old = work.fence.raise_epochs([ONE, TWO])
+        with database.begin() as work:
+            work.fence.raise_epochs([TWO])
+        for epochs, fenced in ((old, {TWO}), ({**old, OTHER: 1}, {TWO, OTHER})):
+            with pytest.raises(Fenced) as caught, database.begin() as work:
+                work.fence.hold(epochs)
+            assert caught.value.partitions == fenced
+        with database.begin() as work:
+            work.fence.hold({ONE: old[ONE]})
+            work.fence.hold({})
+
+    def test_a_position_outlives_its_owner(self, database: Database) -> None:
+        """There is no position before the first; a later owner finds the last one set."""
+        with database.begin() as work:
+            assert work.fence.position(ONE) is None
+            work.fence.raise_epochs([ONE, TWO])
+            assert work.fence.position(ONE) is None
+            work.fence.move(ONE, 2**40)
+        with database.begin() as work:
+            work.fence.raise_epochs([ONE])
+            assert work.fence.position(ONE) == 2**40
+            assert work.fence.position(TWO) is None
+
+
+class SharedStoreContract(StoreContract):
+    """The laws of a database that several processes open at once."""
+
+    @pytest.fixture
+    def rivals(self) -> Iterator[ThreadPoolExecutor]:
+        with ThreadPoolExecutor(1) as pool:
+            yield pool
+
+    def test_open_databases_never_share_a_node_id(self, harness: StoreHarness) -> None:
+        """No two open databases hold the same node id; a closed one gives its id back."""
+        first, second = harness.open(), harness.open()
+        with first.begin() as work:
+            taken = work.node_id
+        with second.begin() as work:
+            assert work.node_id != taken
+        first.close()
+        with harness.open(taken).begin() as work:
+            assert work.node_id == taken
+
+    def test_a_held_node_id_cannot_be_asked_for(self, harness: StoreHarness) -> None:
+        """Who asks for a node id that another one holds does not start."""
+        with harness.open(7).begin() as work:
+            assert work.node_id == 7
+        with pytest.raises(Misconfigured, match="7"), harness.open(7).begin():
+            pytest.fail("two hold one node id")
+
+    def test_what_is_not_committed_is_nobody_elses(
+        self, harness: StoreHarness, database: Database
+    ) -> None:
+        """Others see a unit of work after its end only."""
+        with database.begin() as work:
+            payment = fill(work)
+            assert harness.tables() == Tables()
+        assert holds(harness.tables(), payment)
+
+    def test_raising_an_epoch_waits_for_its_holder(
+        self, harness: StoreHarness, database: Database, rivals: ThreadPoolExecutor
+    ) -> None:
+        """Nobody can take a partition over in the middle of its owner's transaction."""
+        with database.begin() as work:
+            epochs = work.fence.raise_epochs([ONE])
+        with database.begin() as work:
+            work.fence.hold(epochs)
+            rival = rivals.submit(alone, harness, lambda work: work.fence.raise_epochs([ONE]))
+            assert waits(rival)
+            fill(work)
+        assert rival.result(30)[ONE] > epochs[ONE]
+        with pytest.raises(Fenced), database.begin() as work:
+            work.fence.hold(epochs)
+
+    @pytest.mark.parametrize("commits", [True, False])
+    def test_one_of_two_claimants_gets_a_key(
+        self, harness: StoreHarness, database: Database, rivals: ThreadPoolExecutor, commits: bool
+    ) -> None:
+        """A key that another transaction is claiming is free exactly where that one rolls back."""
+        with database.begin() as work:
+            work.idempotency.claim(["before"])
+        with unless(commits), database.begin() as work:
+            assert work.idempotency.claim(["m"]) == {"m"}
+            rival = rivals.submit(alone, harness, lambda work: work.idempotency.claim(["m"]))
+            assert waits(rival)
+            if not commits:
+                raise Crash
+        assert rival.result(30) == (set() if commits else {"m"})
+
+
+def fill(work: UnitOfWork) -> Payment:
+    """Put something into every table."""
+    payment = a_payment(1)
+    work.fence.raise_epochs([ONE])
+    work.idempotency.claim([payment.stated.message_id])
+    work.payments.add([payment])
+    work.outbox.put({ONE: b"\x90"})
+    return payment
+
+
+def fill_and_fail(database: Database, error: BaseException) -> None:
+    with database.begin() as work:
+        fill(work)
+        raise error
+
+
+def holds(tables: Tables, payment: Payment) -> bool:
+    """True where `fill`, or more, is committed."""
+    core, metadata, notes = rows_of(payment)
+    return core in tables.core and metadata in tables.metadata and notes in tables.notes
+
+
+def a_payment(account_id: int) -> Payment:
+    return Payment(
+        _ids.mint(0),
+        NewPayment(
+            f"message of {account_id}",
+            account_id,
+            Decimal("12.50"),
+            "EUR",
+            Status.SUCCESS,
+            "VSA",
+            comment=CANARY,
+        ),
+    )
+
+
+def alone(harness: StoreHarness, act: Callable[[UnitOfWork], T]) -> T:
+    """Do it in a unit of work on a connection of this thread's own."""
+    with closing(harness.open()) as database, database.begin() as work:
+        return act(work)
+
+
+def waits(rival: Future[T]) -> bool:
+    """True where it has not ended after a while."""
+    try:
+        rival.result(0.3)
+    except TimeoutError:
+        return True
+    return False
+
+
+@contextmanager
+def unless(commits: bool) -> Iterator[None]:
+    try:
+        yield
+    except Crash:
+        assert not commits
