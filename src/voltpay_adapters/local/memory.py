@@ -39,6 +39,10 @@ class MemoryLog:
         records.append(record)
         return record
 
+    def records(self, partition: Partition) -> list[Record]:
+        """All records of a partition, which may be empty."""
+        return self.partitions.get(partition, [])
+
 
 @define
 class MemorySource:
@@ -65,7 +69,8 @@ class MemorySource:
         self._gained, self._lost = set(), set()
         records: list[Record] = []
         for partition, position in self._positions.items():
-            records += self._log.partitions[partition][position : position + limit - len(records)]
+            wanted = limit - len(records)
+            records += self._log.records(partition)[position : position + wanted]
         positions = {record.partition: record.offset + 1 for record in records}
         self._positions.update(positions)
         return Polled(records, positions, gained, lost)
@@ -92,7 +97,7 @@ class MemorySource:
     def lag(self) -> int:
         """Records of our partitions that are not yet polled."""
         return sum(
-            len(self._log.partitions[partition]) - position
+            len(self._log.records(partition)) - position
             for partition, position in self._positions.items()
         )
 
