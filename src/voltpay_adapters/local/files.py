@@ -31,7 +31,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     value: str | msgspec.UnsetType | None = msgspec.UNSET
     value_base64: str | None = None
     headers: dict[str, str] = {}
-    headers_base64: dict[str, str] = {}
+    headers_base64: list[tuple[str, str | None]] = []
     timestamp: int | None = None
     message_id: msgspec.Raw = msgspec.field(name="messageId", default=msgspec.Raw())
     account_id: int | None = msgspec.field(name="accountId", default=None)
@@ -188,7 +188,7 @@ class FileEvents:
         """Append the events and flush them to the disk."""
         try:
             for event in events:
-                self._file(event.topic).write(_envelope(event) + b"\n")
+                self._file(event.topic).write(envelope(event) + b"\n")
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())
@@ -241,7 +241,7 @@ def read_events(path: Path) -> list[Event]:
 def _headers(line: _Line) -> Headers:
     return (
         *((name, text.encode()) for name, text in line.headers.items()),
-        *((name, b64decode(text)) for name, text in line.headers_base64.items()),
+        *((name, None if text is None else b64decode(text)) for name, text in line.headers_base64),
     )
 
 
@@ -257,17 +257,20 @@ def _whole_lines(file: IO[bytes]) -> int:
     return 0
 
 
-def _envelope(event: Event) -> bytes:
+def envelope(event: Event) -> bytes:
+    """One line that holds an event's key, value, headers and timestamp, whatever their bytes."""
     line = _Line(timestamp=event.timestamp)
     line.key, line.key_base64 = _text(event.key)
     text, line.value_base64 = _text(event.value)
     line.value = text if line.value_base64 is None else msgspec.UNSET
-    for name, value in event.headers:
-        text, base64 = _text(value)
-        if base64 is None:
-            line.headers = {**line.headers, name: text or ""}
-        else:
-            line.headers_base64 = {**line.headers_base64, name: base64}
+    texts = {name: text for name, value in event.headers if (text := _text(value)[0]) is not None}
+    if len(texts) == len(event.headers):
+        line.headers = texts
+    else:  # bytes, nulls and repeated names find no place in an object
+        line.headers_base64 = [
+            (name, None if value is None else b64encode(value).decode())
+            for name, value in event.headers
+        ]
     return _encode(line)
 
 
