@@ -1,0 +1,304 @@
+"""The contract of a message source.
+
+An adapter's test file subclasses `SourceContract`, and `SharedSourceContract` where several members
+share the partitions, with a fixture ``harness``. Nothing here sleeps: a poll waits a while for
+records, and what may come some polls later is polled for until a deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import pytest
+
+from voltpay_core.errors import Fenced
+from voltpay_core.messages import Headers, Partition, Record
+from voltpay_core.ports import MessageSource, Polled
+
+PATIENCE = 60.0
+"""Seconds until something that must come is missed."""
+
+
+class SourceHarness(Protocol):
+    """One empty topic, of 2 partitions or more where there are partitions, and one group."""
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """The topic's partitions."""
+
+    def produce(
+        self,
+        partition: Partition,
+        value: bytes | None,
+        key: bytes | None = b"1",
+        headers: Headers = (),
+        timestamp: int = 1_700_000_000_000,
+    ) -> None:
+        """Put a record at the partition's end; on return it is there to be read."""
+
+    def open(self) -> MessageSource:
+        """A new member of the group; the harness closes what a test leaves open."""
+
+    def close(self, source: MessageSource) -> None:
+        """Let that member leave the group, as a process that stops does."""
+
+
+class SourceContract:
+    """The laws of a source that one member reads."""
+
+    def test_nothing_comes_of_a_partition_before_its_rewind(self, harness: SourceHarness) -> None:
+        """A partition is reported as gained first; its records wait until it is rewound."""
+        self.fill(harness, 1)
+        source = harness.open()
+        gained: set[Partition] = set()
+        for polled in polls(source, 100):
+            assert not polled.records
+            assert not polled.gained & gained
+            gained |= polled.gained
+            if gained == set(harness.partitions):
+                break
+        assert not source.poll(100).records
+        source.rewind(gained)
+        records = collect(source, len(harness.partitions))
+        assert {record.partition for record in records} == gained
+
+    def test_records_arrive_whole_and_in_order(self, harness: SourceHarness) -> None:
+        """Each record comes once, in its partition's order, with all that was produced."""
+        self.fill(harness, 7)
+        records = collect(harness.open(), 7 * len(harness.partitions), limit=3)
+        for partition in harness.partitions:
+            mine = [record for record in records if record.partition == partition]
+            assert [record.value for record in mine] == [value(n) for n in range(7)]
+            assert all(before.offset < after.offset for before, after in pairwise(mine))
+
+    @pytest.mark.parametrize("content", [b'{"a": 1}', b"", b"\xff\x00\n", None])
+    def test_bytes_are_untouched(self, harness: SourceHarness, content: bytes | None) -> None:
+        """Key, value, headers and timestamp come as they were produced, whatever they hold."""
+        headers = (("traceparent", b"00-1"), ("binary", b"\xff\x00"))
+        harness.produce(harness.partitions[0], content, content, headers, 1_700_000_000_123)
+        (record,) = collect(harness.open(), 1)
+        assert record.key == record.value == content
+        assert sorted(record.headers) == sorted(headers)
+        assert record.timestamp == 1_700_000_000_123
+
+    def test_a_poll_keeps_its_limit(self, harness: SourceHarness) -> None:
+        """A poll brings no more than was asked for; one of 0 brings none and loses none."""
+        self.fill(harness, 5)
+        source = owning(harness)
+        seen: list[Record] = []
+        for polled in polls(source, 2):
+            assert len(polled.records) <= 2
+            seen += polled.records
+            assert not source.poll(0).records
+            if len(seen) == 5 * len(harness.partitions):
+                break
+        assert len({(record.partition, record.offset) for record in seen}) == len(seen)
+
+    def test_positions_follow_the_records(self, harness: SourceHarness) -> None:
+        """The position of a polled partition is behind its last record and not behind the next."""
+        self.fill(harness, 4)
+        reached: dict[Partition, int] = {}
+        seen = 0
+        for polled in polls(owning(harness), 3):
+            for record in polled.records:
+                assert record.offset >= reached.get(record.partition, 0)
+            last = {record.partition: record.offset for record in polled.records}
+            assert polled.positions.keys() >= last.keys()
+            assert all(polled.positions[place] > offset for place, offset in last.items())
+            reached.update(polled.positions)
+            seen += len(polled.records)
+            if seen == 4 * len(harness.partitions):
+                break
+
+    def test_a_rewind_brings_back_what_is_unacknowledged(self, harness: SourceHarness) -> None:
+        """Rewinding goes on from the acknowledged position, again and again."""
+        for number in range(4):
+            harness.produce(harness.partitions[0], value(number))
+        source = owning(harness)
+        first = collect(source, 2, limit=2)
+        place = first[0].partition
+        source.acknowledge({place: first[-1].offset + 1})
+        for _ in range(2):
+            rest = collect(source, 2, limit=1)
+            assert [record.value for record in rest] == [value(2), value(3)]
+            source.rewind({place})
+        source.rewind(set())
+        again = collect(source, 2)
+        source.acknowledge({place: again[-1].offset + 1})
+        source.rewind({place})
+        harness.produce(place, value(4))
+        assert [record.value for record in collect(source, 1)] == [value(4)]
+
+    def test_the_next_member_goes_on(self, harness: SourceHarness) -> None:
+        """A new member goes on from what a former one acknowledged, without gap or repeat."""
+        self.fill(harness, 6)
+        total = 6 * len(harness.partitions)
+        source = owning(harness)
+        acknowledged: list[Record] = []
+        for polled in polls(source, 2):
+            if polled.records:
+                source.acknowledge(polled.positions)
+                acknowledged += polled.records
+            if len(acknowledged) >= total // 2:
+                break
+        collect(source, 1, limit=1)  # and never acknowledged
+        harness.close(source)
+        rest = collect(harness.open(), total - len(acknowledged))
+        places = [(record.partition, record.offset) for record in (*acknowledged, *rest)]
+        assert len(places) == len(set(places)) == total
+
+    def test_drained_means_acknowledged(self, harness: SourceHarness) -> None:
+        """A source is drained once all that was there at its start is acknowledged, not before."""
+        self.fill(harness, 3)
+        source = owning(harness)
+        positions: dict[Partition, int] = {}
+        seen = 0
+        for polled in polls(source, 100):
+            positions.update(polled.positions)
+            seen += len(polled.records)
+            assert not source.drained()
+            if seen == 3 * len(harness.partitions):
+                break
+        source.acknowledge(positions)
+        for polled in polls(source, 100):
+            assert not polled.records
+            if source.drained():
+                break
+
+    def test_lag_is_what_is_left_to_poll(self, harness: SourceHarness) -> None:
+        """Lag counts records that are known and not yet polled; in the end there are none."""
+        self.fill(harness, 3)
+        source = owning(harness)
+        seen = 0
+        for polled in polls(source, 1):
+            seen += len(polled.records)
+            left = 3 * len(harness.partitions) - seen
+            assert 0 <= source.lag() <= left
+            if not left:
+                break
+
+    def fill(self, harness: SourceHarness, count: int) -> None:
+        for partition in harness.partitions:
+            for number in range(count):
+                harness.produce(partition, value(number))
+
+
+class SharedSourceContract(SourceContract):
+    """The laws of a source whose partitions are shared out among the members of a group."""
+
+    def test_members_share_and_none_is_left_out(self, harness: SourceHarness) -> None:
+        """Partitions move to a new member, and each new record goes to the one that owns it."""
+        self.fill(harness, 3)
+        members = [harness.open()]
+        owned: list[set[Partition]] = [set(), set()]
+        for who, polled in take_turns(members):
+            note(owned[who], polled)
+            if len(members) == 1 and owned[0] == set(harness.partitions):
+                members.append(harness.open())
+            if all(owned) and sorted([*owned[0], *owned[1]]) == sorted(harness.partitions):
+                break
+        for partition in harness.partitions:
+            harness.produce(partition, b"later")
+        later: list[Partition] = []
+        for who, polled in take_turns(members):
+            note(owned[who], polled)
+            places = [record.partition for record in polled.records if record.value == b"later"]
+            assert set(places) <= owned[who]
+            later += places
+            if len(later) == len(harness.partitions):
+                break
+        assert sorted(later) == sorted(harness.partitions)
+
+    def test_a_partition_that_moved_cannot_be_acknowledged(self, harness: SourceHarness) -> None:
+        """Who has lost a partition is fenced when acknowledging it, and nothing is acknowledged."""
+        self.fill(harness, 2)
+        members = [owning(harness), harness.open()]
+        owned = set(harness.partitions)
+        for who, polled in take_turns(members):
+            if who == 0:
+                note(owned, polled)
+            if lost := set(harness.partitions) - owned:
+                break
+        with pytest.raises(Fenced) as caught:
+            members[0].acknowledge(dict.fromkeys(lost, 1))
+        assert caught.value.partitions <= set(harness.partitions)
+        for member in members:
+            harness.close(member)
+        collect(harness.open(), 2 * len(harness.partitions))
+
+    def test_lost_and_gained_are_apart(self, harness: SourceHarness) -> None:
+        """No poll reports a partition as both gained and lost, and those of who left come back."""
+        members = [harness.open()]
+        owned: list[set[Partition]] = [set(), set()]
+        for who, polled in take_turns(members):
+            assert not polled.gained & polled.lost
+            note(owned[who], polled)
+            if len(members) == 1 and owned[0]:
+                members.append(harness.open())
+            if owned[1]:
+                break
+        harness.close(members.pop())
+        for _, polled in take_turns(members):
+            assert not polled.gained & polled.lost
+            note(owned[0], polled)
+            if owned[0] == set(harness.partitions):
+                break
+
+
+def value(number: int) -> bytes:
+    return b'{"messageId": "%d", "accountId": 1}' % number
+
+
+def polls(source: MessageSource, limit: int, patience: float = PATIENCE) -> Iterator[Polled]:
+    """Poll after poll; missing the deadline fails the test."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        yield source.poll(limit)
+    pytest.fail(f"not within {patience} seconds")
+
+
+def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]:
+    """That many records, rewinding what is gained on the way; more of them fail the test."""
+    records: list[Record] = []
+    for polled in polls(source, limit):
+        if polled.gained:
+            source.rewind(polled.gained)
+        records += polled.records
+        if len(records) >= count:
+            break
+    assert len(records) == count
+    return records
+
+
+def owning(harness: SourceHarness) -> MessageSource:
+    """A source that has every partition and has rewound it."""
+    source = harness.open()
+    missing = set(harness.partitions)
+    for polled in polls(source, 100):
+        missing -= polled.gained
+        if not missing:
+            break
+    source.rewind(set(harness.partitions))
+    return source
+
+
+def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, Polled]]:
+    """Poll the members by turns, each rewinding what it gains; tells whose poll it was."""
+    deadline = time.monotonic() + PATIENCE
+    turn = 0
+    while time.monotonic() < deadline:
+        who = turn % len(members)
+        polled = members[who].poll(100)
+        if polled.gained:
+            members[who].rewind(polled.gained)
+        yield who, polled
+        turn += 1
+    pytest.fail(f"not within {PATIENCE} seconds")
+
+
+def note(owned: set[Partition], polled: Polled) -> None:
+    owned.difference_update(polled.lost)
+    owned.update(polled.gained)

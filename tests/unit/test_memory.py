@@ -1,0 +1,73 @@
+"""Lists in place of topics pass the contracts of sources and publishers."""
+
+from collections.abc import Sequence
+
+import pytest
+from attrs import define, field
+from tests.contracts.events import EventsContract
+from tests.contracts.source import SharedSourceContract
+
+from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_core.messages import Event, Headers, Partition
+from voltpay_core.ports import MessageSource
+
+
+@define
+class MemoryGroup:
+    """Members that share out the partitions of one log."""
+
+    log: MemoryLog = field(factory=MemoryLog)
+    members: list[MemorySource] = field(factory=list)
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        return [Partition(self.log.topic, number) for number in range(3)]
+
+    def produce(
+        self,
+        partition: Partition,
+        value: bytes | None,
+        key: bytes | None = b"1",
+        headers: Headers = (),
+        timestamp: int = 1_700_000_000_000,
+    ) -> None:
+        self.log.append(
+            value, key=key, partition=partition.number, timestamp=timestamp, headers=headers
+        )
+
+    def open(self) -> MemorySource:
+        self.members.append(MemorySource(self.log))
+        self._share()
+        return self.members[-1]
+
+    def close(self, source: MessageSource) -> None:
+        self.members = [member for member in self.members if member is not source]
+        self._share()
+
+    def _share(self) -> None:
+        for number, member in enumerate(self.members):
+            member.assign(self.partitions[number :: len(self.members)])
+
+
+class TestMemorySource(SharedSourceContract):
+    @pytest.fixture
+    def harness(self) -> MemoryGroup:
+        return MemoryGroup()
+
+
+@define
+class MemoryTopics:
+    topics: Sequence[str] = ("payment_read_topic", "payment_email")
+    _events: list[Event] = field(factory=list)
+
+    def open(self) -> MemoryEvents:
+        return MemoryEvents(self._events)
+
+    def read(self, topic: str, count: int) -> Sequence[Event]:
+        return [event for event in self._events if event.topic == topic]
+
+
+class TestMemoryEvents(EventsContract):
+    @pytest.fixture
+    def harness(self) -> MemoryTopics:
+        return MemoryTopics()
