@@ -1,0 +1,113 @@
+"""`voltpay consume`: payments from the source to the store, their events to the rest."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from voltpay_cli import flags, wiring
+from voltpay_cli.exits import ExitCode
+from voltpay_cli.progress import Output, progress, summarize
+from voltpay_cli.retrying import retry
+from voltpay_cli.settings import Settings
+from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_core.consuming import Tally
+from voltpay_core.errors import Unavailable
+
+
+def consume(
+    *,
+    source: flags.Source = None,
+    store: flags.Store = None,
+    events: flags.Events = None,
+    node_id: flags.NodeId = None,
+    group: flags.Group = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="records a batch, at most", metavar="N")
+    ] = None,
+    commit_unit: Annotated[
+        str | None,
+        typer.Option(help="accounts a transaction: account, N or batch", metavar="UNIT"),
+    ] = None,
+    max_messages: Annotated[
+        int | None, typer.Option(help="stop after so many records", min=1, metavar="N")
+    ] = None,
+    exit_eof: Annotated[
+        bool,
+        typer.Option("--exit-eof", help="stop when all that was there at the start is done"),
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="stop after so many seconds", min=0, metavar="SECONDS")
+    ] = None,
+    skip_expired: Annotated[
+        bool, typer.Option("--skip-expired", help="go on where records expired unread")
+    ] = False,
+    output: Annotated[Output, typer.Option(help="form of the summary")] = "text",
+    x: flags.KafkaOptions = None,
+    config: flags.Config = None,
+) -> None:
+    """Consume payments until stopped; a file is consumed to its end."""
+    settings = flags.settings_of(
+        config,
+        x,
+        source=source,
+        store=store,
+        events=events,
+        node_id=node_id,
+        group=group,
+        batch_size=batch_size,
+        commit_unit=commit_unit,
+    ).settings
+    with stop_on_signals(timeout) as stop:
+        until_drained = exit_eof or not wiring.is_kafka(settings.source or "")
+        code = run(
+            settings,
+            stop,
+            max_messages=max_messages,
+            until_drained=until_drained,
+            skip_expired=skip_expired,
+            output=output,
+        )
+    raise typer.Exit(code)
+
+
+def run(
+    settings: Settings,
+    stop: Stop,
+    *,
+    max_messages: int | None = None,
+    until_drained: bool = True,
+    skip_expired: bool = False,
+    output: Output = "text",
+) -> ExitCode:
+    """Consume, print the summary, and tell how it ended.
+
+    Raises:
+        Misconfigured: A setting is missing or cannot work.
+        Unavailable: The world did not heal in time.
+    """
+    total: Tally | None
+    policy, started, total = retry(settings.limits.retry_seconds, stop), time.monotonic(), None
+    try:
+        with (
+            progress() as notify,
+            wiring.payment_consumer(
+                settings, policy, notify, skip_expired=skip_expired
+            ) as consumer,
+        ):
+            if not (until_drained or max_messages):
+                wiring.warm_up(settings, policy)
+            try:
+                consumer.run(stop, max_records=max_messages, until_drained=until_drained)
+            finally:
+                total = consumer.total
+    except Unavailable:
+        if not stop():
+            raise
+        return ExitCode.STOPPED
+    finally:
+        if total is not None:
+            summarize(total, time.monotonic() - started, output)
+    return ExitCode.STOPPED if stop.timed_out and until_drained else ExitCode.DONE

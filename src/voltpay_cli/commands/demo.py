@@ -1,0 +1,86 @@
+"""`voltpay demo`: the main job on the embedded default, twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voltpay_cli import wiring
+from voltpay_cli.commands.consume import run
+from voltpay_cli.exits import ExitCode
+from voltpay_cli.logs import log_to_stderr
+from voltpay_cli.producing import send
+from voltpay_cli.settings import Settings
+from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_core.samples import Mix, samples
+
+COUNT, SEED = 2000, 7
+MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="where everything goes")] = Path("demo"),
+) -> None:
+    """Show the main job on files and SQLite, twice."""
+    settings = Settings(
+        source=f"file:{folder}/payments.jsonl",
+        store=f"sqlite:{folder}/voltpay.db",
+        events=f"file:{folder}/events",
+        log_level="warning",
+    )
+    log_to_stderr(settings.log_level)
+    with stop_on_signals() as stop:
+        raise typer.Exit(_play(folder, settings, stop))
+
+
+def _play(folder: Path, settings: Settings, stop: Stop) -> ExitCode:
+    _clear(folder)
+    _make(folder, settings, stop)
+    command = f"voltpay consume --source {settings.source} --store {settings.store}"
+    typer.echo(f"\n$ {command} --events {settings.events}")
+    code = run(settings, stop)
+    first = _events(folder)
+    _show(folder, first)
+    if code or stop():
+        return code
+
+    typer.echo("\nNow everything once more, from the first byte, as after an offset moved back:")
+    wiring.start_over(settings)
+    code = run(settings, stop)
+    if stop() or code:
+        return code
+    if _events(folder) != first:
+        typer.echo("The events differ: this is a bug.", err=True)
+        return ExitCode.BUG
+    typer.echo("Nothing was written and nothing was published: each payment is there once.")
+    return ExitCode.DONE
+
+
+def _make(folder: Path, settings: Settings, stop: Stop) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with wiring.input_publisher(settings) as publisher:
+        records = samples(wiring.wire_form(settings), COUNT, SEED, MIX)
+        sent = send(publisher, records, rate=None, stop=stop)
+    typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demo left, and nothing else."""
+    for pattern in ("payments.jsonl", "voltpay.db*", "events/payment_*.jsonl"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _events(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("events/*.jsonl"))}
+
+
+def _show(folder: Path, events: dict[str, bytes]) -> None:
+    typer.echo(
+        f"\n{folder}/voltpay.db: the payments; look with\n  sqlite3 {folder}/voltpay.db", nl=False
+    )
+    typer.echo(" 'SELECT * FROM payment_core LIMIT 5'")
+    for name, lines in events.items():
+        typer.echo(f"{folder}/events/{name}: {len(lines.splitlines())} events")

@@ -1,0 +1,42 @@
+"""`voltpay produce`: sample payments for the input topic or file."""
+
+from __future__ import annotations
+
+from random import SystemRandom
+from typing import Annotated
+
+import typer
+
+from voltpay_cli import flags, wiring
+from voltpay_cli.producing import send
+from voltpay_cli.stopping import stop_on_signals
+from voltpay_core.samples import Mix, samples
+
+
+def produce(
+    *,
+    source: flags.Source = None,
+    count: Annotated[int, typer.Option(help="records in all", min=0, metavar="N")] = 1000,
+    seed: Annotated[
+        int | None, typer.Option(help="the same seed makes the same records", metavar="N")
+    ] = None,
+    duplicates: Annotated[
+        float, typer.Option(help="share of repeated payments", min=0, max=1, metavar="SHARE")
+    ] = 0.0,
+    poison: Annotated[
+        float, typer.Option(help="share of unacceptable records", min=0, max=1, metavar="SHARE")
+    ] = 0.0,
+    accounts: Annotated[int, typer.Option(help="how many pay", min=1, metavar="N")] = 500,
+    rate: Annotated[
+        float | None, typer.Option(help="records a second, at most", min=0.1, metavar="N")
+    ] = None,
+    x: flags.KafkaOptions = None,
+    config: flags.Config = None,
+) -> None:
+    """Put sample payments into the input topic or file."""
+    settings = flags.settings_of(config, x, source=source).settings
+    seed = SystemRandom().getrandbits(32) if seed is None else seed
+    records = samples(wiring.wire_form(settings), count, seed, Mix(accounts, duplicates, poison))
+    with stop_on_signals() as stop, wiring.input_publisher(settings) as publisher:
+        sent = send(publisher, records, rate=rate, stop=stop)
+    typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")

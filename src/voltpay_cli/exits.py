@@ -1,0 +1,45 @@
+"""The exit codes, and how failures become them."""
+
+from __future__ import annotations
+
+import logging
+from enum import IntEnum
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from voltpay_core.errors import Misconfigured, Unavailable
+
+log = logging.getLogger("voltpay")
+
+
+class ExitCode(IntEnum):
+    """What a command ends with; 2, the usage error, is typer's own."""
+
+    DONE = 0
+    BUG = 1
+    UNAVAILABLE = 69
+    STOPPED = 75
+    MISCONFIGURED = 78
+
+
+class Commands(TyperGroup):
+    """Commands whose failures end as one line on stderr and their exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Misconfigured as error:
+            code = _tell(error, ExitCode.MISCONFIGURED)
+        except Unavailable as error:
+            code = _tell(error, ExitCode.UNAVAILABLE)
+        except KeyboardInterrupt as error:
+            code = _tell(error, ExitCode.STOPPED)
+        raise typer.Exit(code)
+
+
+def _tell(error: BaseException, code: ExitCode) -> ExitCode:
+    typer.echo(f"voltpay: {str(error) or 'stopped'}", err=True)
+    return code

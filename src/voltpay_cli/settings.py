@@ -1,0 +1,176 @@
+"""All settings, their defaults and the values that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+from attrs.converters import optional
+from typed_settings.cls_attrs import SECRET
+
+from voltpay_cli import values
+from voltpay_core.payments import Status
+
+MIB = 1024 * 1024
+
+
+def setting(default: object, convert: Callable[[object], object], *, secret: bool = False) -> Any:
+    """A setting with its default; None as the default makes it optional."""
+    return field(
+        default=default,
+        converter=optional(convert) if default is None else convert,
+        repr=SECRET if secret else True,
+    )
+
+
+@frozen
+class Topics:
+    """The four topics, and what `voltpay topics create` makes of them.
+
+    Attributes:
+        partitions: Of each topic.
+        replication: Replicas of each partition.
+        retention_hours: How long payments and events are kept.
+        dead_letter_retention_hours: How long dead letters are kept.
+    """
+
+    writer: str = setting("payment_writer_topic", values.topic)
+    read: str = setting("payment_read_topic", values.topic)
+    email: str = setting("payment_email", values.topic)
+    dead_letter: str = setting("payment_writer_dlq", values.topic)
+    partitions: int = setting(100, values.whole(1, 100_000))
+    replication: int = setting(2, values.whole(1, 100))
+    retention_hours: int = setting(24, values.whole(1, 100_000))
+    dead_letter_retention_hours: int = setting(168, values.whole(1, 100_000))
+
+
+@frozen
+class WireForm:
+    """How events look.
+
+    Attributes:
+        account_field: What events call the account.
+        event_headers: Fixed headers of every event.
+    """
+
+    account_field: str = setting("accountId", values.one_of("accountId", "custId"))
+    event_headers: Mapping[str, str] = setting({}, values.pairs)
+
+
+@frozen
+class Email:
+    """The e-mail events.
+
+    Attributes:
+        statuses: The statuses whose payments get one.
+    """
+
+    statuses: frozenset[Status] = setting(frozenset({Status.SUCCESS}), values.statuses)
+
+
+@frozen
+class Limits:
+    """What holds the writer back.
+
+    Attributes:
+        retry_seconds: How long an outage is waited out before exit 69.
+        breaker: Like refusals by the database in a row that halt the writer.
+        batch_bytes: Bytes a batch, at most.
+        value_bytes: A longer record value becomes a dead letter.
+        publish_seconds: How long the acknowledgement of an event is waited for.
+        claims_days: How long claims are kept, by the schedule of `idempotency purge`.
+        clock_skew_seconds: How far this machine's clock and the database's may be apart.
+        warm_ups: Warm-up records sent to the input topic at start.
+    """
+
+    retry_seconds: int = setting(300, values.whole(0, 1_000_000))
+    breaker: int = setting(20, values.whole(1, 1_000_000))
+    batch_bytes: int = setting(16 * MIB, values.whole(1024, 1024 * MIB))
+    value_bytes: int = setting(MIB, values.whole(1, 1024 * MIB))
+    publish_seconds: int = setting(30, values.whole(1, 3600))
+    claims_days: int = setting(7, values.whole(1, 36_500))
+    clock_skew_seconds: int = setting(30, values.whole(1, 86_400))
+    warm_ups: int = setting(3, values.whole(0, 1000))
+
+
+@frozen
+class Kafka:
+    """How to reach Kafka.
+
+    Attributes:
+        options: Settings of the Kafka client by their own names, as ``-X`` passes them.
+    """
+
+    protocol: str = setting(
+        "PLAINTEXT", values.one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    )
+    sasl_mechanism: str = setting(
+        "SCRAM-SHA-512", values.one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    )
+    username: str | None = setting(None, values.text)
+    password: str | None = setting(None, values.text, secret=True)
+    password_file: str | None = setting(None, values.text)
+    cafile: str | None = setting(None, values.text)
+    certfile: str | None = setting(None, values.text)
+    keyfile: str | None = setting(None, values.text)
+    options: Mapping[str, str] = setting({}, values.pairs)
+
+
+@frozen
+class Database:
+    """How to reach PostgreSQL, and what `voltpay db` needs beside the store.
+
+    Attributes:
+        password: The writer's, where the store's URL has none; `db bootstrap` sets it.
+        migrator: The URL for `voltpay db`; the store where there is none.
+        migrator_password: The migrator's, where its URL has none; `db bootstrap` sets it.
+        superuser: The URL for `voltpay db bootstrap`; the store where there is none.
+        liquibase: The program, by path or by its name on the PATH.
+        liquibase_classpath: A folder of jars that is used in the program's place.
+    """
+
+    password: str | None = setting(None, values.text, secret=True)
+    password_file: str | None = setting(None, values.text)
+    migrator: str | None = setting(None, values.database)
+    migrator_password: str | None = setting(None, values.text, secret=True)
+    migrator_password_file: str | None = setting(None, values.text)
+    superuser: str | None = setting(None, values.database)
+    lock_seconds: int = setting(10, values.whole(1, 3600))
+    statement_seconds: int = setting(30, values.whole(1, 3600))
+    idle_seconds: int = setting(60, values.whole(1, 3600))
+    sslmode: str = setting("disable", values.one_of("disable", "require", "verify-full"))
+    sslrootcert: str | None = setting(None, values.text)
+    liquibase: str = setting("liquibase", values.text)
+    liquibase_classpath: str | None = setting(None, values.text)
+
+
+@frozen
+class Settings:
+    """Everything that can be set, by flag, environment, ``voltpay.toml`` or default.
+
+    Attributes:
+        source: Where payments come from.
+        store: Where payments are written.
+        events: Where events and dead letters go; the source where that is Kafka.
+        node_id: 0-999, or ``auto`` for the first free one.
+        group: The Kafka consumer group.
+        batch_size: Records a batch, at most.
+        commit_unit: Accounts a transaction: ``account`` (one), a number, or ``batch`` (all).
+        log_level: What is logged on stderr.
+    """
+
+    source: str | None = setting(None, values.source)
+    store: str | None = setting(None, values.store)
+    events: str | None = setting(None, values.events)
+    node_id: int | str = setting("auto", values.whole_or("auto", 0, 999))
+    group: str = setting("voltpay-writer", values.topic)
+    batch_size: int = setting(1000, values.whole(1, 1_000_000))
+    commit_unit: int | str = setting("batch", values.whole_or("account batch", 1, 1_000_000))
+    log_level: str = setting("info", values.one_of("debug", "info", "warning", "error"))
+    topics: Topics = field(factory=Topics)
+    wire: WireForm = field(factory=WireForm)
+    email: Email = field(factory=Email)
+    limits: Limits = field(factory=Limits)
+    kafka: Kafka = field(factory=Kafka)
+    database: Database = field(factory=Database)

@@ -1,0 +1,65 @@
+"""The stop flag: SIGTERM, SIGINT and a time limit raise it; a second signal aborts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Timer
+from types import FrameType
+
+from attrs import define, field
+
+from voltpay_cli.exits import ExitCode
+
+
+@define
+class Stop:
+    """Whether to stop, asked between batches and waited for between retries.
+
+    Attributes:
+        flag: Set once somebody or something asked.
+        timed_out: It was the time limit that asked.
+    """
+
+    flag: Event = field(factory=Event)
+    timed_out: bool = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self.flag.is_set()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.flag.set()
+
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        if self.flag.is_set() and not self.timed_out:
+            os._exit(ExitCode.STOPPED)  # whatever is half done, the next start takes over (G2)
+        self.timed_out = False
+        self.flag.set()
+        name = signal.Signals(number).name
+        print(f"voltpay: {name}: finishing the batch; again to abort", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stop_on_signals(time_limit: float | None = None) -> Iterator[Stop]:
+    """Listen to the signals, and to the clock where there is a limit in seconds."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop._signalled) for number in _SIGNALS}
+    timer = Timer(time_limit, stop._time_out) if time_limit is not None else None
+    try:
+        if timer:
+            timer.daemon = True
+            timer.start()
+        yield stop
+    finally:
+        if timer:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -1,0 +1,185 @@
+"""Turns what stands in flags, variables and TOML into values, or says what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from voltpay_core.payments import Status
+
+_KAFKA = re.compile(r"kafka://(?P<servers>[^/?#\s]+)")
+_SERVER = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
+_POSTGRES = re.compile(r"postgres(?:ql)?://(?P<user>[^/@\s]*)@[^/@\s]+/[^/?#\s]+")
+_SECRET_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
+_DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def whole(least: int, most: int) -> Callable[[object], int]:
+    """Whole numbers from `least` to `most`."""
+
+    def convert(value: object) -> int:
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ValueError(f"needs a whole number from {least} to {most}")
+        return number
+
+    return convert
+
+
+def whole_or(words: str, least: int, most: int) -> Callable[[object], int | str]:
+    """One of the words, which are parted by spaces, or a whole number."""
+    known = words.split()
+
+    def convert(value: object) -> int | str:
+        text = str(value).lower()
+        if text in known:
+            return text
+        try:
+            return whole(least, most)(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or {' or '.join(known)}") from None
+
+    return convert
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """One of the words, in any case."""
+
+    def convert(value: object) -> str:
+        for word in words:
+            if str(value).casefold() == word.casefold():
+                return word
+        raise ValueError(f"needs one of {', '.join(words)}")
+
+    return convert
+
+
+def text(value: object) -> str:
+    """Any text that is not empty."""
+    if not (isinstance(value, str) and value.strip()):
+        raise ValueError("needs a text that is not empty")
+    return value
+
+
+def topic(value: object) -> str:
+    """The name of a topic, as Kafka allows it."""
+    if not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value)):
+        raise ValueError("needs 1 to 249 letters, digits, dots, dashes or underscores")
+    return value
+
+
+def source(value: object) -> str:
+    """The URL of a source: Kafka, a file, or the standard input."""
+    return _url(value, "kafka://host:port[,host:port], file:PATH or file:-", kafka=True, file=True)
+
+
+def store(value: object) -> str:
+    """The URL of a store: PostgreSQL or SQLite."""
+    forms = "postgresql://user[:password]@host:port/database or sqlite:PATH"
+    return _url(value, forms, postgres=True, sqlite=True)
+
+
+def events(value: object) -> str:
+    """The URL of where events go: Kafka or a directory."""
+    return _url(value, "kafka://host:port[,host:port] or file:DIRECTORY", kafka=True, file=True)
+
+
+def database(value: object) -> str:
+    """The URL of a PostgreSQL database."""
+    return _url(value, "postgresql://user[:password]@host:port/database", postgres=True)
+
+
+def kafka_servers(url: str) -> tuple[str, ...] | None:
+    """The servers that a ``kafka://`` URL names; None where it is no such URL."""
+    found = _KAFKA.fullmatch(url)
+    servers = found["servers"].split(",") if found else []
+    return tuple(servers) if servers and all(map(_SERVER.fullmatch, servers)) else None
+
+
+def without_password(value: str) -> str:
+    """A URL with its password masked."""
+    return _SECRET_IN_URL.sub(r"\1:***@", value)
+
+
+def statuses(value: object) -> frozenset[Status]:
+    """Payment statuses by name or number: a list, or a text with commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple, frozenset)):
+        raise ValueError("needs a list of statuses")  # noqa: TRY004 - a bad value, told as such
+    return frozenset(_status(part) for part in parts)
+
+
+def pairs(value: object) -> Mapping[str, str]:
+    """Names and texts: a table, a text ``name=text,name=text``, or a list of ``name=text``."""
+    if isinstance(value, Mapping):
+        return {str(name): _scalar(item) for name, item in value.items()}
+    parts = value if isinstance(value, list) else str(value).split(",")
+    found = [str(part).partition("=") for part in parts if part]
+    if not all(name.strip() and equals for name, equals, _ in found):
+        raise ValueError("needs name=value, and a comma between two")
+    return {name.strip(): item for name, _, item in found}
+
+
+def duration(value: str) -> timedelta:
+    """A length of time such as ``7d``, ``24h``, ``90m`` or ``30s``.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("needs a number and s, m, h or d, such as 7d")
+    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
+
+
+def fraction(value: float) -> float:
+    """A share from 0 to 1.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError("needs a share from 0 to 1, such as 0.05")
+    return value
+
+
+def _url(
+    value: object,
+    forms: str,
+    *,
+    kafka: bool = False,
+    file: bool = False,
+    postgres: bool = False,
+    sqlite: bool = False,
+) -> str:
+    url = str(value)
+    scheme, _, path = url.partition(":")
+    right = (
+        (kafka and kafka_servers(url) is not None)
+        or (file and scheme == "file" and bool(path) and "\x00" not in path)
+        or (sqlite and scheme == "sqlite" and bool(path) and "\x00" not in path)
+        or (postgres and _POSTGRES.fullmatch(url) is not None)
+    )
+    if not right:
+        raise ValueError(f"needs {forms}")
+    return url
+
+
+def _status(value: object) -> Status:
+    for status in Status:
+        if str(value).strip().upper() in {status.name, str(status.value)}:
+            return status
+    raise ValueError("needs SUCCESS, PENDING or FAIL (2, 0, -2), with commas between them")
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise ValueError("needs texts or numbers as its values")
