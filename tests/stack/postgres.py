@@ -88,8 +88,8 @@ class PostgresAddress:
 class PostgresServer(PostgresAddress):
     """A server of our own on 127.0.0.1, in a temporary folder that goes when it is closed.
 
-    `durable=False` is faster and loses nothing while the machine is up. `tcp_auth="trust"` lets every
-    role in without a password. `settings` are further lines of postgresql.conf.
+    `durable=False` is faster and loses nothing while the machine is up. `tcp_auth="trust"` lets
+    every role in without a password. `settings` are further lines of postgresql.conf.
     """
 
     def __init__(

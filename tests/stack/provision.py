@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def main() -> int:
     try:
         install_programs()
         resolve_jars()
-    except (ProvisionError, subprocess.CalledProcessError) as error:
+    except ProvisionError as error:
         print(f"provision: {error}", file=sys.stderr)
         return 1
     return 0
@@ -54,6 +55,9 @@ def install_programs() -> None:
     CLUSTER_SETTINGS.parent.mkdir(parents=True, exist_ok=True)
     CLUSTER_SETTINGS.write_text("create_main_cluster = false\n")
     _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+    if shutil.which("update-ca-certificates"):
+        # a new Java trusts the certificates that this machine's owner added only after this
+        _run("update-ca-certificates")
     if still_missing := missing_programs():
         raise ProvisionError(f"still missing after installing: {', '.join(still_missing)}")
 
@@ -119,7 +123,8 @@ def _package_names(pattern: str) -> list[str]:
 
 def _run(*command: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
+    if subprocess.run(command, check=False, env=environment, stdout=sys.stderr).returncode:
+        raise ProvisionError(f"failed: {shlex.join(command)}")
 
 
 if __name__ == "__main__":
