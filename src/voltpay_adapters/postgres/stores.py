@@ -131,16 +131,15 @@ class PostgresOutbox:
         """Add one row a source partition."""
         if not payloads:
             return frozenset()
+        new = [
+            {"topic": p.topic, "partition": p.number, "payload": b64encode(packed).decode()}
+            for p, packed in payloads.items()
+        ]
         rows = self._session.run(
             "INSERT INTO write.outbox (topic, partition, payload)"
-            " SELECT topic, partition, decode(payload, 'base64') FROM json_to_recordset(:rows::json)"
-            " AS new(topic text, partition integer, payload text) RETURNING id",
-            rows=_json(
-                [
-                    {"topic": p.topic, "partition": p.number, "payload": b64encode(packed).decode()}
-                    for p, packed in payloads.items()
-                ]
-            ),
+            " SELECT topic, partition, decode(payload, 'base64') FROM json_to_recordset(:new::json)"
+            " AS fresh(topic text, partition integer, payload text) RETURNING id",
+            new=_json(new),
         )
         return frozenset(row_id for (row_id,) in rows)
 
