@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -47,6 +48,21 @@ Config = Annotated[
     str | None,
     typer.Option(help="the settings' file; voltpay.toml [VOLTPAY_CONFIG]", metavar="FILE"),
 ]
+
+
+T = TypeVar("T")
+
+
+def checked(flag: str, convert: Callable[[str], T], value: str) -> T:
+    """The value of a flag that is no setting.
+
+    Raises:
+        Misconfigured: It is unacceptable.
+    """
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise Misconfigured(f"{flag}: {error}") from None
 
 
 def settings_of(config: str | None = None, x: list[str] | None = None, **flags: object) -> Loaded:

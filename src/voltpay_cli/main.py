@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
+from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
@@ -18,8 +20,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (consume, produce, demo):
-    app.command()(command)
+app.command()(consume)
+app.add_typer(idempotency.app, name="idempotency")
+app.add_typer(dead_letter.app, name="dead-letter")
+app.add_typer(topics.app, name="topics")
+app.add_typer(database.app, name="db")
+app.command()(produce)
+app.command()(check)
+app.add_typer(config.app, name="config")
+app.command()(demo)
 
 
 def main() -> None:

@@ -137,17 +137,6 @@ def duration(value: str) -> timedelta:
     return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
 
 
-def fraction(value: float) -> float:
-    """A share from 0 to 1.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not 0 <= value <= 1:
-        raise ValueError("needs a share from 0 to 1, such as 0.05")
-    return value
-
-
 def _url(
     value: object,
     forms: str,

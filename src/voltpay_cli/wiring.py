@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from voltpay_adapters.kafka.connection import KafkaConnection
+from attrs import evolve
+
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.local.files import FileEvents, FileSource
@@ -19,11 +18,15 @@ from voltpay_adapters.local.lines import FilePayments
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import TimeOuts
 from voltpay_adapters.postgres.database import PostgresDatabase
-from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_cli.connections import (
+    database_target,
+    database_tls,
+    is_kafka,
+    kafka_connection,
+    required,
+)
 from voltpay_cli.settings import Settings
-from voltpay_cli.values import kafka_servers
 from voltpay_core.consuming import Notice, PaymentConsumer, Retry
-from voltpay_core.errors import Misconfigured
 from voltpay_core.ids import PaymentIds
 from voltpay_core.messages import Event
 from voltpay_core.ports import Begin, EventPublisher
@@ -31,12 +34,6 @@ from voltpay_core.wire import WARM_UP_HEADER, Topics, Wire
 from voltpay_core.writer import Breaker, Writer
 
 log = logging.getLogger("voltpay")
-
-PLACES = {
-    "source": "where payments come from",
-    "store": "where they are written",
-    "events": "where events go",
-}
 
 
 @contextmanager
@@ -73,10 +70,10 @@ def payment_consumer(
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Begin]:
-    """The store alone, closed in the end."""
+    """The store alone, beside whatever node is running, closed in the end."""
     (url,) = required(settings, "store")
     with ExitStack() as opened:
-        yield _open_database(settings, url, opened)
+        yield _open_database(evolve(settings, node_id="auto"), url, opened)
 
 
 @contextmanager
@@ -129,81 +126,6 @@ def commit_unit(settings: Settings) -> int | None:
     return unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit]
 
 
-def required(settings: Settings, *names: str) -> list[str]:
-    """The URLs of these names.
-
-    Raises:
-        Misconfigured: Some are missing; one message names them all, and the ways to give them.
-    """
-    found = {"source": settings.source, "store": settings.store, "events": events_url(settings)}
-    missing = [name for name in names if not found[name]]
-    if missing:
-        parts = ", ".join(f"{name} ({PLACES[name]})" for name in missing)
-        flags = " ".join(f"--{name} {_EXAMPLES[name]}" for name in missing)
-        raise Misconfigured(
-            f"not set: {parts}; give each by its flag, as VOLTPAY_{missing[0].upper()} or in"
-            f" voltpay.toml; without any server: {flags}"
-        )
-    return [found[name] or "" for name in names]
-
-
-def events_url(settings: Settings) -> str | None:
-    """Where events go: the source where nothing else is said and that is Kafka."""
-    source = settings.source
-    return settings.events or (source if source and is_kafka(source) else None)
-
-
-def is_kafka(url: str) -> bool:
-    """Whether a URL names Kafka servers."""
-    return kafka_servers(url) is not None
-
-
-def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
-    """How to reach Kafka, security included.
-
-    Raises:
-        Misconfigured: The Kafka client does not know an option, or a file cannot be read.
-    """
-    kafka = settings.kafka
-    options: dict[str, Any] = {"security_protocol": kafka.protocol}
-    if kafka.protocol.startswith("SASL"):
-        password = secret(kafka.password, kafka.password_file, "kafka.password")
-        options |= {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.username,
-            "sasl_plain_password": password,
-        }
-    files = {
-        "ssl_cafile": kafka.cafile,
-        "ssl_certfile": kafka.certfile,
-        "ssl_keyfile": kafka.keyfile,
-    }
-    options |= {name: path for name, path in files.items() if path}
-    return KafkaConnection.parse(url, options | _underscored(kafka.options))
-
-
-def secret(value: str | None, file: str | None, name: str) -> str | None:
-    """A secret as it is set, or as it stands in a file.
-
-    Raises:
-        Misconfigured: The file cannot be read.
-    """
-    if value or not file:
-        return value
-    try:
-        return Path(file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{name}_file: cannot read {file}: {error}") from None
-
-
-def database_target(settings: Settings, url: str) -> DatabaseUrl:
-    """The database of the store, with the writer's password."""
-    target = DatabaseUrl.parse(url)
-    given = settings.database
-    password = target.password or secret(given.password, given.password_file, "database.password")
-    return DatabaseUrl(target.host, target.port, target.database, target.user, password)
-
-
 def _open_database(settings: Settings, url: str, opened: ExitStack) -> Begin:
     node_id = settings.node_id if isinstance(settings.node_id, int) else None
     given = settings.database
@@ -215,7 +137,7 @@ def _open_database(settings: Settings, url: str, opened: ExitStack) -> Begin:
             database_target(settings, url),
             node_id,
             TimeOuts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
-            _tls(settings),
+            database_tls(settings),
             clock_skew=settings.limits.clock_skew_seconds,
         )
     opened.callback(store.close)
@@ -270,33 +192,9 @@ def _open_kafka_events(
     return events
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    given = settings.database
-    if given.sslmode == "disable":
-        return None
-    try:
-        context = ssl.create_default_context(cafile=given.sslrootcert)
-    except OSError as error:
-        raise Misconfigured(f"database.sslrootcert: {given.sslrootcert}: {error}") from None
-    if given.sslmode == "require":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
-def _underscored(options: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace(".", "_"): value for name, value in options.items()}
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
 def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
-
-
-_EXAMPLES = {
-    "source": "file:payments.jsonl",
-    "store": "sqlite:voltpay.db",
-    "events": "file:out",
-}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from tests.stack.kafka import KafkaCluster
-from tests.stack.places import MissingError
+from tests.stack.places import MissingError, jars
 from tests.stack.postgres import PostgresServer
 from tests.stack.processes import StackError
 
@@ -39,7 +39,12 @@ def main() -> int:
 def prepare(postgres: PostgresServer, kafka: KafkaCluster) -> None:
     """Make roles, tables and topics with the project's own commands."""
     voltpay("db", "bootstrap", VOLTPAY_STORE=postgres.superuser_url(DATABASE))
-    voltpay("db", "update", VOLTPAY_STORE=postgres.url("voltpay_migrator", DATABASE))
+    voltpay(
+        "db",
+        "update",
+        VOLTPAY_STORE=postgres.url("voltpay_migrator", DATABASE),
+        VOLTPAY_DATABASE_LIQUIBASE_CLASSPATH=str(jars("liquibase")),
+    )
     voltpay("topics", "create", VOLTPAY_SOURCE=kafka.url)
 
 

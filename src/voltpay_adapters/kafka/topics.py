@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
 
 from attrs import frozen
 from kafka import KafkaAdminClient
@@ -62,6 +63,17 @@ def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[st
         found = [topic for topic in topics if topic.name in there]
         missing = [f"{topic.name} does not exist" for topic in topics if topic.name not in there]
         return [*missing, *_shapes(admin, found), *_configurations(admin, found)]
+
+
+def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
+    """How long a topic keeps its records; None stands for ever.
+
+    Raises:
+        Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+    """
+    with translated(f"looking up {topic}"), closing(connection.admin()) as admin:
+        kept = int(configuration(admin, topic)["retention.ms"])
+    return None if kept < 0 else timedelta(milliseconds=kept)
 
 
 def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[str]:

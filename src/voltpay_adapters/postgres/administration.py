@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -15,11 +16,12 @@ _PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
 
 
 @contextmanager
-def session(url: str) -> Iterator[Connection]:
+def session(url: str, tls: ssl.SSLContext | None = None) -> Iterator[Connection]:
     """A connection of its own, in UTC, where every statement commits by itself.
 
     Args:
         url: ``postgresql://user[:password]@host:port/database``.
+        tls: How to encrypt and whom to trust; None does without.
 
     Raises:
         Misconfigured: The URL is malformed.
@@ -28,7 +30,7 @@ def session(url: str) -> Iterator[Connection]:
     target = DatabaseUrl.parse(url)
     place = f"{target.user}@{target.host}:{target.port}/{target.database}"
     try:
-        with closing(_connect(target)) as connection:
+        with closing(_connect(target, tls)) as connection:
             yield connection
     except DatabaseError as error:
         refusal: dict[str, str] = error.args[0]
@@ -38,7 +40,7 @@ def session(url: str) -> Iterator[Connection]:
         raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
 
 
-def _connect(target: DatabaseUrl) -> Connection:
+def _connect(target: DatabaseUrl, tls: ssl.SSLContext | None) -> Connection:
     return Connection(
         user=target.user,
         host=target.host,
@@ -46,6 +48,7 @@ def _connect(target: DatabaseUrl) -> Connection:
         database=target.database,
         password=target.password,
         timeout=_PATIENCE,
+        ssl_context=tls or False,
         application_name="voltpay",
         startup_params={"TimeZone": "UTC"},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from base64 import b64encode
 
 from scramp import ScramMechanism
@@ -15,7 +16,11 @@ _ITERATIONS = 4096  # PostgreSQL's own number
 
 
 def bootstrap(
-    url: str, *, migrator_password: str | None = None, writer_password: str | None = None
+    url: str,
+    *,
+    migrator_password: str | None = None,
+    writer_password: str | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Prepare a database for its schema; running it again changes nothing but the passwords.
 
@@ -23,11 +28,12 @@ def bootstrap(
         url: The database, and a superuser to reach it by.
         migrator_password: The new password of ``voltpay_migrator``; None leaves it as it is.
         writer_password: The new password of ``voltpay_writer``; None leaves it as it is.
+        tls: How to encrypt and whom to trust; None does without.
 
     Raises:
         Unavailable: The database cannot be reached, or the user may not do this.
     """
-    with session(url) as connection:
+    with session(url, tls) as connection:
         connection.run(bootstrap_file().read_text("utf-8"))
         for role, password in ((MIGRATOR, migrator_password), (WRITER, writer_password)):
             if password is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, Partition, partitions
 
 
-def maintain(url: str) -> tuple[Partition, ...]:
+def maintain(url: str, tls: ssl.SSLContext | None = None) -> tuple[Partition, ...]:
     """Make the partitions of the next months that are not there yet.
 
     Writers are not held up. It also catches up after months without maintenance, and leaves the
@@ -15,6 +17,7 @@ def maintain(url: str) -> tuple[Partition, ...]:
 
     Args:
         url: The database, and the migrator to reach it by.
+        tls: How to encrypt and whom to trust; None does without.
 
     Returns:
         All partitions that exist now.
@@ -22,7 +25,7 @@ def maintain(url: str) -> tuple[Partition, ...]:
     Raises:
         Unavailable: The database cannot be reached, or has no schema to maintain.
     """
-    with session(url) as connection:
+    with session(url, tls) as connection:
         for table in PAYMENT_TABLES:
             connection.run(
                 "SELECT partman.run_maintenance("

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags, wiring
+from voltpay_cli.connections import is_kafka
 from voltpay_cli.exits import ExitCode
 from voltpay_cli.progress import Output, progress, summarize
 from voltpay_cli.retrying import retry
@@ -61,7 +62,7 @@ def consume(
         commit_unit=commit_unit,
     ).settings
     with stop_on_signals(timeout) as stop:
-        until_drained = exit_eof or not wiring.is_kafka(settings.source or "")
+        until_drained = exit_eof or not is_kafka(settings.source or "")
         code = run(
             settings,
             stop,

@@ -1,0 +1,87 @@
+"""The operator's side of PostgreSQL: Liquibase, the bootstrap and pg_partman, by the settings."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from voltpay_adapters.postgres import bootstrap, maintenance
+from voltpay_adapters.postgres.liquibase import Liquibase
+from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_cli.connections import database_tls, required, secret
+from voltpay_cli.settings import Settings
+from voltpay_core.errors import Misconfigured
+
+
+def liquibase(settings: Settings) -> Liquibase:
+    """Liquibase as the migrator.
+
+    Raises:
+        Misconfigured: Nothing says which database, or a secret's file cannot be read.
+    """
+    given = settings.database
+    target = DatabaseUrl.parse(migrator_url(settings))
+    return Liquibase(target, given.liquibase_classpath, given.liquibase)
+
+
+def bootstrap_database(settings: Settings) -> None:
+    """Make roles, schemas and pg_partman, and set the passwords that are in the settings.
+
+    Raises:
+        Misconfigured: Nothing says which database, or a secret's file cannot be read.
+        Unavailable: The database cannot be reached, or the user may not do this.
+    """
+    given = settings.database
+    bootstrap.bootstrap(
+        given.superuser or _store(settings),
+        migrator_password=_migrator_password(settings),
+        writer_password=secret(given.password, given.password_file, "database.password"),
+        tls=database_tls(settings),
+    )
+
+
+def maintain(settings: Settings) -> list[str]:
+    """Make the months ahead, and tell all partitions that exist now.
+
+    Raises:
+        Misconfigured: Nothing says which database, or a secret's file cannot be read.
+        Unavailable: The database cannot be reached, or has no schema to maintain.
+    """
+    partitions = maintenance.maintain(migrator_url(settings), database_tls(settings))
+    return [
+        f"{partition.table} {partition.start:%Y-%m}"
+        if partition.start
+        else f"{partition.table} DEFAULT: drop it"
+        for partition in partitions
+    ]
+
+
+def migrator_url(settings: Settings) -> str:
+    """The database, and the migrator with its password to reach it by."""
+    url = settings.database.migrator or _store(settings)
+    return with_password(url, _migrator_password(settings))
+
+
+def with_password(url: str, password: str | None) -> str:
+    """A URL of PostgreSQL with that password, unless it has one."""
+    target = DatabaseUrl.parse(url)
+    if target.password is not None or password is None:
+        return url
+    scheme, _, rest = url.partition("://")
+    user, _, place = rest.rpartition("@")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
+
+
+def _migrator_password(settings: Settings) -> str | None:
+    given = settings.database
+    return secret(
+        given.migrator_password, given.migrator_password_file, "database.migrator_password"
+    )
+
+
+def _store(settings: Settings) -> str:
+    (url,) = required(settings, "store")
+    if url.startswith("sqlite:"):
+        raise Misconfigured(
+            "the store is SQLite, which makes its own tables: `voltpay db` is for PostgreSQL"
+        )
+    return url

@@ -1,0 +1,144 @@
+"""`voltpay dead-letter`: looks at dead letters, and sends them back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from voltpay_cli import flags, topics, wiring
+from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.progress import Output
+from voltpay_cli.settings import Settings
+from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_core.errors import Misconfigured
+from voltpay_core.replaying import Letter, Plan, counts, plans, replay
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="See and replay dead letters.")
+
+Code = Annotated[str | None, typer.Option(help="only letters of this code", metavar="CODE")]
+
+
+@app.command("list")
+def list_letters(
+    *,
+    code: Code = None,
+    limit: Annotated[
+        int | None, typer.Option(help="letters to show, at most", min=0, metavar="N")
+    ] = None,
+    output: Annotated[Output, typer.Option(help="form of the list")] = "text",
+    source: flags.Source = None,
+    events: flags.Events = None,
+    x: flags.KafkaOptions = None,
+    config: flags.Config = None,
+) -> None:
+    """Count the letters by code, then tell of each, but nothing of its payment."""
+    settings = flags.settings_of(config, x, source=source, events=events).settings
+    letters = [
+        letter
+        for letter in map(Letter.read, topics.dead_letters(settings))
+        if code in {None, letter.code}
+    ]
+    shown = islice(letters, limit)
+    if output == "json":
+        rows = [_row(letter) for letter in shown]
+        typer.echo(json.dumps({"counts": counts(letters), "letters": rows}))
+        return
+    for name, count in counts(letters).items():
+        typer.echo(f"{count:>8} {name}")
+    for letter in shown:
+        typer.echo("  ".join(map(str, _row(letter).values())))
+
+
+@app.command("replay")
+def replay_letters(
+    *,
+    code: Code = None,
+    limit: Annotated[
+        int | None, typer.Option(help="letters to send, at most", min=1, metavar="N")
+    ] = None,
+    max_attempts: Annotated[
+        int, typer.Option(help="leave letters that failed so often", min=1, metavar="N")
+    ] = 5,
+    yes: Annotated[bool, typer.Option("--yes", help="send them; otherwise only count")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="also letters whose claims may be purged")
+    ] = False,
+    source: flags.Source = None,
+    events: flags.Events = None,
+    group: flags.Group = None,
+    x: flags.KafkaOptions = None,
+    config: flags.Config = None,
+) -> None:
+    """Send letters back to the writer topic, under the same key and message id."""
+    settings = flags.settings_of(config, x, source=source, events=events, group=group).settings
+    with stop_on_signals() as stop:
+        for found, plan in _plans(settings, code, max_attempts):
+            typer.echo(_in_words(found, plan))
+            if yes and not stop() and limit != 0:
+                _check_age(found, plan, force=force)
+                sent = _replay(settings, found, max_attempts, limit, stop)
+                limit = None if limit is None else limit - sent
+        if not yes:
+            typer.echo("nothing was sent: this was a dry run; --yes sends them")
+    raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
+
+
+def _plans(settings: Settings, code: str | None, max_attempts: int) -> Iterator[tuple[str, Plan]]:
+    codes = [code] if code else counts(map(Letter.read, topics.dead_letters(settings)))
+    for found in codes:
+        waiting = topics.dead_letters(settings, topics.replay_group(settings, found))
+        planned = plans(
+            waiting,
+            max_attempts=max_attempts,
+            now=datetime.now(UTC),
+            claims_kept=timedelta(days=settings.limits.claims_days),
+        )
+        yield found, planned.get(found, Plan())
+
+
+def _replay(settings: Settings, code: str, max_attempts: int, limit: int | None, stop: Stop) -> int:
+    with (
+        topics.dead_letter_source(settings, code) as source,
+        wiring.input_publisher(settings) as publisher,
+    ):
+        done = replay(
+            source,
+            publisher,
+            settings.topics.writer,
+            code=code,
+            max_attempts=max_attempts,
+            limit=limit,
+            stop=stop,
+        )
+    typer.echo(f"{code}: sent {done.replayed}, parked {done.parked}")
+    return done.replayed
+
+
+def _check_age(code: str, plan: Plan, *, force: bool) -> None:
+    if plan.old and not force:
+        raise Misconfigured(
+            f"{plan.old} letters of {code} are older than claims are kept: a message that came"
+            " again meanwhile would be written twice; --force sends them all the same"
+        )
+
+
+def _in_words(code: str, plan: Plan) -> str:
+    old = f", {plan.old} of them older than claims are kept" if plan.old else ""
+    parked = f"; {plan.parked} failed too often and stay" if plan.parked else ""
+    return f"{code}: {plan.replayable} to replay{old}{parked}"
+
+
+def _row(letter: Letter) -> dict[str, object]:
+    return {
+        "place": letter.place,
+        "code": letter.code,
+        "attempt": letter.attempt,
+        "first_failed_at": letter.first_failed_at.isoformat(timespec="milliseconds"),
+        "origin": letter.origin,
+        "reason": letter.reason,
+    }

@@ -1,0 +1,122 @@
+"""How Kafka and PostgreSQL are reached, as the settings say."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_cli.settings import Settings
+from voltpay_cli.values import kafka_servers
+from voltpay_core.errors import Misconfigured
+
+PLACES = {
+    "source": "where payments come from",
+    "store": "where they are written",
+    "events": "where events go",
+}
+EXAMPLES = {
+    "source": "file:payments.jsonl",
+    "store": "sqlite:voltpay.db",
+    "events": "file:out",
+}
+
+
+def required(settings: Settings, *names: str) -> list[str]:
+    """The URLs of these names.
+
+    Raises:
+        Misconfigured: Some are missing; one message names them all, and the ways to give them.
+    """
+    found = {"source": settings.source, "store": settings.store, "events": events_url(settings)}
+    missing = [name for name in names if not found[name]]
+    if missing:
+        parts = ", ".join(f"{name} ({PLACES[name]})" for name in missing)
+        flags = " ".join(f"--{name} {EXAMPLES[name]}" for name in missing)
+        raise Misconfigured(
+            f"not set: {parts}; give each by its flag, as VOLTPAY_{missing[0].upper()} or in"
+            f" voltpay.toml; without any server: {flags}"
+        )
+    return [found[name] or "" for name in names]
+
+
+def events_url(settings: Settings) -> str | None:
+    """Where events go: the source where nothing else is said and that is Kafka."""
+    source = settings.source
+    return settings.events or (source if source and is_kafka(source) else None)
+
+
+def is_kafka(url: str) -> bool:
+    """Whether a URL names Kafka servers."""
+    return kafka_servers(url) is not None
+
+
+def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
+    """How to reach Kafka, security included.
+
+    Raises:
+        Misconfigured: The Kafka client does not know an option, or a file cannot be read.
+    """
+    kafka = settings.kafka
+    options: dict[str, Any] = {"security_protocol": kafka.protocol}
+    if kafka.protocol.startswith("SASL"):
+        password = secret(kafka.password, kafka.password_file, "kafka.password")
+        options |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.username,
+            "sasl_plain_password": password,
+        }
+    files = {
+        "ssl_cafile": kafka.cafile,
+        "ssl_certfile": kafka.certfile,
+        "ssl_keyfile": kafka.keyfile,
+    }
+    options |= {name: path for name, path in files.items() if path}
+    return KafkaConnection.parse(url, options | _underscored(kafka.options))
+
+
+def secret(value: str | None, file: str | None, name: str) -> str | None:
+    """A secret as it is set, or as it stands in a file.
+
+    Raises:
+        Misconfigured: The file cannot be read.
+    """
+    if value or not file:
+        return value
+    try:
+        return Path(file).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{name}_file: cannot read {file}: {error}") from None
+
+
+def database_target(settings: Settings, url: str) -> DatabaseUrl:
+    """The database of the store, with the writer's password."""
+    target = DatabaseUrl.parse(url)
+    given = settings.database
+    password = target.password or secret(given.password, given.password_file, "database.password")
+    return DatabaseUrl(target.host, target.port, target.database, target.user, password)
+
+
+def database_tls(settings: Settings) -> ssl.SSLContext | None:
+    """How connections to PostgreSQL are encrypted; None where they are not.
+
+    Raises:
+        Misconfigured: The certificates cannot be read.
+    """
+    given = settings.database
+    if given.sslmode == "disable":
+        return None
+    try:
+        context = ssl.create_default_context(cafile=given.sslrootcert)
+    except OSError as error:
+        raise Misconfigured(f"database.sslrootcert: {given.sslrootcert}: {error}") from None
+    if given.sslmode == "require":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _underscored(options: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace(".", "_"): value for name, value in options.items()}

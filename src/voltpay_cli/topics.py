@@ -1,0 +1,156 @@
+"""The four topics and the dead letters in them, by the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from voltpay_adapters.kafka import topics
+from voltpay_adapters.kafka.browsing import browse
+from voltpay_adapters.kafka.source import KafkaSource
+from voltpay_adapters.kafka.topics import Topic
+from voltpay_adapters.local.files import read_events
+from voltpay_cli.connections import is_kafka, kafka_connection, required
+from voltpay_cli.settings import Settings
+from voltpay_core.errors import Misconfigured
+from voltpay_core.messages import Event, Partition, Record
+from voltpay_core.ports import MessageSource
+
+KAFKAS_MAX_MESSAGE = 1_048_588
+LETTER_ROOM = 16 * 1024
+"""Bytes that a dead letter's headers may add."""
+
+
+def wanted(settings: Settings) -> list[Topic]:
+    """The topics as the settings want them."""
+    given = settings.topics
+    kept = {"retention.ms": _milliseconds(given.retention_hours)}
+    letters = {
+        "retention.ms": _milliseconds(given.dead_letter_retention_hours),
+        "max.message.bytes": str(
+            max(KAFKAS_MAX_MESSAGE, settings.limits.value_bytes) + LETTER_ROOM
+        ),
+    }
+    configurations = {
+        given.writer: kept,
+        given.read: kept,
+        given.email: kept,
+        given.dead_letter: letters,
+    }
+    return [
+        Topic(name, given.partitions, given.replication, configuration)
+        for name, configuration in configurations.items()
+    ]
+
+
+def clusters(settings: Settings) -> dict[str, list[Topic]]:
+    """The topics by the Kafka cluster, as a URL, that is to have them.
+
+    Raises:
+        Misconfigured: Neither source nor events are on Kafka.
+    """
+    source, events = settings.source, settings.events or settings.source
+    input_topic, *output_topics = wanted(settings)
+    placed: dict[str, list[Topic]] = {}
+    for url, found in ((source, [input_topic]), (events, output_topics)):
+        if url and is_kafka(url):
+            placed.setdefault(url, []).extend(found)
+    if not placed:
+        raise Misconfigured(
+            "nothing says where the topics are: give --source kafka://host:port, or VOLTPAY_SOURCE"
+        )
+    return placed
+
+
+def create(settings: Settings) -> list[str]:
+    """Make what is missing, and tell the names.
+
+    Raises:
+        Misconfigured: Neither source nor events are on Kafka.
+        Unavailable: Kafka cannot be reached, or does not permit it.
+    """
+    return [
+        name
+        for url, found in clusters(settings).items()
+        for name in topics.create(kafka_connection(settings, url), found)
+    ]
+
+
+def differences(settings: Settings) -> list[str]:
+    """What is other than the settings want it, in sentences.
+
+    Raises:
+        Misconfigured: Neither source nor events are on Kafka.
+        Unavailable: Kafka cannot be reached, or does not permit it.
+    """
+    return [
+        sentence
+        for url, found in clusters(settings).items()
+        for sentence in topics.differences(kafka_connection(settings, url), found)
+    ]
+
+
+def input_retention(settings: Settings) -> timedelta:
+    """How long the input topic keeps its records: what Kafka says, or else the settings.
+
+    Raises:
+        Unavailable: Kafka cannot be reached.
+    """
+    source = settings.source
+    if not (source and is_kafka(source)):
+        return timedelta(hours=settings.topics.retention_hours)
+    found = topics.retention(kafka_connection(settings, source), settings.topics.writer)
+    return timedelta.max if found is None else found
+
+
+def dead_letters(settings: Settings, group: str | None = None) -> Iterator[Record]:
+    """The dead letters that are there now; a group leaves out what it has acknowledged.
+
+    Raises:
+        Misconfigured: Nothing says where they are.
+        Unavailable: Kafka cannot be reached.
+    """
+    (url,) = required(settings, "events")
+    topic = settings.topics.dead_letter
+    if is_kafka(url):
+        yield from browse(kafka_connection(settings, url), topic, group)
+        return
+    path = Path(url.removeprefix("file:"), f"{topic}.jsonl")
+    for number, event in enumerate(read_events(path) if path.exists() else []):
+        yield _record(event, number)
+
+
+@contextmanager
+def dead_letter_source(settings: Settings, code: str) -> Iterator[MessageSource]:
+    """The dead-letter topic, by the group that replays this code."""
+    (url,) = required(settings, "events")
+    if not is_kafka(url):
+        name = f"{settings.topics.dead_letter}.jsonl"
+        raise Misconfigured(
+            f"dead letters in files are replayed by consuming a copy of them: copy {name},"
+            " mend what is to be mended, and name the copy as the --source of voltpay consume"
+        )
+    source = KafkaSource(
+        kafka_connection(settings, url),
+        settings.topics.dead_letter,
+        replay_group(settings, code),
+        skip_expired=True,
+    )
+    with closing(source):
+        yield source
+
+
+def replay_group(settings: Settings, code: str) -> str:
+    """The consumer group of a code's replays: no code skips another's letters."""
+    return f"{settings.group}-replay-{code}"
+
+
+def _record(event: Event, number: int) -> Record:
+    place = Partition(event.topic, 0)
+    return Record(place, number, event.timestamp or 0, event.key, event.value, event.headers)
+
+
+def _milliseconds(hours: int) -> str:
+    return str(hours * 3_600_000)
