@@ -9,19 +9,22 @@ from typing import Any
 from attrs import define, field, frozen
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
+from kafka.serializer import SerializeWrapper
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
 from voltpay_core.errors import Unavailable
 from voltpay_core.messages import Event
 from voltpay_core.ports import Publication
 
-_NULL = b"null"
+_NULL = bytes(bytearray(b"null"))  # an object that no record can hold
 """Stands for a null value: kafka-python refuses a record whose key and value are both null."""
 
 
 @define
 class KafkaEvents:
     """An `EventPublisher` over an idempotent producer, connected when first used.
+
+    A header whose value is null is published empty: kafka-python cannot write it.
 
     Attributes:
         source_partitions: How many partitions the source has. A topic that has as many gets each
@@ -62,7 +65,7 @@ class KafkaEvents:
                 linger_ms=5,
                 max_block_ms=int(self._patience * 1000),
                 max_request_size=8 * 1024 * 1024,
-                value_serializer=lambda value: None if value is _NULL else value,
+                value_serializer=SerializeWrapper(_null_again),
             )
         return self._opened
 
@@ -99,6 +102,10 @@ class KafkaPublication:
             if not future.succeeded():
                 reason = type(future.exception).__name__ if future.is_done else "overdue"
                 raise Unavailable(f"Kafka did not acknowledge an event: {reason}")
+
+
+def _null_again(value: bytes) -> bytes | None:
+    return None if value is _NULL else value
 
 
 def _abort(producer: KafkaProducer) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
@@ -11,7 +12,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import NoOffsetForPartitionError
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
-from voltpay_core.errors import Unavailable
+from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.messages import Partition, Record
 from voltpay_core.ports import Polled
 
@@ -92,6 +93,9 @@ class KafkaSource:
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Commit these offsets."""
+        foreign = [partition for partition in positions if _place(partition) not in self._positions]
+        if foreign:
+            raise Fenced(foreign)  # the broker would accept them from any member of the group
         with translated(f"committing offsets of {self._group}", frozenset(positions)):
             self._consumer().commit(
                 {_place(p): OffsetAndMetadata(offset, "", -1) for p, offset in positions.items()},
@@ -168,14 +172,25 @@ class KafkaSource:
             self._positions.pop(place, None)
         return frozenset(map(_partition, gained)), frozenset(map(_partition, lost - gained))
 
-    def _move_on(self, polled: Iterable[TopicPartition]) -> dict[Partition, int]:
-        """Where the consumer stands: behind the last record, or behind what follows it unseen."""
-        moved = {}
-        for place in polled or self._positions:
-            position = self._consumer().position(place, timeout_ms=TIME_OUT_MS)
-            if position is not None and position != self._positions[place]:
-                self._positions[place] = moved[_partition(place)] = position
-        return moved
+    def _move_on(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> dict[Partition, int]:
+        """Behind the last records or, where none came, behind what was passed over unseen."""
+        moved = {place: records[-1].offset + 1 for place, records in polled.items()}
+        if not moved:
+            moved = {
+                place: position
+                for place, before in self._positions.items()
+                if (position := self._position(place)) is not None and position != before
+            }
+        self._positions.update(moved)
+        return {_partition(place): position for place, position in moved.items()}
+
+    def _position(self, place: TopicPartition) -> int | None:
+        with suppress(
+            NoOffsetForPartitionError
+        ):  # of another partition, which is yet to be rewound
+            position: int | None = self._consumer().position(place, timeout_ms=TIME_OUT_MS)
+            return position
+        return None
 
     def _meet_expired(self, place: TopicPartition, count: int) -> None:
         lost = f"{count} records of {place.topic}-{place.partition} expired before they were read"

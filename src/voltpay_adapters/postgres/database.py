@@ -17,7 +17,7 @@ from voltpay_adapters.postgres.stores import (
     PostgresPayments,
 )
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_core.errors import Misconfigured, Rejected, Unavailable
+from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import UnitOfWork
 
 NODE_LOCKS = 0x566F6C74
@@ -37,12 +37,13 @@ class PostgresUnitOfWork:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what happens inside where the database refuses it."""
+        """Undo what happens inside where it ends in an exception."""
         self._session.run("SAVEPOINT attempt")
         try:
             yield
-        except Rejected:
-            self._session.run("ROLLBACK TO attempt; RELEASE attempt")
+        except BaseException:
+            if not self._session.broken:
+                self._session.run("ROLLBACK TO attempt; RELEASE attempt")
             raise
         self._session.run("RELEASE attempt")
 

@@ -1,0 +1,67 @@
+"""PostgreSQL passes the contract of a payment database."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+from attrs import define, field
+from tests.contracts.store import SharedStoreContract
+from tests.integration.databases import (  # noqa: F401 - fixtures
+    Database,
+    connected,
+    migrated_database,
+    migrated_template,
+)
+from tests.tables import Tables, read_tables
+
+from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.urls import DatabaseUrl
+
+
+@define
+class PostgresHarness:
+    """A `StoreHarness` over a database of the test's own."""
+
+    database: Database
+    _opened: list[PostgresDatabase] = field(factory=list, init=False)
+
+    def open(self, node_id: int | None = None) -> PostgresDatabase:
+        self._opened.append(PostgresDatabase(DatabaseUrl.parse(self.database.writer), node_id))
+        return self._opened[-1]
+
+    def refuse(self, account_id: int) -> None:
+        self._administer(
+            f"""
+            CREATE FUNCTION write.refuse_{account_id}() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not this account: %', NEW; END $$;
+            CREATE TRIGGER refuse_{account_id} BEFORE INSERT ON write.payment_core
+            FOR EACH ROW WHEN (NEW.account_id = {account_id})
+            EXECUTE FUNCTION write.refuse_{account_id}();
+            """
+        )
+
+    def age_claims(self, by: timedelta) -> None:
+        self._administer(f"UPDATE write.idempotency SET date = date - interval '{by}'")
+
+    def age_outbox(self, by: timedelta) -> None:
+        self._administer(f"UPDATE write.outbox SET created_at = created_at - interval '{by}'")
+
+    def tables(self) -> Tables:
+        with connected(self.database.superuser) as connection:
+            return read_tables(connection.run, "write.")
+
+    def close(self) -> None:
+        for database in self._opened:
+            database.close()
+
+    def _administer(self, sql: str) -> None:
+        with connected(self.database.superuser) as connection:
+            connection.run(sql)
+
+
+class TestPostgres(SharedStoreContract):
+    @pytest.fixture
+    def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:  # noqa: F811
+        with closing(PostgresHarness(migrated_database)) as harness:
+            yield harness
