@@ -89,7 +89,7 @@ class PaymentConsumer:
     _in_doubt: set[Partition] = field(factory=set, init=False)
     _in_flight: deque[tuple[Publication, frozenset[int]]] = field(factory=deque, init=False)
     _published: frozenset[int] = field(default=frozenset(), init=False)
-    _idle: bool = field(default=False, init=False)
+    _drained: bool = field(default=False, init=False)
     total: Tally = field(factory=Tally, init=False)
 
     def run(
@@ -120,7 +120,7 @@ class PaymentConsumer:
     def _finished(self, max_records: int | None, until_drained: bool) -> bool:
         if max_records is not None and self.total.records >= max_records:
             return True
-        return until_drained and self._idle and self._source.drained()
+        return until_drained and self._drained
 
     def _turn(self, limit: int) -> None:
         try:
@@ -142,11 +142,11 @@ class PaymentConsumer:
 
     def _process(self, polled: Polled) -> None:
         """Steps 2 to 8 of a batch; step 1 was its poll."""
-        self._idle = not polled.records
-        if self._idle:
+        if not polled.records:
             self._tidy_up()
             if polled.positions:
                 self._source.acknowledge(polled.positions)
+            self._drained = self._source.drained()
             return
         decoded = [self._wire.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
