@@ -146,7 +146,7 @@ class PaymentConsumer:
             self._tidy_up()
             if polled.positions:
                 self._source.acknowledge(polled.positions)
-            self._drained = self._source.drained()
+            self._drained = not self._in_doubt and self._source.drained()
             return
         decoded = [self._wire.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]

@@ -35,7 +35,8 @@ class MessageSource(Protocol):
     def poll(self, limit: int) -> Polled:
         """At most `limit` records, after a short wait at the most.
 
-        A poll of 0 records only reports partitions gained and lost, and keeps them ours.
+        A poll of 0 records only reports partitions gained and lost, and keeps them ours. One that
+        raises leaves that report to the next; none reports a partition as both.
 
         Raises:
             Unavailable: The source cannot be reached.
