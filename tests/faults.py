@@ -1,0 +1,204 @@
+"""The fault plan: real objects whose every call is a step at which something may go wrong.
+
+A plan is a mapping from step numbers to faults, so that it replays exactly. A step before a call
+stands for a call that never arrives, one after it for an answer that is lost; a commit whose answer
+is lost has happened all the same. Crashes inside a transaction roll it back, as a dead client does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from attrs import define, field, frozen
+
+from voltpay_core.errors import Unavailable
+from voltpay_core.messages import Event, Partition
+from voltpay_core.ports import (
+    Begin,
+    EventPublisher,
+    MessageSource,
+    Polled,
+    Publication,
+    UnitOfWork,
+)
+
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The process dies here: nothing of it may run on."""
+
+
+def crash() -> None:
+    """Die."""
+    raise Crash
+
+
+def unavailable() -> None:
+    """Fail in a way that heals."""
+    raise Unavailable("the world fails here")
+
+
+def _go_on() -> None:
+    pass
+
+
+Fault = Callable[[], None]
+"""What happens at a step: mostly an exception."""
+
+
+@define
+class Faults:
+    """A plan, and how far it has come.
+
+    Attributes:
+        plan: Faults by the numbers of their steps.
+        each: Called at each step with its name, for schedulers and traces.
+        trace: The names of the steps so far; its length is the number of the next one.
+    """
+
+    plan: Mapping[int, Fault] = field(factory=dict)
+    each: Callable[[str], None] = lambda _: None
+    trace: list[str] = field(factory=list, init=False)
+
+    def step(self, name: str, but_first: Callable[[], object] = _go_on) -> None:
+        """Pass a step; where a fault is planned, do that much of the work before it."""
+        fault = self.plan.get(len(self.trace))
+        self.trace.append(name)
+        self.each(name)
+        if fault is not None:
+            but_first()
+            fault()
+
+    def around(self, name: str, call: Callable[[], T]) -> T:
+        """Make a call between its two steps."""
+        self.step(f"before {name}")
+        result = call()
+        self.step(f"after {name}")
+        return result
+
+
+@frozen
+class FaultySource:
+    """A source whose calls may fail."""
+
+    _source: MessageSource
+    _faults: Faults
+
+    def poll(self, limit: int) -> Polled:
+        self._faults.step("before poll")  # one that fails reports nothing as gained
+        return self._source.poll(limit)
+
+    def rewind(self, partitions: Collection[Partition]) -> None:
+        self._faults.around("rewind", partial(self._source.rewind, partitions))
+
+    def acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        self._faults.around("acknowledge", partial(self._source.acknowledge, positions))
+
+    def drained(self) -> bool:
+        return self._source.drained()
+
+    def lag(self) -> int:
+        return self._source.lag()
+
+
+@frozen
+class FaultyPublisher:
+    """A publisher whose calls may fail, also when half of the events are through."""
+
+    _publisher: EventPublisher
+    _faults: Faults
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        half = events[: len(events) // 2]
+        self._faults.step("halfway publish", lambda: self._publisher.publish(half).wait())
+        publication = self._faults.around("publish", partial(self._publisher.publish, events))
+        return FaultyPublication(publication, self._faults)
+
+    def reset(self) -> None:
+        self._publisher.reset()
+
+
+@frozen
+class FaultyPublication:
+    """Events on their way, whose acknowledgement may be lost."""
+
+    _publication: Publication
+    _faults: Faults
+
+    def wait(self) -> None:
+        self._faults.around("wait", self._publication.wait)
+
+
+def faulty_begin(begin: Begin, faults: Faults) -> Begin:
+    """Units of work whose every statement, and whose commit, may fail."""
+
+    @contextmanager
+    def begin_faultily() -> Iterator[UnitOfWork]:
+        faults.step("before begin")
+        with begin() as work:
+            yield cast(UnitOfWork, _FaultyWork(work, faults))
+            faults.step("before commit")
+        faults.step("after commit")
+
+    return begin_faultily
+
+
+class _FaultyWork:
+    def __init__(self, work: UnitOfWork, faults: Faults) -> None:
+        self.node_id = work.node_id
+        self.payments = _Faulty(work.payments, "payments", faults)
+        self.idempotency = _Faulty(work.idempotency, "idempotency", faults)
+        self.outbox = _Faulty(work.outbox, "outbox", faults)
+        self.fence = _Faulty(work.fence, "fence", faults)
+        self.savepoint = work.savepoint
+
+
+@frozen
+class _Faulty:
+    _real: object
+    _name: str
+    _faults: Faults
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        real = getattr(self._real, method)
+
+        def call(*args: object) -> object:
+            return self._faults.around(f"{self._name}.{method}", partial(real, *args))
+
+        return call
+
+
+@define
+class LateEvents:
+    """A publisher whose events arrive when they are awaited, and never where their process dies."""
+
+    _arrived: list[Event]
+    _on_their_way: list[Event] = field(factory=list, init=False)
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        self._on_their_way += events
+        return _Late(self, list(events))
+
+    def reset(self) -> None:
+        self._on_their_way.clear()
+
+    def arrive(self, last: Sequence[Event]) -> None:
+        """Everything up to these arrives."""
+        while self._on_their_way and last:
+            event = self._on_their_way.pop(0)
+            self._arrived.append(event)
+            if event is last[-1]:
+                break
+
+
+@frozen
+class _Late:
+    _events: LateEvents
+    _mine: Sequence[Event]
+
+    def wait(self) -> None:
+        self._events.arrive(self._mine)

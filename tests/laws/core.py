@@ -1,0 +1,188 @@
+"""The laws of the writer as a whole: a source, a database and a publisher joined by the core."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import strategies
+from tests.faults import Fault, Faults, crash, unavailable
+from tests.strategies import REFUSED
+from tests.tables import Tables
+from tests.world import Fresh, Way, World
+
+from voltpay_core.messages import Message, Record, last_header
+from voltpay_core.wire import CODE_HEADER
+
+ways = st.builds(
+    Way,
+    batch_size=strategies.batch_sizes,
+    commit_unit=strategies.commit_units,
+    late_events=st.booleans(),
+)
+
+
+def core_laws(search: settings) -> type:
+    """The laws, each tried on as many examples as the database has the speed for."""
+
+    class CoreLaws:
+        @search
+        @given(history=strategies.histories(refused=True, astray=True), way=ways, again=st.data())
+        def test_reprocessing_changes_nothing(
+            self, fresh: Fresh, history: Sequence[Record], way: Way, again: st.DataObject
+        ) -> None:
+            """Any history again, from anywhere and in any batches, adds no row and no event."""
+            world = a_world(fresh, history)
+            world.run(way)
+            tables, events = facts(world.tables()), list(world.published)
+            for _ in range(again.draw(st.integers(1, 3))):
+                for partition, records in world.log.partitions.items():
+                    back = again.draw(st.integers(0, len(records)))
+                    world.log.acknowledged[partition] = back
+                world.run(again.draw(ways))
+            assert facts(world.tables()) == tables
+            assert world.published == events
+            assert world.violations() == []
+
+        @search
+        @given(history=strategies.histories(refused=True), way=ways, data=st.data())
+        def test_a_prefix_is_a_history(
+            self, fresh: Fresh, history: Sequence[Record], way: Way, data: st.DataObject
+        ) -> None:
+            """What is produced in parts, with the writer between them, ends like the whole."""
+            world = a_world(fresh, [])
+            cut = data.draw(st.integers(0, len(history)))
+            for part in (history[:cut], history[cut:]):
+                world.produce(part)
+                world.run(way)
+                assert world.violations() == []
+
+        @search
+        @given(history=strategies.histories(refused=True), way=ways)
+        def test_every_record_ends_in_one_way(
+            self, fresh: Fresh, history: Sequence[Record], way: Way
+        ) -> None:
+            """Each record is counted once: as payment, duplicate, dead letter or warm-up."""
+            world = a_world(fresh, history)
+            total = world.run(way)
+            letters = dead_letters(world)
+            assert total.records == len(history)
+            assert total.written == len(world.tables().core)
+            assert total.dead_letters == len(letters)
+            assert total.events == len(world.published)
+            assert world.violations() == []
+
+        @search
+        @given(history=strategies.histories(own_ids=True, refused=True), way=ways, other=ways)
+        def test_units_of_any_size_end_alike(
+            self, fresh: Fresh, history: Sequence[Record], way: Way, other: Way
+        ) -> None:
+            """Batches and units change neither what is stored nor what is told, nor its order."""
+            ends = []
+            for how in (way, other):
+                world = a_world(fresh, history)
+                total = world.run(how)
+                ends.append((total, substance(world.tables()), stories(world)))
+            assert ends[0] == ends[1]
+
+        @search
+        @given(
+            history=strategies.histories(refused=True),
+            way=ways,
+            plan=st.dictionaries(
+                st.integers(0, 150), st.sampled_from((crash, unavailable)), max_size=6
+            ),
+        )
+        def test_nothing_is_lost_or_doubled(
+            self, fresh: Fresh, history: Sequence[Record], way: Way, plan: dict[int, Fault]
+        ) -> None:
+            """Whatever fails on the way, redelivery brings every record to its one end."""
+            world = a_world(fresh, history)
+            world.run(way, Faults(plan))
+            assert world.violations() == []
+
+        @search
+        @given(history=strategies.histories(), way=ways)
+        def test_ids_rise_with_the_order_of_a_partition(
+            self, fresh: Fresh, history: Sequence[Record], way: Way
+        ) -> None:
+            """Payment ids are unique, and rise in the order in which an account's events appear."""
+            world = a_world(fresh, history)
+            world.run(way)
+            told: dict[bytes | None, list[bytes]] = {}
+            for event in world.published:
+                if event.topic == world.wire.topics.read:
+                    told.setdefault(event.key, []).append(event.value or b"")
+            assert all(values == sorted(values) for values in told.values())
+            ids = [row.id for row in world.tables().core]
+            assert len(set(ids)) == len(ids)
+
+        @search
+        @given(history=strategies.histories(refused=True, own_ids=True), way=ways)
+        def test_bisection_isolates_the_refused(
+            self, fresh: Fresh, history: Sequence[Record], way: Way
+        ) -> None:
+            """Exactly the messages that the database refuses are dead-lettered as refused."""
+            world = a_world(fresh, history)
+            world.run(way)
+            refused = Counter(
+                event.value
+                for event in dead_letters(world)
+                if last_header(event.headers, CODE_HEADER) == b"refused-by-database"
+            )
+            decoded = map(world.wire.decode, history)
+            assert refused == Counter(
+                item.record.value
+                for item in decoded
+                if isinstance(item, Message) and item.payment.account_id == REFUSED
+            )
+            claims = world.tables().claims
+            assert not [claim for claim in claims if claim.startswith(f"{REFUSED}-")]
+
+    return CoreLaws
+
+
+def a_world(fresh: Fresh, history: Sequence[Record]) -> World:
+    """A world with an empty database that refuses one account."""
+    world = World(fresh(), refused=frozenset({REFUSED}))
+    world.produce(history)
+    return world
+
+
+def facts(tables: Tables) -> object:
+    """The rows that nothing may change once they are there."""
+    return tables.core, tables.metadata, tables.notes, tables.claims
+
+
+def substance(tables: Tables) -> object:
+    """The rows without the ids that differ from run to run."""
+    payments = Counter(
+        (core.account_id, core.amount, core.status, notes.comment)
+        for core, notes in zip(tables.core, tables.notes, strict=True)
+    )
+    return payments, tables.claims
+
+
+def stories(world: World) -> object:
+    """What each account's events tell in order, and which records are dead letters, and why."""
+    topics = world.wire.topics
+    told: dict[object, list[object]] = {}
+    for event in world.published:
+        if event.topic != topics.dead_letter:
+            body = event.value or b""
+            told.setdefault((event.topic, event.key), []).append(body[body.index(b"messageId") :])
+    letters = Counter(
+        (event.key, event.value, last_header(event.headers, CODE_HEADER))
+        for event in dead_letters(world)
+    )
+    return {line: [_timeless(body) for body in bodies] for line, bodies in told.items()}, letters
+
+
+def dead_letters(world: World) -> list:
+    return [event for event in world.published if event.topic == world.wire.topics.dead_letter]
+
+
+def _timeless(body: bytes) -> bytes:
+    return body.split(b',"createdAt"')[0]

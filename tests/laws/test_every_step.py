@@ -1,0 +1,88 @@
+"""A small history, with a fault at each step of its way in turn."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache
+
+import pytest
+from tests.faults import Fault, Faults, crash, unavailable
+from tests.laws.core import a_world, substance
+from tests.sqlite import SqliteHarness
+from tests.strategies import REFUSED, TOPIC
+from tests.world import Way, World
+
+from voltpay_core.messages import Partition, Record
+from voltpay_core.payments import NewPayment, Status
+from voltpay_core.wire import Wire
+
+WAYS = {
+    "account by account": Way(batch_size=4, commit_unit=1),
+    "batch by batch": Way(batch_size=4),
+    "all at once": Way(),
+    "acknowledged late": Way(batch_size=4, commit_unit=1, late_events=True),
+}
+
+
+def good(account_id: int, message_id: str, status: Status = Status.SUCCESS) -> Record:
+    payment = NewPayment(message_id, account_id, Decimal("1.50"), "EUR", status, "VSA")
+    return record(account_id, str(account_id).encode(), Wire().encode_payment(payment))
+
+
+def record(account_id: int, key: bytes | None, value: bytes | None) -> Record:
+    return Record(Partition(TOPIC, account_id % 2), 0, 0, key, value)
+
+
+HISTORY = (
+    good(1, "a"),
+    good(2, "b"),
+    good(1, "c", Status.PENDING),
+    good(1, "a"),
+    record(0, b"?", b"poison"),
+    good(REFUSED, "d"),
+    good(2, "e"),
+    record(1, None, b"{}"),
+    good(1, "f"),
+    good(2, "b"),
+    good(3, "a"),
+)
+
+
+def a_run(way: Way, plan: dict[int, Fault], history: Sequence[Record] = HISTORY) -> World:
+    world = a_world(SqliteHarness, history)
+    world.run(way, Faults(plan))
+    return world
+
+
+@cache
+def steps(name: str) -> Sequence[str]:
+    """The steps of the way on which nothing fails."""
+    faults = Faults()
+    world = a_world(SqliteHarness, HISTORY)
+    world.run(WAYS[name], faults)
+    world.harness.close()
+    return faults.trace
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("fault", [crash, unavailable])
+def test_one_fault_at_any_step_changes_nothing(name: str, fault: Fault) -> None:
+    """One crash or outage, wherever it strikes, leaves what a sunny day leaves."""
+    sunny = a_run(WAYS[name], {})
+    assert sunny.violations() == []
+    for step, what in enumerate(steps(name)):
+        world = a_run(WAYS[name], {step: fault})
+        assert world.incidents == 1, what
+        assert world.violations() == [], what
+        assert substance(world.tables()) == substance(sunny.tables()), what
+        world.harness.close()
+    sunny.harness.close()
+
+
+@pytest.mark.parametrize("later", [1, 2, 3, 5, 9])
+def test_two_faults_at_any_steps_change_nothing(later: int) -> None:
+    """A second outage, anywhere on the way back from the first, loses and doubles nothing."""
+    name = "acknowledged late"
+    for step, what in enumerate(steps(name)):
+        world = a_run(WAYS[name], {step: unavailable, step + later: unavailable})
+        assert world.violations() == [], what
+        world.harness.close()

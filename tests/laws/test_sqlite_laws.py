@@ -1,0 +1,24 @@
+"""The laws over SQLite in memory."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from tests.laws.core import core_laws
+from tests.sqlite import SqliteHarness
+from tests.world import Fresh
+
+
+class TestSqliteLaws(core_laws(settings())):
+    @pytest.fixture
+    def fresh(self) -> Iterator[Fresh]:
+        opened: list[SqliteHarness] = []
+
+        def make() -> SqliteHarness:
+            while opened:
+                opened.pop().close()
+            opened.append(SqliteHarness())
+            return opened[-1]
+
+        yield make
+        opened[-1].close()

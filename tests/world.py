@@ -1,0 +1,173 @@
+"""A small world to try the writer in: one topic, one database, and processes that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Protocol
+
+from attrs import define, field, frozen
+from tests.checker import History, violations
+from tests.contracts.store import Database, StoreHarness
+from tests.faults import (
+    Crash,
+    Faults,
+    FaultyPublisher,
+    FaultySource,
+    LateEvents,
+    faulty_begin,
+)
+from tests.tables import Tables
+
+from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.errors import Unavailable
+from voltpay_core.ids import PaymentIds
+from voltpay_core.messages import Event, Record
+from voltpay_core.wire import Wire
+from voltpay_core.writer import Breaker, Writer
+
+UNBREAKABLE = 10**9
+
+
+@frozen
+class Way:
+    """How a process goes about its work."""
+
+    batch_size: int = 1000
+    commit_unit: int | None = None
+    late_events: bool = False
+    breaker: int = UNBREAKABLE
+
+
+@define
+class Patience:
+    """A stop flag that fails where a run comes to no end."""
+
+    turns: int = 10_000
+
+    def __call__(self) -> bool:
+        """Never stop."""
+        self.turns -= 1
+        if self.turns < 0:
+            raise AssertionError("it comes to no end")
+        return False
+
+
+class Fresh(Protocol):
+    """Makes empty databases."""
+
+    def __call__(self) -> StoreHarness:
+        """An empty database; what an earlier call made is gone."""
+
+
+@define
+class World:
+    """What outlives every process."""
+
+    harness: StoreHarness
+    log: MemoryLog = field(factory=MemoryLog)
+    published: list[Event] = field(factory=list)
+    refused: frozenset[int] = frozenset()
+    wire: Wire = field(factory=Wire)
+    incidents: int = 0
+    _largest_batch: int = 0
+    _ticks: Iterator[int] = field(factory=count)
+    _start: datetime = field(factory=lambda: datetime.now(UTC))
+    _database: Database = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for account_id in self.refused:
+            self.harness.refuse(account_id)
+        self._database = self.harness.open()
+
+    def produce(self, records: Iterable[Record]) -> None:
+        """Append the records to their partitions."""
+        for record in records:
+            self.log.append(
+                record.value,
+                key=record.key,
+                partition=record.partition.number,
+                timestamp=record.timestamp,
+                headers=record.headers,
+            )
+
+    def process(
+        self,
+        way: Way,
+        *,
+        source: MemorySource | None = None,
+        faults: Faults | None = None,
+        database: Database | None = None,
+    ) -> PaymentConsumer:
+        """A process; without a source of its own it has all partitions."""
+        faults = faults or Faults()
+        self._largest_batch = max(self._largest_batch, way.batch_size)
+        if source is None:
+            source = MemorySource(self.log)
+            source.assign(self.log.partitions)
+        begin = faulty_begin((database or self._database).begin, faults)
+        events = LateEvents(self.published) if way.late_events else MemoryEvents(self.published)
+        return PaymentConsumer(
+            source=FaultySource(source, faults),
+            begin=begin,
+            publisher=FaultyPublisher(events, faults),
+            wire=self.wire,
+            writer=Writer(
+                begin=begin,
+                wire=self.wire,
+                ids=PaymentIds(self._clock),
+                now=self.now,
+                breaker=Breaker(way.breaker),
+            ),
+            retry=self.patiently,
+            batch_size=way.batch_size,
+            commit_unit=way.commit_unit,
+        )
+
+    def run(self, way: Way, faults: Faults | None = None) -> Tally:
+        """Process everything; a process that dies is replaced by one to which nothing happens."""
+        try:
+            return self.process(way, faults=faults).run(Patience(), until_drained=True)
+        except Crash:
+            self.incidents += 1
+            return self.run(way)
+
+    def patiently(self, act: Callable[[], None]) -> None:
+        """Try again until it works: the faults of a plan come to an end."""
+        for _ in range(100):
+            try:
+                return act()
+            except Unavailable as failure:
+                if failure.halt:
+                    raise
+                self.incidents += 1
+        raise AssertionError("the world does not heal")
+
+    def now(self) -> datetime:
+        """The time of day, which goes on by a millisecond now and then."""
+        return self._start + timedelta(milliseconds=next(self._ticks) // 3)
+
+    def _clock(self) -> int:
+        return int(self.now().timestamp() * 1000)
+
+    def tables(self) -> Tables:
+        return self.harness.tables()
+
+    def history(self, *, finished: bool = True) -> History:
+        """Everything that can be known afterwards."""
+        return History(
+            produced=[record for records in self.log.partitions.values() for record in records],
+            tables=self.tables(),
+            published=list(self.published),
+            acknowledged=dict(self.log.acknowledged),
+            wire=self.wire,
+            refused=self.refused,
+            most_repeats=self.incidents * self._largest_batch,
+            finished=finished,
+        )
+
+    def violations(self, *, finished: bool = True) -> list[str]:
+        """What is wrong, if anything is."""
+        return violations(self.history(finished=finished))
