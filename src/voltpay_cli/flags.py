@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -52,6 +53,8 @@ Config = Annotated[
 
 T = TypeVar("T")
 
+log = logging.getLogger("voltpay")
+
 
 def checked(flag: str, convert: Callable[[str], T], value: str) -> T:
     """The value of a flag that is no setting.
@@ -86,4 +89,6 @@ def settings_of(config: str | None = None, x: list[str] | None = None, **flags: 
             )
     loaded = load({**flags, "kafka.options": x or None}, config)
     log_to_stderr(loaded.settings.log_level)
+    for warning in loaded.warnings:
+        log.warning(warning)
     return loaded

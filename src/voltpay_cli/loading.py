@@ -10,12 +10,11 @@ from typing import Any
 
 from attrs import frozen
 from typed_settings import EnvLoader, TomlFormat, load_settings
-from typed_settings.cls_utils import deep_options
 from typed_settings.dict_utils import get_path, set_path
 from typed_settings.exceptions import TsError
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
-from voltpay_cli.settings import Settings
+from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_core.errors import Misconfigured
 
 CONFIG_FILE = "voltpay.toml"
@@ -108,7 +107,7 @@ def _flag(option: OptionInfo) -> str:
 
 
 def _environment() -> dict[str, Any]:
-    return _given({o.path: os.environ.get(_variable(o)) or None for o in deep_options(Settings)})
+    return _given({o.path: os.environ.get(_variable(o)) or None for o in OPTIONS})
 
 
 _variable = EnvLoader(PREFIX).get_envvar
@@ -117,12 +116,11 @@ _variable = EnvLoader(PREFIX).get_envvar
 def _toml(path: Path) -> dict[str, Any]:
     if path == Path(CONFIG_FILE) and not path.exists():
         return {}
-    options = deep_options(Settings)
     try:
-        found = TomlFormat(None)(path, Settings, options)
+        found = TomlFormat(None)(path, Settings, OPTIONS)
     except (OSError, TsError, UnicodeDecodeError) as error:
         raise Misconfigured(f"cannot read {path}: {error}") from None
-    known = [option.path for option in options]
+    known = [option.path for option in OPTIONS]
     for key in _keys(found, known):
         if key not in known:
             raise Misconfigured(f"{path}: there is no setting {key}{_nearest(key, known)}")
@@ -132,14 +130,14 @@ def _toml(path: Path) -> dict[str, Any]:
 def _keys(found: Mapping[str, object], known: Iterable[str], prefix: str = "") -> Iterator[str]:
     for name, value in found.items():
         key = prefix + name
-        if isinstance(value, dict) and key not in known and value:
+        if isinstance(value, dict) and key not in known:
             yield from _keys(value, known, f"{key}.")
         else:
             yield key
 
 
 def _unknown_variables() -> Iterator[str]:
-    known = [*map(_variable, deep_options(Settings)), CONFIG_VARIABLE]
+    known = [*map(_variable, OPTIONS), CONFIG_VARIABLE]
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and not name.startswith(FOREIGN) and name not in known:
             yield f"{name} is no setting{_nearest(name, known)}"

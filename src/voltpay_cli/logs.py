@@ -6,7 +6,7 @@ import logging
 import sys
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
-_LIBRARIES = {"kafka": logging.WARNING, "voltpay": None}
+_LIBRARIES = {"kafka": logging.ERROR, "voltpay": None}
 
 
 def log_to_stderr(level: str) -> None:

@@ -15,7 +15,7 @@ CHUNK = 1000
 
 
 def send(
-    publisher: EventPublisher, records: Iterable[Event], *, rate: float | None, stop: Stop
+    publisher: EventPublisher, records: Iterable[Event], *, rate: int | None, stop: Stop
 ) -> int:
     """Send the records until told to stop, and tell how many were acknowledged.
 
@@ -26,7 +26,7 @@ def send(
         Unavailable: The topic does not take them.
     """
     left, sent, started = iter(records), 0, time.monotonic()
-    size = CHUNK if rate is None else max(1, min(CHUNK, int(rate / 10)))
+    size = CHUNK if rate is None else max(1, min(CHUNK, rate // 10))
     on_the_way: Publication | None = None
     while not stop() and (chunk := list(islice(left, size))):
         publication = publisher.publish(chunk)

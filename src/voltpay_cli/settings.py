@@ -8,6 +8,7 @@ from typing import Any
 from attrs import field, frozen
 from attrs.converters import optional
 from typed_settings.cls_attrs import SECRET
+from typed_settings.cls_utils import deep_options
 
 from voltpay_cli import values
 from voltpay_core.payments import Status
@@ -174,3 +175,7 @@ class Settings:
     limits: Limits = field(factory=Limits)
     kafka: Kafka = field(factory=Kafka)
     database: Database = field(factory=Database)
+
+
+OPTIONS = deep_options(Settings)
+"""Every setting by itself, with its dotted name."""

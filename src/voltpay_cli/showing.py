@@ -7,11 +7,10 @@ from enum import Enum
 from typing import Any
 
 from attrs import asdict
-from typed_settings.cls_utils import deep_options
 from typed_settings.dict_utils import get_path
 
 from voltpay_cli.loading import Loaded
-from voltpay_cli.settings import Settings
+from voltpay_cli.settings import OPTIONS
 from voltpay_cli.values import without_password
 
 MASK = "***"
@@ -25,7 +24,7 @@ def shown(loaded: Loaded) -> dict[str, dict[str, Any]]:
             "value": _masked(get_path(found, option.path), secret=option.is_secret),
             "origin": loaded.origins.get(option.path, "default"),
         }
-        for option in deep_options(Settings)
+        for option in OPTIONS
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve
@@ -38,9 +39,17 @@ log = logging.getLogger("voltpay")
 
 @contextmanager
 def payment_consumer(
-    settings: Settings, retry: Retry, notify: Callable[[Notice], None], *, skip_expired: bool
+    settings: Settings,
+    retry: Retry,
+    notify: Callable[[Notice], None],
+    *,
+    skip_expired: bool = False,
+    warm: bool = False,
 ) -> Iterator[PaymentConsumer]:
     """A consumer with everything it needs, closed in the end.
+
+    Args:
+        warm: Send warm-up records to the input topic first.
 
     Raises:
         Misconfigured: A setting is missing or cannot work.
@@ -53,10 +62,14 @@ def payment_consumer(
         source, partitions = _open_source(
             settings, source_url, begin, opened, retry=retry, skip_expired=skip_expired
         )
+        publisher = _open_events(settings, events_url, partitions, opened)
+        if warm and settings.limits.warm_ups and is_kafka(source_url):
+            same = publisher if source_url == events_url else None
+            retry(partial(_warm_up, settings, same))
         yield PaymentConsumer(
             source=source,
             begin=begin,
-            publisher=_open_events(settings, events_url, partitions, opened),
+            publisher=publisher,
             wire=wire,
             writer=Writer(
                 begin, wire, PaymentIds(_milliseconds), _now, Breaker(settings.limits.breaker)
@@ -87,15 +100,6 @@ def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
             yield payments
         else:
             yield _open_kafka_events(settings, url, None, opened)
-
-
-def warm_up(settings: Settings, retry: Retry) -> None:
-    """Send a few warm-up records to the input topic, where that is Kafka's."""
-    count = settings.limits.warm_ups
-    if count and settings.source and is_kafka(settings.source):
-        warmth = Event(settings.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))
-        with input_publisher(settings) as publisher:
-            retry(lambda: publisher.publish([warmth] * count).wait())
 
 
 def start_over(settings: Settings) -> None:
@@ -170,6 +174,13 @@ def _open_source(
     counted: list[int] = []
     retry(lambda: counted.append(source.partition_count))
     return source, counted[0]
+
+
+def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
+    """Send a few records that warm the path, to the input topic and never elsewhere."""
+    warmth = Event(settings.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))
+    with nullcontext(publisher) if publisher else input_publisher(settings) as to:
+        to.publish([warmth] * settings.limits.warm_ups).wait()
 
 
 def _open_events(

@@ -72,9 +72,9 @@ class FilePayments:
 def line(event: Event) -> bytes:
     """The line that is read back as a record of this key, value and these headers."""
     value = event.value
-    if value is None or event.headers or b"\n" in value or _key(value) != event.key:
+    if value is None or event.key is None or event.headers or b"\n" in value:
         return envelope(event)
-    return value
+    return value if _key(value) == event.key else envelope(event)
 
 
 def _key(value: bytes) -> bytes | None:

@@ -40,7 +40,8 @@ def consume(
         typer.Option("--exit-eof", help="stop when all that was there at the start is done"),
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="stop after so many seconds", min=0, metavar="SECONDS")
+        int | None,
+        typer.Option(help="stop after so many seconds", min=0, max=10**8, metavar="SECONDS"),
     ] = None,
     skip_expired: Annotated[
         bool, typer.Option("--skip-expired", help="go on where records expired unread")
@@ -95,11 +96,13 @@ def run(
         with (
             progress() as notify,
             wiring.payment_consumer(
-                settings, policy, notify, skip_expired=skip_expired
+                settings,
+                policy,
+                notify,
+                skip_expired=skip_expired,
+                warm=not (until_drained or max_messages),
             ) as consumer,
         ):
-            if not (until_drained or max_messages):
-                wiring.warm_up(settings, policy)
             try:
                 consumer.run(stop, max_records=max_messages, until_drained=until_drained)
             finally:

@@ -28,7 +28,7 @@ def produce(
     ] = 0.0,
     accounts: Annotated[int, typer.Option(help="how many pay", min=1, metavar="N")] = 500,
     rate: Annotated[
-        float | None, typer.Option(help="records a second, at most", min=0.1, metavar="N")
+        int | None, typer.Option(help="records a second, at most", min=1, metavar="N")
     ] = None,
     x: flags.KafkaOptions = None,
     config: flags.Config = None,

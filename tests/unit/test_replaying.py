@@ -1,0 +1,175 @@
+"""The way of dead letters back to the writer topic."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_core.errors import Rejected, Unavailable
+from voltpay_core.messages import Event, Partition, Record
+from voltpay_core.outcomes import DeadLettered
+from voltpay_core.ports import Publication
+from voltpay_core.replaying import Letter, Plan, Replayed, counts, plans, replay
+from voltpay_core.wire import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Wire, without_letter_headers
+
+NOW = datetime(2025, 1, 31, tzinfo=UTC)
+CODES = ("bad-json", "key-missing", "refused-by-database")
+
+letters = st.builds(
+    lambda code, attempt, partition, key, value: (code, attempt, partition, key, value),
+    st.sampled_from(CODES),
+    st.integers(1, 6),
+    st.integers(0, 2),
+    st.none() | st.binary(max_size=3),
+    st.none() | st.binary(max_size=3),
+)
+topics = st.lists(letters, max_size=20)
+
+
+def letter(
+    code: str, attempt: int, key: bytes | None, value: bytes | None, now: datetime = NOW
+) -> Event:
+    """A dead letter as the writer makes it, of a message that failed that often."""
+    headers = ((ATTEMPT_HEADER, b"%d" % (attempt - 1)), ("traceparent", b"00-1"))
+    record = Record(Partition("in", 3), 14, 1_700_000_000_000, key, value, headers)
+    return Wire().dead_letter(DeadLettered(record, Rejected(code, "because")), now)
+
+
+def filled(found: list[tuple[str, int, int, bytes | None, bytes | None]]) -> MemoryLog:
+    log = MemoryLog("dlq")
+    for code, attempt, partition, key, value in found:
+        event = letter(code, attempt, key, value)
+        log.append(value, key=key, partition=partition, headers=event.headers)
+    return log
+
+
+def reader(log: MemoryLog) -> MemorySource:
+    source = MemorySource(log)
+    source.assign(log.partitions)
+    return source
+
+
+@given(found=topics, code=st.sampled_from(CODES), max_attempts=st.integers(1, 7))
+def test_all_letters_of_the_code_go_back_and_no_other(
+    found: list[tuple[str, int, int, bytes | None, bytes | None]], code: str, max_attempts: int
+) -> None:
+    """Each letter of the code goes back once, in order, unless it failed too often already."""
+    events = MemoryEvents()
+    log = filled(found)
+    done = replay(reader(log), events, "in", code=code, max_attempts=max_attempts)
+    ours = [item for item in found if item[0] == code]
+    sent = [item for item in ours if item[1] < max_attempts]
+    assert done == Replayed(len(sent), len(ours) - len(sent))
+    assert sorted((e.key, e.value) for e in events.events if e.key and e.value) == sorted(
+        (key, value) for *_, key, value in sent if key and value
+    )
+    assert {event.topic for event in events.events} <= {"in"}
+    again = replay(reader(log), events, "in", code=code, max_attempts=max_attempts)
+    assert again == Replayed(0, 0)
+
+
+@given(found=topics, limits=st.lists(st.integers(1, 3), max_size=12))
+def test_a_limit_only_cuts_the_way_into_pieces(
+    found: list[tuple[str, int, int, bytes | None, bytes | None]], limits: list[int]
+) -> None:
+    """Replays by any limits, one after the other, send what one without a limit sends."""
+    whole, pieces = MemoryEvents(), MemoryEvents()
+    replay(reader(filled(found)), whole, "in", code=CODES[0], max_attempts=5)
+    log = filled(found)
+    for limit in (*limits, None):
+        done = replay(reader(log), pieces, "in", code=CODES[0], max_attempts=5, limit=limit)
+        assert limit is None or done.replayed <= limit
+    assert pieces.events == whole.events
+
+
+def test_a_letter_goes_back_as_the_message_it_was() -> None:
+    """Key, value and own headers are as they came; of what was added, two headers stay."""
+    log, events = MemoryLog("dlq"), MemoryEvents()
+    event = letter("bad-json", 2, b"7", b"{")
+    log.append(event.value, key=event.key, headers=event.headers)
+    replay(reader(log), events, "in", code="bad-json", max_attempts=5)
+    (sent,) = events.events
+    assert (sent.key, sent.value, sent.timestamp) == (b"7", b"{", None)
+    assert dict(sent.headers) == {
+        "traceparent": b"00-1",
+        ATTEMPT_HEADER: b"2",
+        FIRST_FAILED_HEADER: b"2025-01-31T00:00:00.000Z",
+    }
+
+
+class Refusing(MemoryEvents):
+    """A topic that acknowledges nothing."""
+
+    def publish(self, events: object) -> Publication:
+        return self
+
+    def wait(self) -> None:
+        raise Unavailable("refused")
+
+
+def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
+    """A letter counts as done after the broker's answer only."""
+    log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryEvents()
+    with pytest.raises(Unavailable):
+        replay(reader(log), Refusing(), "in", code=CODES[0], max_attempts=5)
+    assert log.acknowledged == {}
+    assert replay(reader(log), events, "in", code=CODES[0], max_attempts=5) == Replayed(1, 0)
+
+
+def test_a_replay_can_be_stopped() -> None:
+    """A stop that was asked for ends the replay before its next chunk."""
+    log = filled([(CODES[0], 1, 0, b"1", b"x")])
+    done = replay(
+        reader(log), MemoryEvents(), "in", code=CODES[0], max_attempts=5, stop=lambda: True
+    )
+    assert done == Replayed(0, 0)
+
+
+@given(found=topics, max_attempts=st.integers(1, 7))
+def test_a_plan_tells_what_a_replay_does(
+    found: list[tuple[str, int, int, bytes | None, bytes | None]], max_attempts: int
+) -> None:
+    """What is announced as replayable and parked is what a replay then sends and parks."""
+    log = filled(found)
+    records = [record for records in log.partitions.values() for record in records]
+    planned = plans(records, max_attempts=max_attempts, now=NOW, claims_kept=timedelta(days=7))
+    assert sum(counts(map(Letter.read, records)).values()) == len(found)
+    for code in CODES:
+        done = replay(
+            reader(filled(found)), MemoryEvents(), "in", code=code, max_attempts=max_attempts
+        )
+        plan = planned.get(code, Plan())
+        assert (plan.replayable, plan.parked, plan.old) == (done.replayed, done.parked, 0)
+
+
+@given(age=st.timedeltas(timedelta(0), timedelta(days=30)))
+def test_letters_older_than_claims_are_told(age: timedelta) -> None:
+    """A letter counts as old when its first failure lies further back than claims are kept."""
+    event = letter("bad-json", 1, b"1", b"x", NOW - age)
+    record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
+    kept = timedelta(days=7)
+    planned = plans([record], max_attempts=5, now=NOW, claims_kept=kept)
+    assert planned["bad-json"].old == (NOW - Letter.read(record).first_failed_at > kept)
+
+
+headers = st.lists(
+    st.tuples(
+        st.sampled_from(("voltpay-dlq-code", ATTEMPT_HEADER, FIRST_FAILED_HEADER, "x"))
+        | st.just("__connect.errors.exception.message"),
+        st.none() | st.binary(max_size=30) | st.just(b"9999-12-31T23:59:59"),
+    )
+).map(tuple)
+
+
+@given(headers=headers, timestamp=st.integers(-(2**63), 2**63 - 1))
+def test_any_record_can_be_read_as_a_letter(
+    headers: tuple[tuple[str, bytes | None], ...], timestamp: int
+) -> None:
+    """Whoever put whatever on the topic: it reads as a letter, fit for a terminal."""
+    found = Letter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
+    assert found.reason.isprintable()
+    assert found.code
+    assert found.first_failed_at.tzinfo is not None
+    assert set(without_letter_headers(headers)) <= set(headers)
