@@ -11,7 +11,8 @@ from tenacity import (
     retry_if_exception,
     stop_after_delay,
     stop_when_event_set,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from voltpay_cli.stopping import Stop
@@ -35,7 +36,7 @@ def retry(seconds: float, stop: Stop, *, longest: float = 10.0) -> Retry:
     return Retrying(
         retry=retry_if_exception(_may_heal),
         stop=stop_after_delay(seconds) | stop_when_event_set(stop.flag),
-        wait=wait_exponential_jitter(initial=0.2, max=longest, jitter=0.2),
+        wait=wait_exponential(multiplier=0.2, max=longest) + wait_random(0, 0.2),
         sleep=_pause(stop),
         before_sleep=_tell,
         reraise=True,

@@ -12,7 +12,7 @@ _KAFKA = re.compile(r"kafka://(?P<servers>[^/?#\s]+)")
 _SERVER = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _POSTGRES = re.compile(r"postgres(?:ql)?://(?P<user>[^/@\s]*)@[^/@\s]+/[^/?#\s]+")
 _SECRET_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
-_DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])")
+_DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 

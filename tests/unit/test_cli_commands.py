@@ -1,0 +1,237 @@
+"""The other commands, where no server is needed: what they print and how they end."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.cli import LOCAL, voltpay
+
+from voltpay_cli.exits import ExitCode
+from voltpay_cli.progress import in_words
+from voltpay_core.consuming import Tally
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+COMMANDS = (
+    *("consume", "produce", "check", "idempotency purge", "dead-letter list"),
+    *("dead-letter replay", "topics create", "topics check", "db bootstrap", "db update"),
+    *("db rollback", "db status", "db history", "db clear-checksums", "db validate"),
+    *("db maintain", "config show"),
+)
+FLAGS = (
+    *("--source", "--store", "--events", "--node-id", "--group", "--batch-size", "--commit-unit"),
+    *("--max-messages", "--exit-eof", "--timeout", "--skip-expired", "--output", "-X", "--config"),
+    *("--count", "--seed", "--duplicates", "--poison", "--rate", "--accounts", "--older-than"),
+    *("--dry-run", "--force", "--chunk", "--code", "--limit", "--max-attempts", "--yes"),
+    *("--partitions", "--replication", "--help"),
+)
+VALUES = (
+    *("", "0", "1", "-1", "5", "nan", "1e9", "auto", "batch", "json", "a=b", "=", "7d", "7", "0d"),
+    *(
+        "file:in.jsonl",
+        "file:out",
+        "file:",
+        "file:nowhere/x",
+        "sqlite:voltpay.db",
+        "sqlite::memory:",
+    ),
+    *("sqlite:nowhere/x", "kafka://", "kafka://host", "postgresql://", "postgresql://u@h", "\x00"),
+    *("ü", "👩‍👩‍👧", "\x1b[31m", "voltpay.toml", ".", "..", "%s", "{}"),
+)
+
+
+@given(
+    command=st.sampled_from(COMMANDS),
+    arguments=st.lists(st.sampled_from(FLAGS) | st.sampled_from(VALUES), max_size=8),
+)
+@example(command="consume", arguments=[*LOCAL, "--timeout", "0"])
+@example(command="idempotency purge", arguments=["--store", "sqlite:.", "--dry-run"])
+def test_no_arguments_are_a_crash(command: str, arguments: list[str]) -> None:
+    """Whatever is said on the command line, it ends with an exit code of the table."""
+    Path("in.jsonl").write_text("{}\n")
+    result = voltpay(*command.split(), *arguments, env={"VOLTPAY_LIMITS_RETRY_SECONDS": "0"})
+    assert result.exit_code in {2, *ExitCode} - {ExitCode.BUG}, result.exception
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    """--help of every command names what it does and what its flags mean."""
+    result = voltpay(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert command.rsplit(maxsplit=1)[-1] in result.output
+    assert len(result.output.splitlines()) > 5
+
+
+def test_the_module_is_the_program() -> None:
+    """`python -m voltpay_cli` is `voltpay`, with its exit codes."""
+    command = [sys.executable, "-m", "voltpay_cli", "consume"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 78
+
+
+def test_the_demo_shows_that_nothing_changes() -> None:
+    """The demo ends with exit 0, and the second of its two summaries wrote nothing."""
+    result = voltpay("demo", "here")
+    assert result.exit_code == 0, result.output
+    first, second = (line for line in result.stdout.splitlines() if line.startswith("written"))
+    assert "written 0," not in first
+    assert second.startswith("written 0, duplicates 2000, dead letters 0, events 0 ")
+    assert "sqlite3 here/voltpay.db" in result.stdout
+
+
+def test_the_demo_can_be_shown_again_and_removes_only_its_own() -> None:
+    """A second demo in the same folder shows the same, and leaves what others put there."""
+    Path("here").mkdir()
+    Path("here/mine.txt").write_text("keep me")
+    shown = [voltpay("demo", "here").stdout.split(" in ")[0] for _ in range(2)]
+    assert shown[0] == shown[1]
+    assert Path("here/mine.txt").read_text() == "keep me"
+
+
+def test_dead_letters_in_files_are_listed_without_their_contents() -> None:
+    """Counts by code come first, then a line for each letter, and nothing of its message."""
+    Path("in.jsonl").write_text('{"accountId":123454321,"comment":"hush"}\nhush\nhush\n')
+    assert voltpay("consume", *LOCAL).exit_code == 0
+    result = voltpay("dead-letter", "list", "--events", "file:out")
+    assert result.exit_code == 0
+    first, second, *letters = result.stdout.splitlines()
+    assert first.split() == ["2", "bad-json"]
+    assert second.split() == ["1", "invalid-field"]
+    assert len(letters) == 3
+    assert "messageId is missing or empty" in result.stdout
+    assert "hush" not in result.output
+    assert "123454321" not in result.output
+
+
+def test_dead_letters_can_be_listed_as_json_and_by_code() -> None:
+    """--output json gives the same to a program; --code and --limit narrow it down."""
+    Path("in.jsonl").write_text("{}x\n[]\n{}x\n")
+    voltpay("consume", *LOCAL)
+    flags = ("--events", "file:out", "--output", "json", "--code", "bad-json", "--limit", "2")
+    found = json.loads(voltpay("dead-letter", "list", *flags).stdout)
+    assert found["counts"] == {"bad-json": 3}
+    assert [letter["code"] for letter in found["letters"]] == ["bad-json"] * 2
+
+
+def test_there_may_be_no_dead_letters() -> None:
+    """Where nothing was refused there is nothing to list, and that is no failure."""
+    result = voltpay("dead-letter", "list", "--events", "file:out")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_dead_letters_in_files_are_replayed_by_consuming_them() -> None:
+    """A replay from files is refused with the way that leads there, and that way works."""
+    Path("in.jsonl").write_text("{}x\n")
+    voltpay("consume", *LOCAL)
+    result = voltpay("dead-letter", "replay", "--yes", *LOCAL[:2], *LOCAL[4:])
+    assert result.exit_code == 78
+    assert "name the copy as the --source" in result.stderr
+    Path("copy.jsonl").write_bytes(Path("out/payment_writer_dlq.jsonl").read_bytes())
+    again = voltpay("consume", *LOCAL, "--source", "file:copy.jsonl")
+    assert "dead letters 1" in again.stdout
+    listed = voltpay("dead-letter", "list", "--events", "file:out", "--output", "json").stdout
+    assert [letter["attempt"] for letter in json.loads(listed)["letters"]] == [1, 2]
+
+
+def claims(*ages: int) -> None:
+    """A database with claims that are so many days old."""
+    voltpay("idempotency", "purge", "--store", "sqlite:voltpay.db")  # makes the tables
+    with closing(sqlite3.connect("voltpay.db")) as connection, connection:
+        connection.executemany(
+            "INSERT INTO idempotency VALUES (?, strftime('%Y-%m-%d %H:%M:%f', 'now', ?))",
+            [(f"m{number}", f"-{age} days") for number, age in enumerate(ages)],
+        )
+
+
+@given(ages=st.lists(st.sampled_from((0, 1, 6, 8, 30)), max_size=20), chunk=st.integers(1, 7))
+def test_old_claims_are_purged_in_chunks_of_any_size(ages: list[int], chunk: int) -> None:
+    """The purge deletes what is older than asked, no more and no less, whatever its chunks."""
+    Path("voltpay.db").unlink(missing_ok=True)
+    claims(*ages)
+    flags = ("--store", "sqlite:voltpay.db", "--older-than", "7d")
+    old = sum(age > 7 for age in ages)
+    counted = voltpay("idempotency", "purge", *flags, "--dry-run")
+    assert counted.stdout == f"would delete {old} claims\n"
+    for expected in (old, 0):
+        purged = voltpay("idempotency", "purge", *flags, "--chunk", str(chunk))
+        assert (purged.exit_code, purged.stdout) == (0, f"deleted {expected} claims\n")
+
+
+def test_claims_are_kept_as_long_as_the_input_is() -> None:
+    """An age below the input topic's retention is refused with 78, unless it is forced."""
+    claims(2, 2)
+    flags = ("--store", "sqlite:voltpay.db", "--older-than", "36h")
+    kept = {"VOLTPAY_TOPICS_RETENTION_HOURS": "48"}
+    refused = voltpay("idempotency", "purge", *flags, env=kept)
+    assert refused.exit_code == 78
+    assert "keeps records for 48 hours" in refused.stderr
+    assert voltpay("idempotency", "purge", *flags, "--force", env=kept).exit_code == 0
+
+
+@pytest.mark.parametrize("age", ["", "7", "d", "-1d", "1.5d", "7 d", "week", "9999999d", "\u0667d"])
+def test_an_age_is_a_number_and_a_unit(age: str) -> None:
+    """An age of another form is told with one that is right."""
+    claims()
+    result = voltpay("idempotency", "purge", "--store", "sqlite:voltpay.db", "--older-than", age)
+    assert result.exit_code == 78
+    assert "such as 7d" in result.stderr
+
+
+def test_the_database_commands_are_for_postgresql() -> None:
+    """With SQLite, which makes its own tables, `voltpay db` says so."""
+    for command in ("bootstrap", "update", "maintain"):
+        result = voltpay("db", command, "--store", "sqlite:voltpay.db")
+        assert result.exit_code == 78
+        assert "makes its own tables" in result.stderr
+
+
+def test_the_topics_need_kafka() -> None:
+    """Without Kafka the commands for topics say what is missing."""
+    for command in ("create", "check"):
+        result = voltpay("topics", command, *LOCAL[:2])
+        assert result.exit_code == 78
+        assert "--source kafka://" in result.stderr
+
+
+def test_the_doctor_looks_at_files_too() -> None:
+    """On files and SQLite the doctor tells line by line what can be read and written."""
+    result = voltpay("check", *LOCAL)
+    assert result.exit_code == 78
+    assert "FAIL source: cannot read in.jsonl" in result.stdout
+    Path("in.jsonl").touch()
+    result = voltpay("check", *LOCAL)
+    assert result.exit_code == 0
+    assert all(line.startswith("ok ") for line in result.stdout.splitlines())
+    assert len(result.stdout.splitlines()) == 4
+
+
+def test_the_doctor_tells_an_outage_from_a_bad_setting() -> None:
+    """A database that cannot be reached is 69, nothing set at all is 78."""
+    gone = ("--store", "postgresql://u@127.0.0.1:1/d")
+    Path("in.jsonl").touch()
+    assert voltpay("check", *LOCAL, *gone).exit_code == 69
+    assert voltpay("check").exit_code == 78
+
+
+@pytest.mark.parametrize("path", ["file:.", "file:nowhere/in.jsonl"])
+def test_where_nothing_can_be_produced_is_told(path: str) -> None:
+    """A file that cannot be written ends `produce` with 78."""
+    assert voltpay("produce", "--source", path).exit_code == 78
+
+
+def test_a_rate_holds_production_back() -> None:
+    """A rate still produces all records."""
+    assert voltpay("produce", "--source", "file:in.jsonl", "--count", "7", "--rate", "100")
+    assert len(Path("in.jsonl").read_bytes().splitlines()) == 7
+
+
+def test_warm_ups_are_told_where_there_are_any() -> None:
+    """The summary names warm-up records only when some came."""
+    assert "warm-ups" not in in_words(Tally(written=1))
+    assert "warm-ups 2" in in_words(Tally(warm_ups=2))
