@@ -56,7 +56,7 @@ class Faults:
 
     Attributes:
         plan: Faults by the numbers of their steps.
-        each: Called at each step with its name, for schedulers and traces.
+        each: Called at each step with its name; a scheduler may wait there, and change the plan.
         trace: The names of the steps so far; its length is the number of the next one.
     """
 
@@ -66,10 +66,10 @@ class Faults:
 
     def step(self, name: str, but_first: Callable[[], object] = _go_on) -> None:
         """Pass a step; where a fault is planned, do that much of the work before it."""
-        fault = self.plan.get(len(self.trace))
+        number = len(self.trace)
         self.trace.append(name)
         self.each(name)
-        if fault is not None:
+        if (fault := self.plan.get(number)) is not None:
             but_first()
             fault()
 

@@ -19,13 +19,17 @@ class SqliteHarness:
     """A `StoreHarness` and what else tests ask of an SQLite database."""
 
     path: str = MEMORY
+    durable: bool = True
     _opened: list[SqliteDatabase] = field(factory=list, init=False)
 
     def open(self, node_id: int | None = None) -> SqliteDatabase:
         if self.path == MEMORY and self._opened:
             return self._opened[0]
-        self._opened.append(SqliteDatabase(self.path, node_id))
-        return self._opened[-1]
+        database = (
+            SqliteDatabase(self.path, node_id) if self.durable else _Hasty(self.path, node_id)
+        )
+        self._opened.append(database)
+        return database
 
     def refuse(self, account_id: int) -> None:
         with self._connected() as connection:
@@ -68,3 +72,14 @@ class SqliteHarness:
                 database.connect()
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             yield connection
+
+
+class _Hasty(SqliteDatabase):
+    """One that does not wait for the disk: processes die in these tests, machines do not."""
+
+    def connect(self) -> sqlite3.Connection:
+        known = self._connection
+        connection = super().connect()
+        if known is None:
+            connection.execute("PRAGMA synchronous = OFF")
+        return connection

@@ -46,10 +46,14 @@ class MemoryLog:
 
 @define
 class MemorySource:
-    """A `MessageSource` over a log; several can share it, each assigned its partitions by hand."""
+    """A `MessageSource` over a log; several can share it, each assigned its partitions by hand.
+
+    Attributes:
+        owned: The partitions that were assigned last.
+    """
 
     _log: MemoryLog
-    _owned: set[Partition] = field(factory=set, init=False)
+    owned: set[Partition] = field(factory=set, init=False)
     _gained: set[Partition] = field(factory=set, init=False)
     _lost: set[Partition] = field(factory=set, init=False)
     _positions: dict[Partition, int] = field(factory=dict, init=False)
@@ -57,11 +61,11 @@ class MemorySource:
     def assign(self, partitions: Iterable[Partition]) -> None:
         """Own exactly these partitions from the next poll on."""
         wanted = set(partitions)
-        self._gained = (self._gained | (wanted - self._owned)) & wanted
-        self._lost = (self._lost | (self._owned - wanted)) - wanted
-        for partition in self._owned - wanted:
+        self._gained = (self._gained | (wanted - self.owned)) & wanted
+        self._lost = (self._lost | (self.owned - wanted)) - wanted
+        for partition in self.owned - wanted:
             self._positions.pop(partition, None)
-        self._owned = wanted
+        self.owned = wanted
 
     def poll(self, limit: int) -> Polled:
         """At most `limit` records, at once."""
@@ -77,12 +81,12 @@ class MemorySource:
 
     def rewind(self, partitions: Collection[Partition]) -> None:
         """Go on from the acknowledged offsets."""
-        for partition in self._owned.intersection(partitions):
+        for partition in self.owned.intersection(partitions):
             self._positions[partition] = self._log.acknowledged.get(partition, 0)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Store the offsets in the log."""
-        foreign = positions.keys() - self._owned
+        foreign = positions.keys() - self.owned
         if foreign:
             raise Fenced(foreign)
         self._log.acknowledged.update(positions)

@@ -1,0 +1,152 @@
+"""Consumers that share a topic and a database while partitions move, and owners stall and wake."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from attrs import define
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from tests import strategies
+from tests.faults import Faults, crash, unavailable
+from tests.laws.actors import Actor
+from tests.sqlite import SqliteHarness
+from tests.strategies import PARTITIONS, REFUSED, TOPIC
+from tests.world import Way, World
+
+from voltpay_adapters.local.memory import MemorySource
+from voltpay_core.messages import Partition, Record
+
+ALL = [Partition(TOPIC, number) for number in range(PARTITIONS)]
+ways = st.builds(
+    Way,
+    batch_size=st.sampled_from((1, 3, 5)),
+    commit_unit=strategies.commit_units,
+    late_events=st.booleans(),
+)
+records = st.lists(
+    st.one_of(
+        strategies.payment_records(refused=True),
+        strategies.payment_records(refused=True),
+        strategies.payment_records(refused=True),
+        strategies.poison_records(),
+        strategies.warm_up_records,
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@define(eq=False)
+class Member:
+    """A process and the source that a rebalance assigns partitions to."""
+
+    source: MemorySource
+    actor: Actor
+
+
+class Consumers(RuleBasedStateMachine):
+    """Everything that may happen to a group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(mkdtemp())
+        self.harness = SqliteHarness(str(self.folder / "voltpay.db"), durable=False)
+        self.world = World(self.harness, refused=frozenset({REFUSED}))
+        self.members: list[Member] = []
+
+    @initialize(history=records, way=ways)
+    def begin(self, history: list[Record], way: Way) -> None:
+        self.world.produce(history)
+        self.join(way)
+        self.members[0].source.assign(ALL)
+
+    @precondition(lambda self: len(self.members) < 3)
+    @rule(way=ways)
+    def join(self, way: Way) -> None:
+        source = MemorySource(self.world.log)
+
+        def live(faults: Faults) -> None:
+            with closing(self.harness.open()) as database:
+                process = self.world.process(way, source=source, faults=faults, database=database)
+                process.run(lambda: False)
+
+        self.members.append(Member(source, Actor(live)))
+
+    @rule(history=records)
+    def produce(self, history: list[Record]) -> None:
+        self.world.produce(history)
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data(), steps=st.integers(1, 40))
+    def go_on(self, data: st.DataObject, steps: int) -> None:
+        """One of them goes on while all others stall wherever they are."""
+        member = data.draw(st.sampled_from(self.members))
+        for _ in range(steps):
+            member.actor.advance()
+        assert member.actor.failure is None
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data())
+    def rebalance(self, data: st.DataObject) -> None:
+        """Partitions move; former owners learn of it at their next poll."""
+        self.world.incidents += 1
+        owners = [data.draw(st.sampled_from(self.members)) for _ in ALL]
+        for member in self.members:
+            member.source.assign(
+                [place for place, owner in zip(ALL, owners, strict=True) if owner is member]
+            )
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        """The next call of one of them fails."""
+        data.draw(st.sampled_from(self.members)).actor.advance(unavailable)
+
+    @precondition(lambda self: len(self.members) > 1)
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        """One of them dies, and its partitions go to another."""
+        self.world.incidents += 1
+        member = data.draw(st.sampled_from(self.members))
+        member.actor.kill(crash)
+        self.members.remove(member)
+        heir = self.members[0].source
+        heir.assign({*heir.owned, *member.source.owned})
+
+    @invariant()
+    def nothing_is_wrong_so_far(self) -> None:
+        assert self.world.violations(finished=False) == []
+
+    def teardown(self) -> None:
+        """All die, and one that nothing happens to ends the work."""
+        failures = [member.actor.failure for member in self.members if member.actor.failure]
+        for member in self.members:
+            member.actor.kill(crash)
+        self.world.incidents += 1
+        try:
+            self.world.run(Way(batch_size=5))
+            assert self.world.violations() == []
+            assert not failures
+        finally:
+            self.harness.close()
+            shutil.rmtree(self.folder)
+
+
+def test_consumers_that_come_and_go_lose_and_double_nothing() -> None:
+    """Whatever moves, stalls, wakes, fails or dies, each record ends once and in order."""
+    examples = max(20, settings.default.max_examples)  # type: ignore[union-attr]
+    search: Any = settings(max_examples=examples, stateful_step_count=40)
+    run_state_machine_as_test(Consumers, settings=search)
