@@ -1,0 +1,191 @@
+"""The operator's commands on real Kafka and real PostgreSQL."""
+
+import json
+import secrets
+from pathlib import Path
+
+import pytest
+from tests.cli import voltpay
+from tests.integration.databases import (  # noqa: F401 - fixtures
+    Database,
+    bare_database,
+    migrated_database,
+    migrated_template,
+)
+from tests.stack.kafka import KafkaAddress
+from tests.stack.places import jars
+
+
+@pytest.fixture
+def stack(
+    kafka: KafkaAddress,
+    migrated_database: Database,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Database:
+    """Topics of this test's own, a migrated database, and the settings that lead to both."""
+    token = secrets.token_hex(4)
+    settings = {
+        "SOURCE": kafka.url,
+        "STORE": migrated_database.writer,
+        "GROUP": f"group-{token}",
+        "TOPICS_PARTITIONS": "3",
+        "DATABASE_MIGRATOR": migrated_database.migrator,
+        "DATABASE_SUPERUSER": migrated_database.superuser,
+        "DATABASE_LIQUIBASE_CLASSPATH": str(jars("liquibase")),
+        **{
+            f"TOPICS_{topic}": f"{topic.lower()}-{token}"
+            for topic in ("WRITER", "READ", "EMAIL", "DEAD_LETTER")
+        },
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"VOLTPAY_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    assert printed("topics", "create").count("created ") == 4
+    return migrated_database
+
+
+def printed(*arguments: str, code: int = 0) -> str:
+    """What a command prints on stdout, having ended with that exit code."""
+    result = voltpay(*arguments)
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def consumed() -> dict[str, int]:
+    found: dict[str, int] = json.loads(
+        printed("consume", "--exit-eof", "--timeout", "60", "--output", "json")
+    )
+    return found
+
+
+def attempts() -> list[int]:
+    found = json.loads(printed("dead-letter", "list", "--output", "json"))
+    return sorted(letter["attempt"] for letter in found["letters"])
+
+
+def test_topics_are_made_once_and_checked(stack: Database) -> None:
+    """Topics that are there are left alone, and what differs from the settings is told."""
+    assert printed("topics", "create") == "all topics are there\n"
+    assert printed("topics", "check") == "all topics are as they should be\n"
+    told = printed("topics", "check", "--partitions", "4", code=78)
+    assert told.count("has 3 partitions, not 4") == 4
+
+
+def test_the_doctor_finds_everything_in_order(stack: Database) -> None:
+    """On a stack that is made by the project's own commands every line is ok."""
+    lines = printed("check").splitlines()
+    assert [line for line in lines if not line.startswith("ok ")] == []
+    names = [line.removeprefix("ok ").split(":")[0].strip() for line in lines]
+    assert names == [
+        *("settings", "broker", "topics", "database", "schema", "partitions", "privileges"),
+        "clock",
+    ]
+
+
+def test_the_doctor_names_what_is_wrong(
+    stack: Database,
+    bare_database: Database,  # noqa: F811
+) -> None:
+    """Missing topics, a missing schema and a role with too many rights have their way out."""
+    result = voltpay(
+        "check", env={"VOLTPAY_STORE": bare_database.superuser, "VOLTPAY_TOPICS_READ": "nowhere"}
+    )
+    assert result.exit_code == 78
+    for words in (
+        "FAIL topics: nowhere does not exist; voltpay topics create",
+        "FAIL schema: there is none; voltpay db bootstrap, then voltpay db update",
+        "FAIL partitions: missing: payment_core",
+        "FAIL privileges: ",
+    ):
+        assert words in result.stdout
+
+
+def test_dead_letters_go_back_and_are_counted(stack: Database) -> None:
+    """A replayed letter that fails again has failed twice, and is parked at the limit."""
+    printed("produce", "--count", "200", "--seed", "1", "--poison", "0.1")
+    total = consumed()
+    letters = total["dead_letters"]
+    assert total["written"] == 200 - letters
+    assert attempts() == [1] * letters
+
+    assert "dry run" in printed("dead-letter", "replay")
+    assert consumed()["dead_letters"] == 0
+    assert printed("dead-letter", "replay", "--yes").count("parked 0") > 1
+    assert consumed()["dead_letters"] == letters
+    assert attempts() == [1] * letters + [2] * letters
+
+    told = printed("dead-letter", "replay", "--yes", "--max-attempts", "2")
+    assert "failed too often and stay" in told
+    assert consumed()["dead_letters"] == 0
+
+
+def test_a_replay_of_one_code_skips_no_other(stack: Database) -> None:
+    """Each code has positions of its own, so that letters of the others wait for their turn."""
+    printed("produce", "--count", "100", "--seed", "2", "--poison", "0.4")
+    consumed()
+    counts: dict[str, int] = json.loads(printed("dead-letter", "list", "--output", "json"))[
+        "counts"
+    ]
+    first, *others = counts
+    assert others
+    told = printed("dead-letter", "replay", "--yes", "--code", first)
+    assert f"{first}: sent {counts[first]}, parked 0" in told
+    left = printed("dead-letter", "replay")
+    assert f"{first}: 0 to replay" in left
+    for code in others:
+        assert f"{code}: {counts[code]} to replay" in left
+
+
+def test_a_limit_is_for_all_codes_together(stack: Database) -> None:
+    """--limit bounds what one command sends, and the next goes on behind it."""
+    printed("produce", "--count", "50", "--seed", "3", "--poison", "1")
+    consumed()
+    sent = []
+    for _ in range(3):
+        told = printed("dead-letter", "replay", "--yes", "--limit", "20").splitlines()
+        sent.append(sum(int(line.split()[2].strip(",")) for line in told if ": sent " in line))
+    assert sent == [20, 20, 10]
+
+
+def test_letters_older_than_claims_are_kept_for_who_insists(
+    stack: Database, kafka: KafkaAddress
+) -> None:
+    """Without --force nothing goes back whose message might have come again unnoticed."""
+    old = '{"key":"1","value":"x","headers":{"voltpay-dlq-first-failed-at":"2020-01-01T00:00:00Z"}}'
+    Path("old.jsonl").write_text(old + "\n")
+    printed("consume", "--source", "file:old.jsonl", "--events", kafka.url)
+    assert "1 of them older" in printed("dead-letter", "replay")
+    refused = voltpay("dead-letter", "replay", "--yes")
+    assert refused.exit_code == 78
+    assert "--force" in refused.stderr
+    assert "sent 1" in printed("dead-letter", "replay", "--yes", "--force")
+
+
+def test_claims_outlive_the_input_topic(stack: Database) -> None:
+    """The purge asks Kafka how long the input topic keeps its records."""
+    refused = voltpay("idempotency", "purge", "--older-than", "23h")
+    assert refused.exit_code == 78
+    assert "24 hours" in refused.stderr
+    assert printed("idempotency", "purge", "--older-than", "25h") == "deleted 0 claims\n"
+    assert printed("idempotency", "purge", "--dry-run") == "would delete 0 claims\n"
+
+
+def test_warm_ups_go_to_the_input_topic_and_end_there(stack: Database) -> None:
+    """A consumer warms its path by records that become nothing, and stops in time."""
+    total = json.loads(printed("consume", "--timeout", "10", "--output", "json"))
+    assert total == {**total, "warm_ups": 3, "written": 0, "dead_letters": 0, "events": 0}
+
+
+def test_the_database_commands_use_the_migrator(stack: Database) -> None:
+    """The schema is cared for as the migrator and the superuser, whatever the store's role is."""
+    printed("db", "bootstrap")
+    for command in ("validate", "status", "history", "clear-checksums", "update"):
+        printed("db", command)
+    assert "payment_core" in printed("db", "maintain")
+    printed("db", "rollback", "--count", "1")
+    assert "FAIL schema" in printed("check", code=78)
+    printed("db", "update")
+    printed("check")
+    refused = voltpay("db", "bootstrap", env={"VOLTPAY_DATABASE_SUPERUSER": stack.writer})
+    assert refused.exit_code == 69
