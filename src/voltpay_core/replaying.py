@@ -14,10 +14,10 @@ from voltpay_core.ids import EPOCH
 from voltpay_core.messages import Event, Record
 from voltpay_core.ports import EventPublisher, MessageSource, Polled
 from voltpay_core.wire import (
-    ATTEMPT_HEADER,
     CODE_HEADER,
     FIRST_FAILED_HEADER,
     ORIGIN_HEADER,
+    attempts,
     without_letter_headers,
 )
 
@@ -51,7 +51,6 @@ class Letter:
     def read(cls, record: Record) -> Letter:
         """What a record of the dead-letter topic says about itself."""
         code = _text(record, CODE_HEADER)
-        attempt = _text(record, ATTEMPT_HEADER)
         topic, partition, offset, reason = (
             _text(record, ORIGIN_HEADER + name)
             for name in ("topic", "partition", "offset", "exception.message")
@@ -60,7 +59,7 @@ class Letter:
             code=code if _CODE.fullmatch(code) else NO_CODE,
             place=f"{record.partition}@{record.offset}",
             origin=f"{topic}-{partition}@{offset}",
-            attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else 1,
+            attempt=attempts(record.headers) or 1,
             first_failed_at=_instant(_text(record, FIRST_FAILED_HEADER), record.timestamp),
             reason=reason,
         )

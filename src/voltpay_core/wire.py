@@ -14,7 +14,7 @@ from attrs import field, frozen
 from voltpay_core.errors import Rejected
 from voltpay_core.messages import Event, Headers, Message, Record, last_header
 from voltpay_core.outcomes import DeadLettered, WarmedUp, Written
-from voltpay_core.payments import NewPayment, Payment, Status
+from voltpay_core.payments import NewPayment, Status
 
 WARM_UP_HEADER = "voltpay-warmup"
 EVENT_ID_HEADER = "event-id"
@@ -113,24 +113,29 @@ class Wire:
 
     def encode_payment(self, payment: NewPayment) -> bytes:
         """Write a payment as producers do, for `decode_payment` to read."""
-        return _encode_json(self._fields(payment))
+        return _encode_json({**self._fields(payment), **_notes(payment)})
 
     def events(self, written: Written) -> list[Event]:
         """The read event of a payment, and its e-mail event where its status asks for one."""
-        payment, record = written.payment, written.record
-        events = [
-            self._event(self.topics.read, "read", self._read_fields(payment), payment, record)
-        ]
-        if payment.stated.status in self.email_statuses:
-            fields = self._email_fields(payment)
-            events.append(self._event(self.topics.email, "email", fields, payment, record))
+        payment, stated = written.payment, written.payment.stated
+        created_at = _iso(payment.created_at)
+        common = {"id": payment.id.text, **self._fields(stated)}
+        read = {
+            **common,
+            **_notes(stated),
+            "createdAt": created_at,
+            "updatedAt": created_at,
+            "version": payment.version,
+        }
+        events = [self._event(self.topics.read, "read", read, written)]
+        if stated.status in self.email_statuses:
+            email = {**common, "createdAt": created_at}
+            events.append(self._event(self.topics.email, "email", email, written))
         return events
 
     def dead_letter(self, letter: DeadLettered, now: datetime) -> Event:
         """The record itself, byte for byte, with the reason in added headers (G4)."""
         record, reason = letter.record, letter.reason
-        previous = record.header(ATTEMPT_HEADER) or b"0"
-        first_failed = record.header(FIRST_FAILED_HEADER)
         added = {
             ORIGIN_HEADER + "topic": record.partition.topic,
             ORIGIN_HEADER + "partition": str(record.partition.number),
@@ -138,10 +143,8 @@ class Wire:
             ORIGIN_HEADER + "exception.message": reason.reason,
             CODE_HEADER: reason.code,
             LETTER_HEADER + "sqlstate": reason.sqlstate,
-            ATTEMPT_HEADER: str(int(previous) + 1 if previous.isdigit() else 1),
-            FIRST_FAILED_HEADER: first_failed.decode("ascii", "replace")
-            if first_failed
-            else _iso(now),
+            ATTEMPT_HEADER: str(attempts(record.headers) + 1),
+            FIRST_FAILED_HEADER: _first_failed(record.headers) or _iso(now),
             LETTER_HEADER + "failed-at": _iso(now),
         }
         kept = [h for h in record.headers if h[0] not in (ATTEMPT_HEADER, FIRST_FAILED_HEADER)]
@@ -154,9 +157,8 @@ class Wire:
             timestamp=record.timestamp,
         )
 
-    def _event(
-        self, topic: str, kind: str, fields: Mapping[str, Any], payment: Payment, record: Record
-    ) -> Event:
+    def _event(self, topic: str, kind: str, fields: Mapping[str, Any], written: Written) -> Event:
+        payment, record = written.payment, written.record
         event_id = f"{payment.id}:{payment.version}:{kind}"
         return Event(
             topic=topic,
@@ -171,7 +173,7 @@ class Wire:
         )
 
     def _fields(self, payment: NewPayment) -> dict[str, Any]:
-        fields = {
+        return {
             "messageId": payment.message_id,
             self.account_field: payment.account_id,
             "amount": msgspec.Raw(format(payment.amount, "f").encode()),
@@ -179,27 +181,6 @@ class Wire:
             "status": payment.status.value,
             "type": payment.type,
         }
-        if payment.comment:
-            fields["comment"] = payment.comment
-        if payment.external_ref_id:
-            fields["externalRefId"] = payment.external_ref_id
-        return fields
-
-    def _read_fields(self, payment: Payment) -> dict[str, Any]:
-        created_at = _iso(payment.created_at)
-        return {
-            "id": payment.id.text,
-            **self._fields(payment.stated),
-            "createdAt": created_at,
-            "updatedAt": created_at,
-            "version": payment.version,
-        }
-
-    def _email_fields(self, payment: Payment) -> dict[str, Any]:
-        fields = self._fields(payment.stated)
-        fields.pop("comment", None)
-        fields.pop("externalRefId", None)
-        return {"id": payment.id.text, **fields, "createdAt": _iso(payment.created_at)}
 
 
 def pack(events: Sequence[Event]) -> bytes:
@@ -212,6 +193,12 @@ def unpack(payload: bytes) -> list[Event]:
     return _unpack(payload)
 
 
+def attempts(headers: Headers) -> int:
+    """How often the record became a dead letter before, as its headers tell."""
+    told = last_header(headers, ATTEMPT_HEADER) or b""
+    return int(told) if told.isdigit() and len(told) < 10 else 0
+
+
 def without_letter_headers(headers: Headers) -> Headers:
     """A dead letter's headers for its replay: of what was added, attempt and first failure stay."""
     kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
@@ -220,6 +207,11 @@ def without_letter_headers(headers: Headers) -> Headers:
         for name, value in headers
         if name in kept or not name.startswith((ORIGIN_HEADER, LETTER_HEADER))
     )
+
+
+def _first_failed(headers: Headers) -> str | None:
+    told = last_header(headers, FIRST_FAILED_HEADER)
+    return told.decode("ascii", "replace") if told and len(told) < 40 else None
 
 
 def _undecodable(error: Exception) -> Rejected:
@@ -267,6 +259,11 @@ def _check_key(key: bytes | None, account_id: int) -> None:
         raise Rejected("key-missing", "the record has no key; it needs the account id")
     if key != str(account_id).encode():
         raise Rejected("key-mismatch", "the record's key is not the payment's account id")
+
+
+def _notes(payment: NewPayment) -> dict[str, str]:
+    notes = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
+    return {name: text for name, text in notes.items() if text}
 
 
 def _passed_on(headers: Headers) -> Iterable[tuple[str, bytes]]:

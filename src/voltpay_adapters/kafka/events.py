@@ -37,7 +37,7 @@ class KafkaEvents:
     _source_partitions: int | None = None
     _patience: float = 30
     _opened: KafkaProducer | None = field(default=None, init=False)
-    _same_partitions: dict[str, bool] = field(factory=dict, init=False)
+    _partition_counts: dict[str, int] = field(factory=dict, init=False)
 
     def publish(self, events: Sequence[Event]) -> Publication:
         """Hand the events to the producer."""
@@ -49,7 +49,7 @@ class KafkaEvents:
     def reset(self) -> None:
         """End the producer with all that it still holds."""
         producer, self._opened = self._opened, None
-        self._same_partitions.clear()
+        self._partition_counts.clear()
         if producer is not None:
             _abort(producer)
 
@@ -62,7 +62,7 @@ class KafkaEvents:
             self._opened = self._connection.producer(
                 batch_size=256 * 1024,
                 delivery_timeout_ms=int(self._patience * 4000),
-                linger_ms=5,
+                linger_ms=1000,  # until `wait` flushes: one request carries many partitions
                 max_block_ms=int(self._patience * 1000),
                 max_request_size=8 * 1024 * 1024,
                 value_serializer=SerializeWrapper(_null_again),
@@ -75,15 +75,17 @@ class KafkaEvents:
             key=event.key,
             value=_NULL if event.value is None else event.value,
             headers=[(name, value or b"") for name, value in event.headers],
-            partition=event.partition if self._has_same_partitions(producer, event.topic) else None,
+            partition=self._partition(producer, event),
             timestamp_ms=event.timestamp,
         )
 
-    def _has_same_partitions(self, producer: KafkaProducer, topic: str) -> bool:
-        if topic not in self._same_partitions:
-            count = len(producer.partitions_for(topic) or ())
-            self._same_partitions[topic] = count == self._source_partitions
-        return self._same_partitions[topic]
+    def _partition(self, producer: KafkaProducer, event: Event) -> int | None:
+        if event.topic not in self._partition_counts:
+            self._partition_counts[event.topic] = len(producer.partitions_for(event.topic) or ())
+        count = self._partition_counts[event.topic]
+        wanted = event.partition
+        same = count == self._source_partitions and wanted is not None and wanted < count
+        return wanted if same else None
 
 
 @frozen
@@ -98,10 +100,11 @@ class KafkaPublication:
         """Flush the producer, then look at every record."""
         with translated("waiting for the acknowledgement of events"):
             self._producer.flush(max(0.0, self._deadline - time.monotonic()))
-        for future in self._sent:
-            if not future.succeeded():
-                reason = type(future.exception).__name__ if future.is_done else "overdue"
-                raise Unavailable(f"Kafka did not acknowledge an event: {reason}")
+            for future in self._sent:
+                if not future.is_done:
+                    raise Unavailable("Kafka: the acknowledgement of an event is overdue")
+                if future.failed():
+                    raise future.exception
 
 
 def _null_again(value: bytes) -> bytes | None:
