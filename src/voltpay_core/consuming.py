@@ -1,8 +1,7 @@
-"""The consuming loop: eight steps for a batch, and the take-over for whatever is in doubt."""
+"""The consuming loop: the steps of a batch, and the take-over for whatever is in doubt."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -12,8 +11,9 @@ from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.grouping import by_account, commit_units
 from voltpay_core.messages import Partition
 from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Outcome, WarmedUp, Written
-from voltpay_core.ports import Begin, EventPublisher, MessageSource, Polled, Publication
-from voltpay_core.wire import Wire, unpack
+from voltpay_core.ports import Begin, EventPublisher, MessageSource, Polled
+from voltpay_core.relaying import OutboxRelay
+from voltpay_core.wire import Wire
 from voltpay_core.writer import Committed, Writer
 
 Retry = Callable[[Callable[[], None]], None]
@@ -22,7 +22,10 @@ Retry = Callable[[Callable[[], None]], None]
 
 @frozen
 class Tally:
-    """How many records ended in which way (G6), and how many events were published for them."""
+    """What was committed: how many records ended in which way (G6), and events for them.
+
+    A batch that is done again after a failure counts again, its payments as duplicates.
+    """
 
     written: int = 0
     duplicates: int = 0
@@ -32,7 +35,7 @@ class Tally:
 
     @property
     def records(self) -> int:
-        """All records that were acknowledged."""
+        """All records that were counted."""
         return self.written + self.duplicates + self.dead_letters + self.warm_ups
 
 
@@ -85,12 +88,15 @@ class PaymentConsumer:
     _commit_unit: int | None = None
     _notify: Callable[[Notice], None] = lambda _: None
 
+    _relay: OutboxRelay = field(init=False)
     _epochs: dict[Partition, int] = field(factory=dict, init=False)
     _in_doubt: set[Partition] = field(factory=set, init=False)
-    _in_flight: deque[tuple[Publication, frozenset[int]]] = field(factory=deque, init=False)
-    _published: frozenset[int] = field(default=frozenset(), init=False)
+    _acknowledged: int = field(default=0, init=False)
     _drained: bool = field(default=False, init=False)
     total: Tally = field(factory=Tally, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._relay = OutboxRelay(self._publisher)
 
     def run(
         self,
@@ -109,27 +115,26 @@ class PaymentConsumer:
         Raises:
             Unavailable: The world did not heal in time, or cannot without somebody's help (G5).
         """
-        while not (stop() or self._finished(max_records, until_drained)):
+        while not (stop() or self._drained or self._acknowledged == max_records):
             limit = self._batch_size
             if max_records is not None:
-                limit = min(limit, max_records - self.total.records)
-            self._retry(partial(self._turn, limit))
-        self._retry(self._tidy_up)
+                limit = min(limit, max_records - self._acknowledged)
+            self._retry(partial(self._turn, limit, until_drained))
+        self._retry(self._delete_published)
         return self.total
 
-    def _finished(self, max_records: int | None, until_drained: bool) -> bool:
-        if max_records is not None and self.total.records >= max_records:
-            return True
-        return until_drained and self._drained
-
-    def _turn(self, limit: int) -> None:
+    def _turn(self, limit: int, until_drained: bool) -> None:
         try:
             if self._in_doubt:
                 self._note(self._source.poll(0))
                 self._take_over()
             polled = self._source.poll(limit)
             self._note(polled)
-            self._process(polled)
+            if polled.records:
+                self._process(polled)
+            else:
+                self._idle(polled)
+                self._drained = until_drained and not self._in_doubt and self._source.drained()
         except (Fenced, Unavailable) as failure:
             self._in_doubt |= self._epochs.keys()
             if isinstance(failure, Unavailable):
@@ -141,64 +146,49 @@ class PaymentConsumer:
             self._epochs.pop(partition, None)
 
     def _process(self, polled: Polled) -> None:
-        """Steps 2 to 8 of a batch; step 1 was its poll."""
-        if not polled.records:
-            self._tidy_up()
-            if polled.positions:
-                self._source.acknowledge(polled.positions)
-            self._drained = not self._in_doubt and self._source.drained()
-            return
+        """What follows the poll: decode, group, write, publish, acknowledge."""
         decoded = [self._wire.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
-        total = evolve(self.total, warm_ups=self.total.warm_ups + len(decoded) - len(to_write))
         for unit in commit_units(by_account(to_write), self._commit_unit):
-            committed = self._writer.write(unit, self._epochs, self._published)
-            self._published = frozenset()
-            self._in_flight.append((self._publisher.publish(committed.events), committed.rows))
-            total = _add(total, committed)
-        self._await_publications()
+            committed = self._writer.write(unit, self._epochs, self._relay.published)
+            self._relay.deleted()
+            self._relay.publish(committed.events, committed.rows)
+            self.total = _add(self.total, committed)
+        self._relay.wait()
         self._source.acknowledge(polled.positions)
-        self.total = total
-        self._notify(BatchDone(total, self._source.lag()))
+        self._acknowledged += len(polled.records)
+        self.total = evolve(self.total, warm_ups=self.total.warm_ups + len(decoded) - len(to_write))
+        self._notify(BatchDone(self.total, self._source.lag()))
 
-    def _await_publications(self) -> None:
-        while self._in_flight:
-            publication, rows = self._in_flight[0]
-            publication.wait()
-            self._published |= rows
-            self._in_flight.popleft()
+    def _idle(self, polled: Polled) -> None:
+        self._delete_published()
+        if polled.positions:
+            self._source.acknowledge(polled.positions)
+
+    def _delete_published(self) -> None:
+        """Delete the outbox rows that no next transaction took along."""
+        if self._relay.published:
+            with self._begin() as work:
+                work.outbox.delete(self._relay.published)
+            self._relay.deleted()
 
     def _take_over(self) -> None:
-        """Make what is in doubt surely ours: the one way back from every failure."""
-        self._run_dry()
+        """Make what is in doubt surely ours: the one way back from every failure.
+
+        The source looks its offsets up first: who is cut off from the group fences nobody.
+        """
+        self._relay.run_dry()
         partitions = frozenset(self._in_doubt)
+        if not partitions:
+            return
+        self._source.rewind(partitions)
         with self._begin() as work:
             epochs = work.fence.raise_epochs(sorted(partitions))
             waiting = work.outbox.waiting(partitions)
-        unpublished = [row for row in waiting if row.id not in self._published]
-        for row in unpublished:
-            self._in_flight.append(
-                (self._publisher.publish(unpack(row.payload)), frozenset({row.id}))
-            )
-        self._await_publications()
-        self._source.rewind(partitions)
+        republished = self._relay.publish_waiting(waiting)
         self._epochs.update(epochs)
         self._in_doubt -= partitions
-        self._notify(TakenOver(partitions, len(unpublished)))
-
-    def _run_dry(self) -> None:
-        try:
-            self._await_publications()
-        except Unavailable:
-            self._publisher.reset()
-            self._in_flight.clear()
-
-    def _tidy_up(self) -> None:
-        """Delete the published outbox rows that no next transaction took along."""
-        if self._published:
-            with self._begin() as work:
-                work.outbox.delete(self._published)
-            self._published = frozenset()
+        self._notify(TakenOver(partitions, republished))
 
 
 def _add(total: Tally, committed: Committed) -> Tally:

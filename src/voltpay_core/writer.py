@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import chain
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import PaymentIds
@@ -33,37 +33,42 @@ class Committed:
     rows: frozenset[int]
 
 
-@define
+@frozen
 class Breaker:
     """Tells a bad world from bad messages: so many like refusals in a row are the world (G5).
 
     Attributes:
-        limit: Refusals in a row, not parted by a commit unit without any, that halt the writer.
+        limit: Refusals of one SQLSTATE and constraint in a row that halt the writer. What parts
+            them is as many payments written between two of them; a few do not.
     """
 
     limit: int = 20
-    _kind: tuple[str | None, str | None] = field(default=(None, None), init=False)
-    _count: int = field(default=0, init=False)
+    _kind: tuple[str | None, str | None] = (None, None)
+    _refused: int = 0
+    _written: int = 0
 
-    def refused(self, refusal: Rejected) -> None:
-        """Count a refused message.
+    def refused(self, refusal: Rejected) -> Breaker:
+        """One more message is refused.
 
         Raises:
             Unavailable: (halt) The limit is reached.
         """
         kind = (refusal.sqlstate, refusal.constraint)
-        self._count = self._count + 1 if kind == self._kind else 1
-        self._kind = kind
-        if self._count >= self.limit:
+        count = self._refused + 1 if kind == self._kind else 1
+        if count >= self.limit:
             raise Unavailable(
-                f"the database refused {self._count} messages in a row with SQLSTATE {kind[0]}"
+                f"the database refused {count} messages in a row with SQLSTATE {kind[0]}"
                 f" (constraint {kind[1]}): mend the database, or raise limits.breaker",
                 halt=True,
             )
+        return Breaker(self.limit, kind, count)
 
-    def clean(self) -> None:
-        """Note a commit unit without a refusal."""
-        self._count = 0
+    def wrote(self, payments: int) -> Breaker:
+        """So many payments are written."""
+        written = self._written + payments
+        if not self._refused or written >= self.limit:
+            return Breaker(self.limit)
+        return evolve(self, written=written)
 
 
 @define
@@ -90,34 +95,45 @@ class Writer:
             Fenced: A partition has a new owner; nothing is written.
             Unavailable: The database cannot write now; whether it has, the claims will tell.
         """
-        partitions = dict.fromkeys(item.record.partition for item in unit)
-        with self._begin() as work:
-            work.fence.hold({partition: epochs[partition] for partition in partitions})
-            work.outbox.delete(published)
-            outcomes = self._settle(work, unit)
-            events: dict[Partition, list[Event]] = {}
-            for outcome in outcomes:
-                if made := self._events(outcome):
-                    events.setdefault(outcome.record.partition, []).extend(made)
-            rows = work.outbox.put({place: pack(made) for place, made in events.items()})
-        return Committed(outcomes, list(chain.from_iterable(events.values())), rows)
+        before = self._breaker
+        try:
+            with self._begin() as work:
+                return self._write_within(work, unit, epochs, published)
+        except BaseException:
+            self._breaker = before  # what is not committed does not count
+            raise
 
-    def _settle(self, work: UnitOfWork, unit: Sequence[Decoded]) -> list[Outcome]:
+    def _write_within(
+        self,
+        work: UnitOfWork,
+        unit: Sequence[Decoded],
+        epochs: Mapping[Partition, int],
+        published: Collection[int],
+    ) -> Committed:
+        work.fence.hold({item.record.partition: epochs[item.record.partition] for item in unit})
+        work.outbox.delete(published)
         messages = [item for item in unit if isinstance(item, Message)]
         letters = [item for item in unit if isinstance(item, DeadLettered)]
-        outcomes = self._write(work, messages) if messages else []
-        if messages and not any(isinstance(outcome, DeadLettered) for outcome in outcomes):
-            self._breaker.clean()
-        return self._claim_letters(work, [*outcomes, *letters])
+        written = self._write_or_bisect(work, messages) if messages else []
+        outcomes = self._claim_letters(work, [*written, *letters])
+        events: dict[Partition, list[Event]] = {}
+        for outcome in outcomes:
+            if made := self._events(outcome):
+                events.setdefault(outcome.record.partition, []).extend(made)
+        rows = work.outbox.put({place: pack(made) for place, made in events.items()})
+        return Committed(outcomes, list(chain.from_iterable(events.values())), rows)
 
-    def _write(self, work: UnitOfWork, messages: Sequence[Message]) -> list[Outcome]:
+    def _write_or_bisect(self, work: UnitOfWork, messages: Sequence[Message]) -> list[Outcome]:
         try:
             return self._write_together(work, messages)
         except Rejected as refusal:
             if len(messages) > 1:
                 middle = len(messages) // 2
-                return self._write(work, messages[:middle]) + self._write(work, messages[middle:])
-            return self._last_resort(work, messages, refusal)
+                return [
+                    *self._write_or_bisect(work, messages[:middle]),
+                    *self._write_or_bisect(work, messages[middle:]),
+                ]
+            return self._retry_or_dead_letter(work, messages, refusal)
 
     def _write_together(self, work: UnitOfWork, messages: Sequence[Message]) -> list[Outcome]:
         with work.savepoint():
@@ -130,10 +146,12 @@ class Writer:
                     outcomes.append(Written(message.record, payment))
                 else:
                     outcomes.append(Duplicate(message.record))
-            work.payments.add([o.payment for o in outcomes if isinstance(o, Written)])
+            payments = [outcome.payment for outcome in outcomes if isinstance(outcome, Written)]
+            work.payments.add(payments)
+        self._breaker = self._breaker.wrote(len(payments))
         return outcomes
 
-    def _last_resort(
+    def _retry_or_dead_letter(
         self, work: UnitOfWork, messages: Sequence[Message], refusal: Rejected
     ) -> list[Outcome]:
         if isinstance(refusal, PaymentIdTaken):
@@ -141,7 +159,7 @@ class Writer:
                 return self._write_together(work, messages)  # with a fresh id
             except Rejected as again:
                 refusal = again
-        self._breaker.refused(refusal)
+        self._breaker = self._breaker.refused(refusal)
         return [DeadLettered(messages[0].record, refusal)]
 
     def _claim_letters(self, work: UnitOfWork, outcomes: list[Outcome]) -> list[Outcome]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
-from voltpay_adapters.kafka.source import TIME_OUT_MS, _records
+from voltpay_adapters.kafka.source import TIME_OUT_MS, records_of
 from voltpay_core.errors import Unavailable
 from voltpay_core.messages import Record
 
@@ -52,4 +52,4 @@ def _read(consumer: KafkaConsumer, place: TopicPartition, start: int, end: int) 
     consumer.seek(place, start)
     while consumer.position(place, timeout_ms=TIME_OUT_MS) < end:
         for polled in consumer.poll(500).values():
-            yield from (record for record in _records(place, polled) if record.offset < end)
+            yield from (record for record in records_of(place, polled) if record.offset < end)

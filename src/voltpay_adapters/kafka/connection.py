@@ -27,6 +27,9 @@ _NEEDS_A_PERSON = (
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedSaslMechanismError,
 )
+BOOTSTRAP_MS = 10_000
+"""How long a new client looks for the cluster before that counts as an outage."""
+
 _CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
 
 
@@ -78,7 +81,12 @@ class KafkaConnection:
         if held:
             raise Misconfigured(f"the Kafka option {held[0]} is fixed by the writer's guarantees")
         known = {k: v for k, v in self.options.items() if k in client.DEFAULT_CONFIG}
-        return {"bootstrap_servers": list(self.servers), **known, **fixed}
+        return {
+            "bootstrap_servers": list(self.servers),
+            "bootstrap_timeout_ms": BOOTSTRAP_MS,
+            **known,
+            **fixed,
+        }
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +35,9 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
         self.gained.difference_update(revoked)
 
     on_partitions_lost = on_partitions_revoked
+
+    def clear(self) -> None:
+        self.gained, self.lost = set(), set()
 
 
 @define
@@ -70,11 +73,20 @@ class KafkaSource:
                 found = consumer.poll(self._patience * 1000, max_records=max(limit, 1))
             except NoOffsetForPartitionError:
                 found = {}  # a partition just gained by a group that never acknowledged it
-            gained, lost = self._changes()
-            consumer.resume(*(paused & consumer.assignment()))
+            finally:
+                consumer.resume(*(paused & consumer.assignment()))
+            gained, lost = self._notes.gained, self._notes.lost - self._notes.gained
+            for place in gained | lost:
+                self._positions.pop(place, None)
             polled = {place: found[place] for place in found if place in self._positions}
-            records = [record for place in polled for record in _records(place, polled[place])]
-            return Polled(records, self._move_on(polled), gained, lost)
+            report = Polled(
+                [record for place in polled for record in records_of(place, polled[place])],
+                self._move_on(polled),
+                frozenset(map(_partition, gained)),
+                frozenset(map(_partition, lost)),
+            )
+            self._notes.clear()  # not before: a poll that raised has reported nothing
+            return report
 
     def rewind(self, partitions: Collection[Partition]) -> None:
         """Go on from the group's committed offsets; without one, from the log's start."""
@@ -165,13 +177,6 @@ class KafkaSource:
         starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
         return {place: end for place, end in ends.items() if end > starts[place]}
 
-    def _changes(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
-        gained, self._notes.gained = self._notes.gained, set()
-        lost, self._notes.lost = self._notes.lost, set()
-        for place in gained | lost:
-            self._positions.pop(place, None)
-        return frozenset(map(_partition, gained)), frozenset(map(_partition, lost - gained))
-
     def _move_on(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> dict[Partition, int]:
         """Behind the last records or, where none came, behind what was passed over unseen."""
         moved = {place: records[-1].offset + 1 for place, records in polled.items()}
@@ -207,7 +212,8 @@ def _partition(place: TopicPartition) -> Partition:
     return Partition(place.topic, place.partition)
 
 
-def _records(place: TopicPartition, polled: Iterable[Any]) -> Iterable[Record]:
+def records_of(place: TopicPartition, polled: Iterable[Any]) -> Iterator[Record]:
+    """The records of a partition as the core knows them."""
     partition = _partition(place)
     for record in polled:
         yield Record(

@@ -36,11 +36,14 @@ class TimeOuts:
         return self.statement * 1.2 + 5
 
     def for_server(self) -> dict[str, str]:
-        """As PostgreSQL's settings, in milliseconds."""
+        """As PostgreSQL's settings."""
         return {
             "lock_timeout": str(int(self.lock * 1000)),
             "statement_timeout": str(int(self.statement * 1000)),
             "idle_in_transaction_session_timeout": str(int(self.idle * 1000)),
+            "tcp_keepalives_idle": "15",  # the server ends the session of a vanished client,
+            "tcp_keepalives_interval": "5",  # and with it the lease of its node id
+            "tcp_keepalives_count": "3",
         }
 
 
