@@ -1,0 +1,109 @@
+"""Reads the checker's history from real topics, offsets and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from attrs import frozen
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import OffsetSpec
+from tests.checker import History
+from tests.integration.databases import Database, connected
+from tests.tables import read_tables
+
+from voltpay_core.messages import Event, Partition, Record
+from voltpay_core.wire import Topics, Wire
+
+
+@frozen
+class KafkaGroup:
+    """A consumer group, and the topics that it works on."""
+
+    url: str
+    topics: Topics
+    name: str
+
+    @property
+    def servers(self) -> str:
+        return self.url.removeprefix("kafka://")
+
+    def acknowledged(self, admin: KafkaAdminClient) -> Mapping[Partition, int]:
+        """The committed offsets."""
+        found = admin.list_group_offsets({self.name: None})[self.name]
+        return {
+            Partition(place.topic, place.partition): told.offset for place, told in found.items()
+        }
+
+    def lag(self, admin: KafkaAdminClient) -> int:
+        """Records of the writer topic that the group has yet to acknowledge."""
+        acknowledged = self.acknowledged(admin)
+        described = admin.describe_topics([self.topics.writer])[0]["partitions"]
+        places = [TopicPartition(self.topics.writer, n) for n in range(len(described))]
+        ends = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+        return sum(
+            end.offset - acknowledged.get(Partition(place.topic, place.partition), 0)
+            for place, end in ends.items()
+        )
+
+
+def read_history(group: KafkaGroup, database: Database, **known: Any) -> History:
+    """Everything; `known` is what cannot be read, by the names of the history."""
+    with closing(KafkaAdminClient(bootstrap_servers=group.servers)) as admin:
+        acknowledged = group.acknowledged(admin)
+    with connected(database.superuser) as connection:
+        tables = read_tables(connection.run, "write.")
+    topics = group.topics
+    outputs = (topics.read, topics.email, topics.dead_letter)
+    return History(
+        produced=list(read_topic(group.servers, topics.writer)),
+        tables=tables,
+        published=[
+            _event(record) for topic in outputs for record in read_topic(group.servers, topic)
+        ],
+        acknowledged=acknowledged,
+        wire=Wire(topics),
+        **known,
+    )
+
+
+def read_topic(
+    servers: str, topic: str, partitions: frozenset[int] | None = None
+) -> Iterator[Record]:
+    """The records that are in a topic, or in some of its partitions, partition by partition."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    with closing(consumer):
+        numbers = consumer.partitions_for_topic(topic) or set()
+        for number in sorted(numbers if partitions is None else numbers & partitions):
+            yield from _read_partition(consumer, TopicPartition(topic, number))
+
+
+def _read_partition(consumer: KafkaConsumer, place: TopicPartition) -> Iterator[Record]:
+    consumer.assign([place])
+    consumer.seek_to_beginning(place)
+    end = consumer.end_offsets([place])[place]
+    partition = Partition(place.topic, place.partition)
+    while consumer.position(place) < end:
+        for found in consumer.poll(1000).get(place, []):
+            yield Record(
+                partition,
+                found.offset,
+                found.timestamp,
+                found.key,
+                found.value,
+                tuple(found.headers),
+            )
+
+
+def _event(record: Record) -> Event:
+    return Event(
+        record.partition.topic,
+        record.key,
+        record.value,
+        record.headers,
+        record.partition.number,
+        record.timestamp,
+    )

@@ -1,0 +1,217 @@
+"""The installed program as real processes, on topics, a group and a database of a test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from attrs import astuple, define, field
+from kafka import KafkaAdminClient
+from tests.checker import History, violations
+from tests.integration.databases import Database, connected
+from tests.integration.history import KafkaGroup, read_history
+from tests.stack.kafka import KafkaAddress
+from tests.stack.places import ROOT
+from tests.stack.processes import Process
+
+from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_core.messages import Event
+from voltpay_core.samples import Mix, samples
+from voltpay_core.wire import Topics, Wire
+
+VOLTPAY = Path(sys.executable).with_name("voltpay")
+FAILING = (sys.executable, "-m", "tests.integration.failing")
+SEED = int(os.environ.get("SEED", "1"))
+MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
+PATIENCE = 120
+"""Seconds for whatever must happen in the end, on a machine with other things to do."""
+
+
+class Program(Process):
+    """One run of the program."""
+
+    def exit_code(self, *, seconds: float = PATIENCE) -> int:
+        """How it ended; a signal counts below zero."""
+        self._wait(seconds)
+        return int(self._popen.returncode)
+
+    def summary(self) -> dict[str, Any]:
+        """What a run with `--output json` printed in the end."""
+        lines = [line for line in self.printed().splitlines() if line.startswith('{"written"')]
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
+
+    def is_suspended(self) -> bool:
+        """Whether it has stopped itself and waits for SIGCONT (Linux)."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+
+@define
+class Site:
+    """Four topics, a consumer group and a database, and the programs that work on them.
+
+    Attributes:
+        settings: Further settings by their dotted names, for all programs.
+    """
+
+    kafka: KafkaAddress
+    database: Database
+    folder: Path
+    partitions: int = 8
+    batch_size: int = 100
+    settings: Mapping[str, object] = field(factory=dict)
+    token: str = field(factory=lambda: secrets.token_hex(4))
+    _programs: list[Program] = field(factory=list, init=False)
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(*(f"{kind}-{self.token}" for kind in ("writer", "read", "email", "letters")))
+
+    @property
+    def group(self) -> KafkaGroup:
+        return KafkaGroup(self.kafka.url, self.topics, f"group-{self.token}")
+
+    @property
+    def connection(self) -> KafkaConnection:
+        return KafkaConnection.parse(self.kafka.url)
+
+    def prepare(self) -> None:
+        """Write the settings' file, and make the topics."""
+        topics = self.topics
+        settings = {
+            "source": self.kafka.url,
+            "store": self.database.writer,
+            "group": self.group.name,
+            "batch_size": self.batch_size,
+            "topics.writer": topics.writer,
+            "topics.read": topics.read,
+            "topics.email": topics.email,
+            "topics.dead_letter": topics.dead_letter,
+            "topics.partitions": self.partitions,
+        } | dict(self.settings)
+        lines = (f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+        (self.folder / "voltpay.toml").write_text("".join(lines), "utf-8")
+        create(self.connection, [Topic(name, self.partitions, 2, {}) for name in astuple(topics)])
+
+    def feed(self, count: int, *, seed: int = SEED, mix: Mix = MIX) -> None:
+        """Make payments from within, which is faster than by the program."""
+        self.publish(samples(Wire(self.topics), count, seed, mix))
+
+    def publish(self, records: Iterable[Event]) -> None:
+        """Put records on topics."""
+        with closing(KafkaEvents(self.connection, self.partitions)) as events:
+            events.publish(list(records)).wait()
+
+    def start(
+        self,
+        *arguments: str,
+        program: Sequence[str | Path] = (VOLTPAY,),
+        environment: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> Program:
+        """Start the program, with settings of its own such as `database__lock_seconds`."""
+        variables = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
+            **{
+                f"VOLTPAY_{name.upper().replace('__', '_')}": str(v) for name, v in settings.items()
+            },
+            **(environment or {}),
+        }
+        given = [f"{name}={value}" for name, value in variables.items()]
+        number = len(self._programs)
+        started = Program(
+            " ".join(("voltpay", *arguments)),
+            ["env", "-i", *given, *program, *arguments],
+            log=self.folder / f"{number:03}-{arguments[0]}.log",
+        )
+        self._programs.append(started)
+        return started
+
+    def run(self, *arguments: str, code: int = 0, **settings: object) -> str:
+        """Run the program to its end, which must be this exit code; what it printed."""
+        program = self.start(*arguments, **settings)
+        assert program.exit_code() == code, program.printed()
+        return program.printed()
+
+    def consume(
+        self,
+        node_id: int | str,
+        *flags: str,
+        failing: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> Program:
+        """Start a consumer; `failing` is a failpoint, as `tests.integration.failing` reads it."""
+        variables = dict(environment or {})
+        if failing:
+            variables["VOLTPAY_TEST_FAILPOINT"] = failing
+        return self.start(
+            *("consume", "--output", "json", "--node-id", str(node_id), *flags),
+            program=FAILING if variables else (VOLTPAY,),
+            environment=variables,
+            **settings,
+        )
+
+    def drain(self, node_id: int = 999, **settings: object) -> dict[str, Any]:
+        """Let a fresh consumer do all that is left, and give its summary."""
+        consumer = self.consume(node_id, "--exit-eof", **settings)
+        assert consumer.exit_code() == 0, consumer.printed()
+        return consumer.summary()
+
+    def written_by(self, *node_ids: int) -> int:
+        """How many payments these nodes have written."""
+        endings = ", ".join(f"'{node_id:03}'" for node_id in node_ids)
+        return self.number(
+            f"SELECT count(*) FROM write.payment_core WHERE right(id, 3) IN ({endings})"
+        )
+
+    def number(self, sql: str) -> int:
+        """The one number that a SELECT by the superuser gives."""
+        return int(self.rows(sql)[0][0])
+
+    def rows(self, sql: str) -> list[list[Any]]:
+        """What SQL by the superuser gives."""
+        with connected(self.database.superuser) as connection:
+            return connection.run(sql) or []
+
+    def lag(self) -> int:
+        """Records that the group has yet to acknowledge."""
+        with closing(self.admin()) as admin:
+            return self.group.lag(admin)
+
+    def admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+
+    def history(self, **known: Any) -> History:
+        """Everything that can be known now."""
+        return read_history(self.group, self.database, **known)
+
+    def violations(self, *, kills: int = 0, **known: Any) -> list[str]:
+        """What is wrong, if anything is; each kill may repeat a batch of each partition."""
+        return violations(self.history(most_repeats=kills * self.batch_size, **known))
+
+    def close(self) -> None:
+        """End what still runs."""
+        for program in self._programs:
+            if program.running:
+                program.end(signal.SIGKILL)
+
+
+def eventually(holds: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
+    """Return once it holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
