@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
@@ -13,13 +16,32 @@ from voltpay_cli.exits import Commands
 
 app = typer.Typer(
     name="voltpay",
-    help="The Voltpay payment writer: payments from Kafka, each exactly once, into PostgreSQL.",
     cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(metadata.version("voltpay"))
+        raise typer.Exit
+
+
+@app.callback()
+def voltpay(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Tell the version and end.", callback=_tell_version),
+    ] = False,
+) -> None:
+    """The Voltpay payment writer: payments from Kafka, each exactly once, into PostgreSQL."""
+    del version  # told already
+
+
 app.command()(consume)
 app.add_typer(idempotency.app, name="idempotency")
 app.add_typer(dead_letter.app, name="dead-letter")

@@ -29,9 +29,9 @@ from voltpay_cli.connections import (
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import Notice, PaymentConsumer, Retry
 from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Event
 from voltpay_core.ports import Begin, EventPublisher
-from voltpay_core.wire import WARM_UP_HEADER, Topics, Wire
+from voltpay_core.samples import warm_ups
+from voltpay_core.wire import Topics, Wire
 from voltpay_core.writer import Breaker, Writer
 
 log = logging.getLogger("voltpay")
@@ -178,9 +178,9 @@ def _open_source(
 
 def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
     """Send a few records that warm the path, to the input topic and never elsewhere."""
-    warmth = Event(settings.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))
+    records = warm_ups(wire_form(settings), settings.limits.warm_ups)
     with nullcontext(publisher) if publisher else input_publisher(settings) as to:
-        to.publish([warmth] * settings.limits.warm_ups).wait()
+        to.publish(records).wait()
 
 
 def _open_events(

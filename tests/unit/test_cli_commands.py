@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,12 @@ def test_every_command_explains_itself(command: str) -> None:
     assert result.exit_code == 0
     assert command.rsplit(maxsplit=1)[-1] in result.output
     assert len(result.output.splitlines()) > 5
+
+
+def test_the_version_is_told() -> None:
+    """--version alone tells the version."""
+    result = voltpay("--version")
+    assert (result.exit_code, result.stdout) == (0, f"{metadata.version('voltpay')}\n")
 
 
 def test_the_module_is_the_program() -> None:

@@ -87,6 +87,12 @@ def test_commit_units_change_nothing_but_the_transactions(unit: str) -> None:
     assert summary("--commit-unit", unit, "--batch-size", "17")["written"] == 100
 
 
+def test_warm_ups_are_counted_and_dropped() -> None:
+    """Warm-up records become nothing, and are told apart from everything else."""
+    produced(5, "--warm-ups", "2")
+    assert (summary()["warm_ups"], rows("payment_core"), rows("idempotency")) == (2, 5, 5)
+
+
 def test_stdout_is_one_summary() -> None:
     """A run prints one line on stdout, whatever it logs on stderr."""
     produced(10, "--seed", "1")

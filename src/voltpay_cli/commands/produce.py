@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from random import SystemRandom
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from voltpay_cli import flags, wiring
 from voltpay_cli.producing import send
 from voltpay_cli.stopping import stop_on_signals
-from voltpay_core.samples import Mix, samples
+from voltpay_core import samples
+from voltpay_core.samples import Mix
 
 
 def produce(
@@ -30,13 +32,17 @@ def produce(
     rate: Annotated[
         int | None, typer.Option(help="records a second, at most", min=1, metavar="N")
     ] = None,
+    warm_ups: Annotated[
+        int, typer.Option(help="warm-up records sent first", min=0, max=1000, metavar="N")
+    ] = 0,
     x: flags.KafkaOptions = None,
     config: flags.Config = None,
 ) -> None:
     """Put sample payments into the input topic or file."""
     settings = flags.settings_of(config, x, source=source).settings
     seed = SystemRandom().getrandbits(32) if seed is None else seed
-    records = samples(wiring.wire_form(settings), count, seed, Mix(accounts, duplicates, poison))
+    wire, mix = wiring.wire_form(settings), Mix(accounts, duplicates, poison)
+    records = chain(samples.warm_ups(wire, warm_ups), samples.samples(wire, count, seed, mix))
     with stop_on_signals() as stop, wiring.input_publisher(settings) as publisher:
         sent = send(publisher, records, rate=rate, stop=stop)
     typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")
