@@ -34,7 +34,10 @@ class PaymentId:
         ulid, dash, node = text.partition("-")
         if not (dash and len(node) == 3 and node.isascii() and node.isdigit()):
             raise ValueError("a payment id has the form ULID-NNN")
-        return cls(text, _instant(ULID.from_str(ulid).milliseconds))
+        try:
+            return cls(text, _instant(ULID.from_str(ulid).milliseconds))
+        except OverflowError:
+            raise ValueError("a payment id has its time before the year 10000") from None
 
     def __str__(self) -> str:
         return self.text
