@@ -1,0 +1,63 @@
+"""Payment ids: unique, sorted and readable whatever the clock does."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voltpay_core.ids import EPOCH, PaymentId, PaymentIds
+
+MOMENTS = st.integers(0, 253_402_300_799_999)  # to the end of the year 9999
+
+
+@given(clock=st.lists(MOMENTS, min_size=1, max_size=50), node_id=st.integers(0, 999))
+def test_ids_only_rise(clock: list[int], node_id: int) -> None:
+    """Ids are unique and rise, as texts and as ids, wherever the clock steps."""
+    readings = iter(clock)
+    ids = PaymentIds(lambda: next(readings))
+    minted = [ids.mint(node_id) for _ in clock]
+    assert all(one < other and one.text < other.text for one, other in pairwise(minted))
+    assert all(one.created_at <= other.created_at for one, other in pairwise(minted))
+
+
+@given(clock=st.lists(MOMENTS, min_size=1, max_size=20))
+def test_the_highest_reading_stands(clock: list[int]) -> None:
+    """An id bears the highest time that its clock ever told, to the millisecond."""
+    readings = iter(clock)
+    ids = PaymentIds(lambda: next(readings))
+    for number in range(len(clock)):
+        told = (ids.mint(0).created_at - EPOCH).total_seconds() * 1000
+        assert round(told) == max(clock[: number + 1])
+
+
+@given(moment=MOMENTS, node_id=st.integers(0, 999))
+def test_an_id_says_who_and_when(moment: int, node_id: int) -> None:
+    """An id is ULID-NNN, 30 characters, and read back it is itself."""
+    minted = PaymentIds(lambda: moment).mint(node_id)
+    ulid, node = str(minted).split("-")
+    assert (len(ulid), node) == (26, f"{node_id:03}")
+    assert PaymentId.parse(minted.text) == minted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "01J00000000000000000000000",
+        "01J00000000000000000000000-",
+        "01J00000000000000000000000-1",
+        "01J00000000000000000000000-1000",
+        "01J00000000000000000000000-+01",
+        "01J00000000000000000000000-\u0661\u0662\u0663",
+        "01J0000000000000000000000-001",
+        "01J0000000000000000000000U-001",
+        "81J00000000000000000000000-001",
+        "7ZZZZZZZZZZZZZZZZZZZZZZZZZ-001",
+    ],
+)
+def test_what_is_no_id_is_not_read(text: str) -> None:
+    """A text of another form is no payment id."""
+    with pytest.raises(ValueError, match=r"."):
+        PaymentId.parse(text)

@@ -1,0 +1,237 @@
+"""The writer: what it claims, writes, bisects and keeps for publication."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from attrs import define, field
+from tests.sqlite import SqliteHarness
+
+from voltpay_core.errors import Fenced, PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.ids import PaymentIds
+from voltpay_core.messages import Message, Partition, Record
+from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Written
+from voltpay_core.payments import NewPayment, Payment, Status
+from voltpay_core.ports import Begin, UnitOfWork
+from voltpay_core.wire import Wire, unpack
+from voltpay_core.writer import Breaker, Writer, dead_letter_key
+
+PLACE, OTHER = Partition("payments", 0), Partition("payments", 1)
+EPOCHS = {PLACE: 1, OTHER: 1}
+NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def harness() -> Iterator[SqliteHarness]:
+    with closing(SqliteHarness()) as harness:
+        with harness.open().begin() as work:
+            work.fence.raise_epochs([PLACE, OTHER])
+        yield harness
+
+
+def a_writer(begin: Begin, breaker: int = 20) -> Writer:
+    return Writer(
+        begin, Wire(), PaymentIds(lambda: 1_700_000_000_000), lambda: NOW, Breaker(breaker)
+    )
+
+
+def message(offset: int, message_id: str, account_id: int = 1, place: Partition = PLACE) -> Message:
+    payment = NewPayment(message_id, account_id, Decimal(1), "EUR", Status.PENDING, "VSA")
+    value = Wire().encode_payment(payment)
+    return Message(Record(place, offset, 0, str(account_id).encode(), value), payment)
+
+
+def letter(offset: int, value: bytes = b"poison") -> DeadLettered:
+    return DeadLettered(Record(PLACE, offset, 0, b"1", value), Rejected("bad-json", "no JSON"))
+
+
+def kinds(outcomes: Sequence[object]) -> list[type]:
+    return [type(outcome) for outcome in outcomes]
+
+
+def test_the_first_of_a_message_id_is_the_payment(harness: SqliteHarness) -> None:
+    """Within a unit the first record of a message id is written, and each later one a duplicate."""
+    writer = a_writer(harness.open().begin)
+    committed = writer.write([message(0, "b"), message(1, "a"), message(2, "b")], EPOCHS, [])
+    assert kinds(committed.outcomes) == [Written, Written, Duplicate]
+    assert [outcome.record.offset for outcome in committed.outcomes] == [0, 1, 2]
+    again = writer.write([message(3, "a", 2), letter(4), letter(5)], EPOCHS, [])
+    assert kinds(again.outcomes) == [Duplicate, DeadLettered, DeadLettered]
+
+
+def test_what_is_committed_waits_in_the_outbox(harness: SqliteHarness) -> None:
+    """The outbox holds exactly the unit's events, one row a source partition, until told."""
+    writer = a_writer(harness.open().begin)
+    unit: list[Decoded] = [message(0, "a"), message(0, "b", place=OTHER), letter(1)]
+    committed = writer.write(unit, EPOCHS, [])
+    rows = harness.tables().outbox
+    assert {row.id for row in rows} == committed.rows
+    assert {row.partition for row in rows} == {PLACE, OTHER}
+    assert [event for row in rows for event in unpack(row.payload)] == list(committed.events)
+    none = writer.write(unit, EPOCHS, committed.rows)
+    assert (none.events, none.rows, harness.tables().outbox) == ([], frozenset(), ())
+
+
+def test_a_fenced_unit_leaves_nothing(harness: SqliteHarness) -> None:
+    """A unit with a partition that has a new owner changes nothing, its outbox rows included."""
+    writer = a_writer(harness.open().begin)
+    rows = writer.write([message(0, "a")], EPOCHS, []).rows
+    with harness.open().begin() as work:
+        work.fence.raise_epochs([OTHER])
+    before = harness.tables()
+    with pytest.raises(Fenced) as caught:
+        writer.write([message(1, "b"), message(0, "c", place=OTHER)], EPOCHS, rows)
+    assert caught.value.partitions == {OTHER}
+    assert harness.tables() == before
+
+
+def test_a_refused_message_id_can_come_again(harness: SqliteHarness) -> None:
+    """A dead letter claims its very record and never its message id."""
+    harness.refuse(13)
+    writer = a_writer(harness.open().begin)
+    refused = message(0, "a", 13)
+    committed = writer.write([message(1, "b"), refused, message(2, "c", 2)], EPOCHS, [])
+    assert kinds(committed.outcomes) == [Written, DeadLettered, Written]
+    assert kinds(writer.write([refused], EPOCHS, []).outcomes) == [Duplicate]
+    assert kinds(writer.write([message(3, "a")], EPOCHS, []).outcomes) == [Written]
+    assert dead_letter_key(refused.record) in harness.tables().claims
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Record(Partition("another", 0), 5, 7, b"k", b"v"),
+        Record(Partition("payments", 1), 5, 7, b"k", b"v"),
+        Record(PLACE, 6, 7, b"k", b"v"),
+        Record(PLACE, 5, 8, b"k", b"v"),
+        Record(PLACE, 5, 7, None, b"v"),
+        Record(PLACE, 5, 7, b"", b"v"),
+        Record(PLACE, 5, 7, b"kv", b""),
+        Record(PLACE, 5, 7, b"k", None),
+        Record(PLACE, 5, 7, b"k", b""),
+    ],
+)
+def test_every_part_of_a_record_counts(other: Record) -> None:
+    """Two records share a dead letter's claim only where all of them is the same."""
+    record = Record(PLACE, 5, 7, b"k", b"v")
+    assert dead_letter_key(record) == dead_letter_key(Record(PLACE, 5, 7, b"k", b"v"))
+    assert dead_letter_key(record) != dead_letter_key(other)
+    assert len(dead_letter_key(record)) <= 255
+
+
+# A payment id that is taken
+
+
+@define
+class Colliding:
+    """Refuses so many payments because of their ids."""
+
+    times: int
+    begin_really: Begin
+    tried: list[str] = field(factory=list)
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        with self.begin_really() as work:
+            real = work.payments.add
+
+            class Payments:
+                @staticmethod
+                def add(payments: Sequence[Payment]) -> None:
+                    self.tried += [payment.id.text for payment in payments]
+                    if self.times:
+                        self.times -= 1
+                        raise PaymentIdTaken("refused-by-database", "taken", sqlstate="23505")
+                    real(payments)
+
+            object.__setattr__(work, "payments", Payments())
+            yield work
+
+
+@pytest.mark.parametrize(("times", "kind"), [(0, Written), (1, Written), (2, DeadLettered)])
+def test_a_collision_gets_one_fresh_id(
+    harness: SqliteHarness, times: int, kind: type[object]
+) -> None:
+    """A payment whose id is taken is tried once more, with another id."""
+    colliding = Colliding(times, harness.open().begin)
+    committed = a_writer(colliding.begin).write([message(0, "a")], EPOCHS, [])
+    assert kinds(committed.outcomes) == [kind]
+    assert len(set(colliding.tried)) == len(colliding.tried) == min(times, 1) + 1
+
+
+# The breaker
+
+
+def test_likes_refused_in_a_row_halt(harness: SqliteHarness) -> None:
+    """The limit's like refusals in a row halt: one fewer dead letters, and nothing of that unit."""
+    harness.refuse(13)
+    writer = a_writer(harness.open().begin, breaker=5)
+    for number in range(4):
+        writer.write([message(number, f"r{number}", 13)], EPOCHS, [])
+    with pytest.raises(Unavailable) as caught:
+        writer.write([message(4, "r4", 13), message(5, "good")], EPOCHS, [])
+    assert caught.value.halt
+    assert len([claim for claim in harness.tables().claims if claim.startswith("dead:")]) == 4
+    assert harness.tables().core == ()
+
+
+@pytest.mark.parametrize(("written", "halts"), [(2, True), (3, False)])
+def test_as_many_payments_part_refusals(harness: SqliteHarness, written: int, halts: bool) -> None:
+    """Refusals with the limit's number of payments between them are no row; a few part nothing."""
+    harness.refuse(13)
+    writer = a_writer(harness.open().begin, breaker=3)
+
+    def refusals_apart() -> int:
+        for row in range(6):
+            writer.write([message(10 * row, f"r{row}", 13)], EPOCHS, [])
+            for number in range(written):
+                writer.write([message(10 * row + 1, f"g{row}-{number}")], EPOCHS, [])
+            writer.write([letter(10 * row + 9)], EPOCHS, [])
+        return row
+
+    if halts:
+        with pytest.raises(Unavailable):
+            refusals_apart()
+    else:
+        assert refusals_apart() == 5
+
+
+def test_a_unit_that_is_tried_again_counts_once(harness: SqliteHarness) -> None:
+    """Refusals of a transaction that did not commit say nothing about the database."""
+    harness.refuse(13)
+    failures = 5
+
+    @contextmanager
+    def begin() -> Iterator[UnitOfWork]:
+        nonlocal failures
+        with harness.open().begin() as work:
+            yield work
+            failures -= 1
+            if failures >= 0:
+                raise Unavailable("the answer never comes")
+
+    writer = a_writer(begin, breaker=3)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="the answer never comes"):
+            writer.write([message(0, "r", 13)], EPOCHS, [])
+    assert kinds(writer.write([message(0, "r", 13)], EPOCHS, []).outcomes) == [DeadLettered]
+
+
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        [("22001", None), ("22003", None)],
+        [("23514", "one"), ("23514", "other")],
+        [("23514", None), ("P0001", None)],
+    ],
+)
+def test_unlike_refusals_do_not_add_up(refusals: list[tuple[str, str | None]]) -> None:
+    """Only refusals with the same SQLSTATE and constraint make a row."""
+    breaker = Breaker(2)
+    for sqlstate, constraint in refusals * 3:
+        breaker = breaker.refused(Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))
+    sqlstate, constraint = refusals[-1]
+    with pytest.raises(Unavailable, match=sqlstate):
+        breaker.refused(Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))
