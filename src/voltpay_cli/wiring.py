@@ -105,11 +105,11 @@ def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
 def start_over(settings: Settings) -> None:
     """Let a file be read from its first byte again; a topic's offsets are Kafka's own matter."""
     (url,) = required(settings, "source")
-    with database(settings) as begin:
-        source = FileSource(url.removeprefix("file:"), begin)
-        with closing(source), begin() as work:
-            for partition in source.poll(0).gained:
-                work.fence.move(partition, 0)
+    with (
+        database(settings) as begin,
+        closing(FileSource(url.removeprefix("file:"), begin)) as source,
+    ):
+        source.start_over()
 
 
 def wire_form(settings: Settings) -> Wire:

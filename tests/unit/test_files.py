@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from attrs import define, field
 from tests.contracts.events import EventsContract
 from tests.contracts.source import SourceContract
 
-from voltpay_adapters.local.files import BEGINNING_BYTES, FileEvents, FileSource, read_events
+from voltpay_adapters.local.files import FileEvents, FileSource, read_events
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.messages import Event, Headers, Partition
 from voltpay_core.ports import MessageSource
@@ -30,9 +29,7 @@ class FileTopic:
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        """The file as its content names it."""
-        beginning = self.path.read_bytes()[:BEGINNING_BYTES] if self.path.exists() else b""
-        return [Partition(f"{self.path.name}#{sha256(beginning).hexdigest()[:16]}", 0)]
+        return [Partition(str(self.path), 0)]
 
     def produce(
         self,
@@ -46,9 +43,6 @@ class FileTopic:
             events.publish([Event("payments", key, value, headers, None, timestamp)]).wait()
 
     def open(self) -> FileSource:
-        """As after a take-over, which makes the fence row that keeps the position."""
-        with self.database.begin() as work:
-            work.fence.raise_epochs(self.partitions)
         self._opened.append(FileSource(str(self.path), self.database.begin))
         return self._opened[-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import time
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -46,8 +47,9 @@ _encode = msgspec.json.Encoder().encode
 class FileSource:
     """A `MessageSource` of one partition: the lines of a file, their byte offsets the offsets.
 
-    The next offset stands in the store's fence, bound to a digest of the file's beginning: another
-    file under the same name starts anew. ``-`` reads the standard input and keeps no position.
+    The next offset stands in the store's fence under the file's path and a digest of its beginning:
+    other content under the same path starts anew, and the claims know what of it is not new. What
+    the outbox holds goes by the path alone. ``-`` reads the standard input and keeps no position.
 
     Attributes:
         notify: Told in a sentence where reading begins.
@@ -60,6 +62,8 @@ class FileSource:
     _patience: float = 0.5
     _file: IO[bytes] = field(init=False)
     _partition: Partition = field(init=False)
+    _bookmark: Partition | None = field(default=None, init=False)
+    _timestamp: int = field(default=0, init=False)
     _announced: bool = field(default=False, init=False)
     _started: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
@@ -75,8 +79,9 @@ class FileSource:
             Misconfigured: It cannot be read, or another process reads it.
         """
         if self._path == STDIN:
-            self._file = Path("/dev/stdin").open("rb", buffering=0)  # noqa: SIM115 - closed by close()
+            self._file = os.fdopen(os.dup(0), "rb", buffering=0)
             self._partition = Partition("stdin", 0)
+            self._timestamp = time.time_ns() // 1_000_000  # another run is another log
             return
         try:
             self._file = Path(self._path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
@@ -86,7 +91,8 @@ class FileSource:
         except OSError as error:
             raise Misconfigured(f"cannot read {self._path}: {error.strerror}") from None
         beginning = sha256(self._file.read(BEGINNING_BYTES) or b"").hexdigest()[:16]
-        self._partition = Partition(f"{Path(self._path).name}#{beginning}", 0)
+        self._partition = Partition(str(Path(self._path).resolve()), 0)
+        self._bookmark = Partition(f"{self._partition.topic}#{beginning}", 0)
 
     def poll(self, limit: int) -> Polled:
         """The next lines; the first poll only reports the file as gained."""
@@ -109,9 +115,9 @@ class FileSource:
             self._ahead.extendleft(reversed(self._unacknowledged))
             self._unacknowledged.clear()
             return
-        if self._path != STDIN:
+        if self._bookmark is not None:
             with self._begin() as work:
-                position = work.fence.position(self._partition)
+                position = work.fence.position(self._bookmark)
             self._offset = self._file.seek(position or 0)
             self._notify(
                 f"{self._path}: reads from its beginning, never seen before"
@@ -123,9 +129,7 @@ class FileSource:
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Keep the position in the store."""
         position = positions[self._partition]
-        if self._path != STDIN:
-            with self._begin() as work:
-                work.fence.move(self._partition, position)
+        self._keep(position)
         while self._unacknowledged and self._unacknowledged[0].offset < position:
             self._unacknowledged.popleft()
 
@@ -137,9 +141,22 @@ class FileSource:
         """Lines read ahead; how many the rest of the file has is not known."""
         return len(self._ahead)
 
+    def start_over(self) -> None:
+        """Forget the position, so that the next run begins with the first byte.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        self._keep(0)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _keep(self, position: int) -> None:
+        if self._bookmark is not None:
+            with self._begin() as work:
+                work.fence.move(self._bookmark, position)
 
     def _read_ahead(self) -> None:
         if not select.select([self._file], [], [], self._patience)[0]:
@@ -158,15 +175,15 @@ class FileSource:
         try:
             read = _decode(line)
         except (ValueError, RecursionError):
-            return Record(self._partition, offset, 0, None, line)
+            return Record(self._partition, offset, self._timestamp, None, line)
         if (read.value is msgspec.UNSET and read.value_base64 is None) or bytes(read.message_id):
             account = read.cust_id if read.account_id is None else read.account_id
             key = None if account is None else str(account).encode()
-            return Record(self._partition, offset, 0, key, line)
+            return Record(self._partition, offset, self._timestamp, key, line)
         return Record(
             self._partition,
             offset,
-            read.timestamp or 0,
+            self._timestamp if read.timestamp is None else read.timestamp,
             _bytes(read.key, read.key_base64),
             _bytes(read.value, read.value_base64),
             _headers(read),

@@ -186,8 +186,9 @@ class SqliteFence:
     def move(self, partition: Partition, position: int) -> None:
         """Set the next offset."""
         self._connection.execute(
-            "UPDATE partition_fence SET next_offset = ? WHERE topic = ? AND partition = ?",
-            (position, partition.topic, partition.number),
+            "INSERT INTO partition_fence VALUES (?, ?, 0, ?)"
+            " ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
+            (partition.topic, partition.number, position),
         )
 
     def _read(self, partition: Partition) -> tuple[int | None, int | None]:

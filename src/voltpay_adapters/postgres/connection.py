@@ -12,6 +12,7 @@ from pg8000.native import Connection, PreparedStatement
 
 from voltpay_adapters.postgres.failures import translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.errors import Misconfigured
 
 Row = list[Any]
 
@@ -67,6 +68,7 @@ class Session:
         """Connect, in UTC and with these time-outs.
 
         Raises:
+            Misconfigured: It asks for a password, and there is none.
             Unavailable: The database cannot be reached, or (halt) does not let us in.
         """
         place = f"{target.user}@{target.host}:{target.port}/{target.database}"
@@ -83,6 +85,9 @@ class Session:
                     application_name="voltpay",
                     startup_params={"TimeZone": "UTC", **time_outs.for_server()},
                 )
+            except AttributeError as error:  # pg8000 stumbles over a password that is not there
+                link.close()
+                raise Misconfigured(f"PostgreSQL at {place} asks for a password") from error
             except BaseException:
                 link.close()
                 raise

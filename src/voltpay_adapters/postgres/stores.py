@@ -205,8 +205,9 @@ class PostgresFence:
     def move(self, partition: Partition, position: int) -> None:
         """Set the next offset."""
         self._session.run(
-            "UPDATE write.partition_fence SET next_offset = :position"
-            " WHERE topic = :topic AND partition = :number",
+            "INSERT INTO write.partition_fence (topic, partition, epoch, next_offset)"
+            " VALUES (:topic, :number, 0, :position)"
+            " ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
             topic=partition.topic,
             number=partition.number,
             position=position,

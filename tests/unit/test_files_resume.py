@@ -1,0 +1,116 @@
+"""A file is read on from where it was, whatever happened to the process and to the file."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from voltpay_adapters.local.files import FileEvents, FileSource, read_events
+from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.ids import PaymentIds
+from voltpay_core.messages import Event
+from voltpay_core.ports import Begin, EventPublisher, Publication
+from voltpay_core.wire import Topics, Wire
+from voltpay_core.writer import Writer
+
+PAYMENT = (
+    b'{"messageId": "%d", "accountId": 1, "amount": 1, "currency": "EUR", "status": 2,'
+    b' "type": "BWI"}\n'
+)
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class DeadPublisher:
+    """A process that is killed as soon as it would publish."""
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        raise Killed
+
+    def reset(self) -> None:
+        """Nothing was sent."""
+
+
+@pytest.fixture
+def payments(tmp_path: Path) -> Path:
+    path = tmp_path / "payments.jsonl"
+    path.write_bytes(b"".join(PAYMENT % number for number in range(20)) + b"no payment\n")
+    return path
+
+
+def test_a_finished_file_has_nothing_new(payments: Path) -> None:
+    """A second run over the same file goes on behind its end."""
+    assert consume(payments).written == 20
+    assert consume(payments) == Tally()
+
+
+def test_a_grown_file_adds_its_growth(payments: Path) -> None:
+    """Lines appended between runs are written, and nothing of the earlier ones is told again."""
+    consume(payments)
+    grow(payments)
+    assert consume(payments).written == 1
+    assert len(published(payments, Topics().read)) == 21
+    assert len(published(payments, Topics().dead_letter)) == 1
+
+
+def test_what_a_killed_run_left_is_published_though_the_file_has_grown(payments: Path) -> None:
+    """Committed events of a file reach their topics, whatever became of the file meanwhile."""
+    with pytest.raises(Killed):
+        consume(payments, DeadPublisher())
+    grow(payments)
+    consume(payments)
+    assert len(published(payments, Topics().read)) == 21
+    assert len(published(payments, Topics().email)) == 21
+    assert len(published(payments, Topics().dead_letter)) == 1
+
+
+def test_other_content_under_the_same_path_is_read_whole(payments: Path) -> None:
+    """A file that was replaced is read from its first byte."""
+    consume(payments)
+    payments.write_bytes(b"".join(PAYMENT % number for number in range(100, 130)))
+    assert consume(payments).written == 30
+
+
+def consume(payments: Path, publisher: EventPublisher | None = None) -> Tally:
+    """Everything that is left of the file, as a process of its own would."""
+    wire = Wire()
+    with opened(payments) as (begin, source, events):
+        consumer = PaymentConsumer(
+            source=source,
+            begin=begin,
+            publisher=publisher or events,
+            wire=wire,
+            writer=Writer(
+                begin,
+                wire,
+                PaymentIds(lambda: time.time_ns() // 1_000_000),
+                lambda: datetime.now(UTC),
+            ),
+            retry=lambda act: act(),
+        )
+        return consumer.run(lambda: False, until_drained=True)
+
+
+@contextmanager
+def opened(payments: Path) -> Iterator[tuple[Begin, FileSource, FileEvents]]:
+    with (
+        closing(SqliteDatabase(str(payments.with_name("voltpay.db")))) as database,
+        closing(FileSource(str(payments), database.begin)) as source,
+        closing(FileEvents(payments.with_name("out"))) as events,
+    ):
+        yield database.begin, source, events
+
+
+def grow(payments: Path) -> None:
+    with payments.open("ab") as file:
+        file.write(PAYMENT % 99)
+
+
+def published(payments: Path, topic: str) -> Sequence[Event]:
+    return read_events(payments.with_name("out") / f"{topic}.jsonl")
