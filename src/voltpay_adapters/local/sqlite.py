@@ -267,9 +267,13 @@ class SqliteDatabase:
             if self._path != MEMORY and self._lease is None:
                 self._lease = NodeLease.take(Path(self._path), self._node_id)
             connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(_SCHEMA)
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 
