@@ -77,7 +77,7 @@ class Wire:
 
     def decode(self, record: Record) -> Message | DeadLettered | WarmedUp:
         """What a record is: a payment, a dead letter with its reason, or a warm-up."""
-        if record.header(WARM_UP_HEADER) is not None or record.value == b"{}":
+        if record.value == b"{}" or any(name == WARM_UP_HEADER for name, _ in record.headers):
             return WarmedUp(record)
         try:
             payment = self.decode_payment(record.value)
