@@ -21,7 +21,7 @@ from tests.faults import (
 from tests.tables import Tables
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
-from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.consuming import Notice, PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIds
 from voltpay_core.messages import Event, Record
@@ -100,6 +100,7 @@ class World:
         source: MemorySource | None = None,
         faults: Faults | None = None,
         database: Database | None = None,
+        notify: Callable[[Notice], None] = lambda _: None,
     ) -> PaymentConsumer:
         """A process; without a source of its own it has all partitions."""
         faults = faults or Faults()
@@ -124,6 +125,7 @@ class World:
             retry=self.patiently,
             batch_size=way.batch_size,
             commit_unit=way.commit_unit,
+            notify=notify,
         )
 
     def run(self, way: Way, faults: Faults | None = None) -> Tally:

@@ -1,0 +1,174 @@
+"""The consuming loop: what it does when, and how it comes back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from decimal import Decimal
+
+import pytest
+from attrs import define, field
+from tests.faults import Faults, unavailable
+from tests.sqlite import SqliteHarness
+from tests.world import Patience, Way, World
+
+from voltpay_adapters.local.memory import Acknowledged, MemorySource
+from voltpay_core.consuming import BatchDone, Notice, TakenOver
+from voltpay_core.errors import Unavailable
+from voltpay_core.messages import Event
+from voltpay_core.payments import NewPayment, Status
+from voltpay_core.ports import Publication
+from voltpay_core.relaying import OutboxRelay
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with closing(SqliteHarness()) as harness:
+        yield World(harness)
+
+
+def fill(world: World, count: int, start: int = 0) -> None:
+    for number in range(start, start + count):
+        payment = NewPayment(f"m{number}", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
+        world.log.append(world.wire.encode_payment(payment), key=b"1")
+
+
+def steps(count: int, way: Way) -> list[str]:
+    """The steps of the way with so many records on which nothing fails."""
+    with closing(SqliteHarness()) as harness:
+        faults = Faults()
+        world = World(harness)
+        fill(world, count)
+        world.run(way, faults)
+        return faults.trace
+
+
+def test_a_sunny_day_goes_in_this_order() -> None:
+    """Fence, claim, write and outbox in one transaction; then publish, wait, acknowledge."""
+    trace = [step.removeprefix("before ") for step in steps(1, Way()) if step[:6] == "before"]
+    assert trace[trace.index("fence.hold") - 1 :] == [
+        *("begin", "fence.hold", "outbox.delete", "idempotency.claim", "payments.add"),
+        *("outbox.put", "commit", "publish", "wait", "acknowledge"),
+        *("poll", "begin", "outbox.delete", "commit"),
+    ]
+
+
+@pytest.mark.parametrize("failing", ["acknowledge", "poll"])
+def test_what_is_published_is_not_told_again(world: World, failing: str) -> None:
+    """A take-over by the process that published already publishes nothing."""
+    trace = steps(6, Way(batch_size=2))
+    step = trace.index(f"before {failing}", trace.index("after wait"))
+    fill(world, 6)
+    world.run(Way(batch_size=2), Faults({step: unavailable}))
+    assert len(world.published) == len(set(world.published)) == 12
+    assert world.violations() == []
+
+
+def test_only_so_many_records(world: World) -> None:
+    """A bounded run acknowledges exactly its number of records, whatever the batch size."""
+    fill(world, 10)
+    process = world.process(Way(batch_size=4))
+    assert process.run(Patience(), max_records=7).records == 7
+    assert sum(world.log.acknowledged.values()) == 7
+
+
+def test_a_stop_finishes_the_batch(world: World) -> None:
+    """A stop lets the batch in hand be written, published, acknowledged, and tidied up after."""
+    fill(world, 10)
+    turns = iter((False, False, True))
+    world.process(Way(batch_size=4)).run(lambda: next(turns))
+    assert sum(world.log.acknowledged.values()) == 4
+    assert len(world.tables().core) == 4
+    assert world.tables().outbox == ()
+
+
+def test_a_halt_goes_straight_to_the_top(world: World) -> None:
+    """What cannot heal is not tried again, and nothing is acknowledged."""
+    fill(world, 1)
+
+    def halt() -> None:
+        raise Unavailable("no such column", halt=True)
+
+    step = steps(1, Way()).index("before payments.add")
+    with pytest.raises(Unavailable, match="no such column"):
+        world.run(Way(), Faults({step: halt}))
+    assert world.log.acknowledged == {}
+    assert world.tables().core == ()
+
+
+def test_an_empty_topic_is_drained(world: World) -> None:
+    """Where there is nothing to do the run ends, and has written nothing."""
+    assert world.run(Way()).records == 0
+    assert world.tables().core == ()
+
+
+def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
+    """Each batch and each take-over is told of, with the run's total so far and the lag."""
+    fill(world, 5)
+    told: list[Notice] = []
+    process = world.process(Way(batch_size=2), notify=told.append)
+    process.run(Patience(), until_drained=True)
+    assert [type(notice) for notice in told] == [TakenOver, BatchDone, BatchDone, BatchDone]
+    batches = [notice for notice in told if isinstance(notice, BatchDone)]
+    assert [batch.total.written for batch in batches] == [2, 4, 5]
+    assert [batch.lag for batch in batches] == [3, 1, 0]
+
+
+def test_a_kept_partition_costs_nothing(world: World) -> None:
+    """Of a rebalance only what is gained is taken over; what is kept keeps its epoch."""
+    fill(world, 2)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, gained = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(Way(), source=source)
+    process.run(Patience(), until_drained=False, max_records=2)
+    source.assign([kept, gained])
+    process.run(Patience(), max_records=3)
+    fence = world.tables().fence
+    assert {place: row.epoch for place, row in fence.items()} == {kept: 1, gained: 1}
+
+
+# The relay
+
+
+@define
+class Failing:
+    """A publisher whose publications fail as told, and which notes what is asked of it."""
+
+    fails: Sequence[bool]
+    asked: list[str] = field(factory=list)
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        self.asked.append(f"publish {len(self.asked)}")
+        return _Failing() if self.fails[len(self.asked) - 1] else Acknowledged()
+
+    def reset(self) -> None:
+        self.asked.append("reset")
+
+
+class _Failing:
+    def wait(self) -> None:
+        raise Unavailable("refused")
+
+
+def test_nothing_overtakes_what_failed() -> None:
+    """What is on its way behind a failed publication is dropped before anything is sent again."""
+    publisher = Failing([False, True, False])
+    relay = OutboxRelay(publisher)
+    for row in range(3):
+        relay.publish([], frozenset({row}))
+    relay.run_dry()
+    assert relay.published == {0}
+    assert publisher.asked == ["publish 0", "publish 1", "publish 2", "reset"]
+    relay.wait()
+    assert relay.published == {0}
+
+
+def test_rows_are_done_with_when_acknowledged() -> None:
+    """A row counts as published once its events are acknowledged, and not when they are sent."""
+    relay = OutboxRelay(Failing([False]))
+    relay.publish([], frozenset({1}))
+    assert relay.published == frozenset()
+    relay.wait()
+    assert relay.published == {1}
+    relay.deleted()
+    assert relay.published == frozenset()
