@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
+from voltpay_adapters.postgres.connection import connect
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Unavailable
 
@@ -28,27 +29,12 @@ def session(url: str, tls: ssl.SSLContext | None = None) -> Iterator[Connection]
         Unavailable: The database cannot be reached, or refuses a statement.
     """
     target = DatabaseUrl.parse(url)
-    place = f"{target.user}@{target.host}:{target.port}/{target.database}"
     try:
-        with closing(_connect(target, tls)) as connection:
+        with closing(connect(target, _PATIENCE, tls)) as connection:
             yield connection
     except DatabaseError as error:
         refusal: dict[str, str] = error.args[0]
-        reason = f"PostgreSQL at {place} refused: {refusal.get('M')} ({refusal.get('C')})"
+        reason = f"PostgreSQL at {target.place} refused: {refusal.get('M')} ({refusal.get('C')})"
         raise Unavailable(reason, halt=True) from error
     except (InterfaceError, OSError) as error:
-        raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
-
-
-def _connect(target: DatabaseUrl, tls: ssl.SSLContext | None) -> Connection:
-    return Connection(
-        user=target.user,
-        host=target.host,
-        port=target.port,
-        database=target.database,
-        password=target.password,
-        timeout=_PATIENCE,
-        ssl_context=tls or False,
-        application_name="voltpay",
-        startup_params={"TimeZone": "UTC"},
-    )
+        raise Unavailable(f"PostgreSQL at {target.place} cannot be reached: {error}") from error

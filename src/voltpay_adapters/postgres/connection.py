@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -71,27 +72,9 @@ class Session:
             Misconfigured: It asks for a password, and there is none.
             Unavailable: The database cannot be reached, or (halt) does not let us in.
         """
-        place = f"{target.user}@{target.host}:{target.port}/{target.database}"
-        with translated(place):
-            link = _socket(target, time_outs.client)
-            try:
-                connection = Connection(
-                    target.user,
-                    host=target.host,
-                    database=target.database,
-                    password=target.password,
-                    sock=link,
-                    ssl_context=tls or False,
-                    application_name="voltpay",
-                    startup_params={"TimeZone": "UTC", **time_outs.for_server()},
-                )
-            except AttributeError as error:  # pg8000 stumbles over a password that is not there
-                link.close()
-                raise Misconfigured(f"PostgreSQL at {place} asks for a password") from error
-            except BaseException:
-                link.close()
-                raise
-        return cls(connection, place)
+        with translated(target.place):
+            connection = connect(target, time_outs.client, tls, time_outs.for_server())
+        return cls(connection, target.place)
 
     def run(self, sql: str, **parameters: str | float) -> list[Row]:
         """Run one statement, prepared at its first use where it takes parameters.
@@ -125,6 +108,40 @@ class Session:
         if sql not in self._prepared:
             self._prepared[sql] = self._connection.prepare(sql)
         return self._prepared[sql]
+
+
+def connect(
+    target: DatabaseUrl,
+    patience: float,
+    tls: ssl.SSLContext | None,
+    settings: Mapping[str, str] | None = None,
+) -> Connection:
+    """A connection in UTC, whose errors are pg8000's own.
+
+    Args:
+        patience: Seconds that an answer may take.
+        settings: PostgreSQL's settings for this session.
+
+    Raises:
+        Misconfigured: The database asks for a password, and there is none.
+    """
+    link = _socket(target, patience)
+    try:
+        return Connection(
+            target.user,
+            host=target.host,
+            database=target.database,
+            password=target.password,
+            sock=link,
+            ssl_context=tls or False,
+            application_name="voltpay",
+            startup_params={"TimeZone": "UTC", **(settings or {})},
+        )
+    except BaseException as error:
+        link.close()
+        if target.password is None and isinstance(error, AttributeError):  # pg8000 stumbles over it
+            raise Misconfigured(f"PostgreSQL at {target.place} asks for a password") from error
+        raise
 
 
 def _socket(target: DatabaseUrl, patience: float) -> socket.socket:

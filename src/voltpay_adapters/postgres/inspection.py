@@ -51,7 +51,7 @@ _EXCESS = """
 
 
 @attrs.frozen
-class Partition:
+class Month:
     """One partition of a payment table: rows from `start` up to, but without, `end`.
 
     Both are None for a DEFAULT partition, which should not be there.
@@ -101,12 +101,12 @@ def schema_version(connection: Connection) -> str | None:
     return rows[0][0] if rows else None
 
 
-def partitions(connection: Connection) -> tuple[Partition, ...]:
+def partitions(connection: Connection) -> tuple[Month, ...]:
     """All partitions of the payment tables, by table and time."""
-    return tuple(Partition(*row) for row in connection.run(_PARTITIONS))
+    return tuple(Month(*row) for row in connection.run(_PARTITIONS))
 
 
-def missing_months(existing: Iterable[Partition], now: datetime) -> tuple[str, ...]:
+def missing_months(existing: Iterable[Month], now: datetime) -> tuple[str, ...]:
     """What lacks a partition for this month or the next, such as ``payment_core 2025-01``.
 
     Args:

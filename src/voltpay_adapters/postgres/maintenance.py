@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 
 from voltpay_adapters.postgres.administration import session
-from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, Partition, partitions
+from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, Month, partitions
 
 
-def maintain(url: str, tls: ssl.SSLContext | None = None) -> tuple[Partition, ...]:
+def maintain(url: str, tls: ssl.SSLContext | None = None) -> tuple[Month, ...]:
     """Make the partitions of the next months that are not there yet.
 
     Writers are not held up. It also catches up after months without maintenance, and leaves the

@@ -40,6 +40,11 @@ class DatabaseUrl:
         return cls(parts.hostname, port, database, unquote(parts.username), password)
 
     @property
+    def place(self) -> str:
+        """The database and the user as people are told of them, without the password."""
+        return f"{self.user}@{self.host}:{self.port}/{self.database}"
+
+    @property
     def jdbc(self) -> str:
         """The same database as Java names it, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
