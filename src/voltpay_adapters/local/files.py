@@ -87,6 +87,7 @@ class FileSource:
             self._file = Path(self._path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._file.close()
             raise Misconfigured(f"{self._path} is being read by another process") from None
         except OSError as error:
             raise Misconfigured(f"cannot read {self._path}: {error.strerror}") from None
