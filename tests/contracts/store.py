@@ -360,6 +360,17 @@ class StoreContract:
             assert work.fence.position(ONE) == 2**40
             assert work.fence.position(TWO) is None
 
+    def test_a_position_needs_no_owner(self, database: Database) -> None:
+        """A position that is set before anybody raised an epoch stays, and nobody owns by it."""
+        with database.begin() as work:
+            work.fence.move(ONE, 5)
+            work.fence.move(ONE, 7)
+        with database.begin() as work:
+            assert work.fence.position(ONE) == 7
+            epochs = work.fence.raise_epochs([ONE])
+            work.fence.hold(epochs)
+            assert work.fence.position(ONE) == 7
+
 
 class SharedStoreContract(StoreContract):
     """The laws of a database that several processes open at once."""

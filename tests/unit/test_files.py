@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.contracts.events import EventsContract
 from tests.contracts.source import SourceContract
 
-from voltpay_adapters.local.files import FileEvents, FileSource, read_events
+from voltpay_adapters.local.files import CHUNK_BYTES, FileEvents, FileSource, envelope, read_events
 from voltpay_adapters.local.sqlite import SqliteDatabase
-from voltpay_core.messages import Event, Headers, Partition
+from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.messages import Event, Headers, Partition, Record
 from voltpay_core.ports import MessageSource
 
 
@@ -21,6 +24,7 @@ class FileTopic:
 
     folder: Path
     database: SqliteDatabase = field(factory=lambda: SqliteDatabase(":memory:"))
+    told: list[str] = field(factory=list, init=False)
     _opened: list[FileSource] = field(factory=list, init=False)
 
     @property
@@ -43,7 +47,7 @@ class FileTopic:
             events.publish([Event("payments", key, value, headers, None, timestamp)]).wait()
 
     def open(self) -> FileSource:
-        self._opened.append(FileSource(str(self.path), self.database.begin))
+        self._opened.append(FileSource(str(self.path), self.database.begin, self.told.append))
         return self._opened[-1]
 
     def close(self, source: MessageSource) -> None:
@@ -70,6 +74,92 @@ class TestFileSource(SourceContract):
         return topic
 
 
+def a_source(topic: FileTopic) -> tuple[FileSource, list[bytes | None]]:
+    """A source that has come to the file's end, and the values of all that it brought."""
+    source = topic.open()
+    return source, [record.value for record in brought(source)]
+
+
+def brought(source: FileSource) -> list[Record]:
+    records: list[Record] = []
+    while not source.drained():
+        polled = source.poll(100)
+        if polled.gained:
+            source.rewind(polled.gained)
+        if polled.positions:
+            source.acknowledge(polled.positions)
+        records += polled.records
+    return records
+
+
+def test_a_line_is_a_payment_of_the_account_that_it_names(topic: FileTopic) -> None:
+    """A plain line is a value under its account's key; one that names none has no key."""
+    lines = [
+        b'{"messageId": "a", "accountId": 7}',
+        b'{"messageId": "b", "custId": 8, "value": "x"}',
+        b'{"messageId": "c"}',
+        b"no JSON",
+        b'{"value": "v", "key": "k", "headers": {"h": "x"}}',
+        b"\xff",
+    ]
+    topic.path.write_bytes(b"\n\n".join(lines) + b"\r\n \n")
+    records = brought(topic.open())
+    assert [record.key for record in records] == [b"7", b"8", None, None, b"k", None]
+    assert [record.value for record in records[:4]] == lines[:4]
+    assert (records[4].value, records[4].headers) == (b"v", (("h", b"x"),))
+
+
+def test_a_last_line_needs_no_newline(topic: FileTopic) -> None:
+    """What stands behind the last newline is a record too."""
+    topic.path.write_bytes(b"one\ntwo")
+    assert a_source(topic)[1] == [b"one", b"two"]
+
+
+def test_lines_longer_than_a_chunk_are_whole(topic: FileTopic) -> None:
+    """A line is one record, however many reads it takes."""
+    long = b"x" * (3 * CHUNK_BYTES + 7)
+    topic.path.write_bytes(b"a\n" + long + b"\nb\n")
+    assert a_source(topic)[1] == [b"a", long, b"b"]
+
+
+def test_a_killed_run_resumes(topic: FileTopic) -> None:
+    """A new source begins behind the last line that was acknowledged, and says so."""
+    topic.path.write_bytes(b"one\ntwo\nthree\n")
+    source = topic.open()
+    source.rewind(source.poll(1).gained)
+    first = source.poll(1)
+    source.acknowledge(first.positions)
+    assert [record.value for record in source.poll(1).records] == [b"two"]
+    topic.close(source)
+    assert a_source(topic)[1] == [b"two", b"three"]
+    assert [text.rpartition(": ")[2] for text in topic.told] == [
+        "reads from its beginning, never seen before",
+        "goes on at byte 4",
+    ]
+
+
+def test_another_file_under_the_same_name_starts_anew(topic: FileTopic) -> None:
+    """Other content is read from its beginning, and the first one again where it was."""
+    topic.path.write_bytes(b"one\n")
+    topic.close(a_source(topic)[0])
+    topic.path.write_bytes(b"other\n")
+    source, values = a_source(topic)
+    assert values == [b"other"]
+    topic.close(source)
+    topic.path.write_bytes(b"one\n")
+    assert a_source(topic)[1] == []
+
+
+def test_a_file_has_one_reader(topic: FileTopic) -> None:
+    """A file that another process reads, or that cannot be read, is bad configuration."""
+    topic.path.write_bytes(b"one\n")
+    topic.open()
+    with pytest.raises(Misconfigured, match="another process"):
+        topic.open()
+    with pytest.raises(Misconfigured, match="cannot read"):
+        FileSource(str(topic.folder), topic.database.begin)
+
+
 @define
 class FileTopics:
     folder: Path
@@ -94,3 +184,59 @@ class TestFileEvents(EventsContract):
     def harness(self, tmp_path: Path) -> Iterator[FileTopics]:
         with closing(FileTopics(tmp_path)) as harness:
             yield harness
+
+
+def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
+    """What a crash left of a line is gone before anything is written behind it."""
+    whole = Event("t", b"k", b"whole")
+    with closing(FileEvents(tmp_path)) as events:
+        events.publish([whole])
+    path = tmp_path / "t.jsonl"
+    for torn in (b'{"key":"k","val', b"x" * (2 * CHUNK_BYTES)):
+        with path.open("ab") as file:
+            file.write(torn)
+        with closing(FileEvents(tmp_path)) as events:
+            events.publish([whole])
+    assert read_events(path) == [whole] * 3
+    path.write_bytes(b"torn from the start")
+    with closing(FileEvents(tmp_path)) as events:
+        events.publish([whole])
+    assert read_events(path) == [whole]
+
+
+@given(
+    key=st.none() | st.binary(),
+    value=st.none() | st.binary(),
+    headers=st.lists(st.tuples(st.text(), st.none() | st.binary()), max_size=4).map(tuple),
+    timestamp=st.none() | st.integers(1, 2**48),
+)
+def test_an_envelope_is_read_as_what_it_holds(
+    topic: FileTopic,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    timestamp: int | None,
+) -> None:
+    """An event that is written as an envelope is read back, as an event and as a record."""
+    event = Event("payments", key, value, headers, timestamp=timestamp)
+    topic.path.write_bytes(envelope(event) + b"\n")
+    assert read_events(topic.path) == [event]
+    source = topic.open()
+    (record,) = brought(source)
+    topic.close(source)
+    assert (record.key, record.value, record.headers) == (key, value, headers)
+    assert record.timestamp == (timestamp or 0)
+
+
+def test_a_file_that_is_no_events_is_told(tmp_path: Path) -> None:
+    """Reading events from another file is bad configuration."""
+    (tmp_path / "t.jsonl").write_bytes(b"no envelope\n")
+    with pytest.raises(Misconfigured, match=r"t\.jsonl"):
+        read_events(tmp_path / "t.jsonl")
+
+
+def test_a_folder_that_cannot_be_written_is_the_worlds_fault(tmp_path: Path) -> None:
+    """Events that cannot be written are unavailable, never lost."""
+    (tmp_path / "file").write_bytes(b"")
+    with closing(FileEvents(tmp_path / "file")) as events, pytest.raises(Unavailable):
+        events.publish([Event("t", b"k", b"v")])

@@ -121,6 +121,30 @@ def test_every_part_of_a_record_counts(other: Record) -> None:
     assert len(dead_letter_key(record)) <= 255
 
 
+def test_claims_are_sorted(harness: SqliteHarness) -> None:
+    """Claims are sorted and without repeats, so that no two transactions await each other."""
+    asked: list[list[str]] = []
+
+    @contextmanager
+    def begin() -> Iterator[UnitOfWork]:
+        with harness.open().begin() as work:
+            real = work.idempotency.claim
+
+            class Spy:
+                @staticmethod
+                def claim(keys: Sequence[str]) -> set[str]:
+                    asked.append(list(keys))
+                    return real(keys)
+
+            object.__setattr__(work, "idempotency", Spy())
+            yield work
+
+    messages = [message(number, f"m{number % 7}") for number in range(20, 0, -1)]
+    a_writer(begin).write([*messages, *map(letter, range(30, 50))], EPOCHS, [])
+    assert [len(keys) for keys in asked] == [7, 20]
+    assert all(keys == sorted(set(keys)) for keys in asked)
+
+
 # A payment id that is taken
 
 
