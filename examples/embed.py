@@ -1,0 +1,31 @@
+"""The writer inside another program: payments from a list, SQLite in memory, events into a list."""
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_core.consuming import PaymentConsumer
+from voltpay_core.ids import PaymentIds
+from voltpay_core.payments import NewPayment, Status
+from voltpay_core.wire import Wire
+from voltpay_core.writer import Writer
+
+wire, log, events, database = Wire(), MemoryLog(), MemoryEvents(), SqliteDatabase(":memory:")
+source = MemorySource(log)
+
+payment = NewPayment("order-4711", 1007919, Decimal("12.50"), "EUR", Status.SUCCESS, "VSA")
+for _ in range(2):  # the second one is a duplicate
+    log.append(wire.encode_payment(payment), key=b"1007919")
+source.assign(log.partitions)
+
+ids = PaymentIds(lambda: time.time_ns() // 1_000_000)
+writer = Writer(database.begin, wire, ids, lambda: datetime.now(UTC))
+consumer = PaymentConsumer(
+    source, database.begin, events, wire, writer, retry=lambda attempt: attempt()
+)
+print(consumer.run(stop=lambda: False, until_drained=True))
+for event in events.events:
+    print(event.topic, (event.value or b"").decode())
+database.close()
