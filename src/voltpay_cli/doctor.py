@@ -86,6 +86,7 @@ def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
         "partitions": _months,
         "privileges": _privileges,
         "clock": lambda connection: _clock(connection, settings.limits.clock_skew_seconds),
+        "outbox": lambda connection: _outbox(connection, settings.limits.retry_seconds),
     }
     for name, question in questions.items():
         finding = _ask(name, partial(_answer, settings, url, question))
@@ -143,6 +144,16 @@ def _clock(connection: Connection, most: float) -> str:
     if apart > most:
         raise Unavailable(f"{apart:.0f} s from the database's: set the clock right", halt=True)
     return f"{apart:.1f} s from the database's"
+
+
+def _outbox(connection: Connection, most: float) -> str:
+    ((rows, age),) = connection.run(
+        "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float"
+        " FROM write.outbox"
+    )
+    if age > most:
+        raise Unavailable(f"{rows} rows wait, one for {age:.0f} s; voltpay consume publishes them")
+    return f"{rows} rows wait to be published"
 
 
 def _readable(url: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from enum import IntEnum
 from typing import Any
 
@@ -37,6 +39,9 @@ class Commands(TyperGroup):
             code = _tell(error, ExitCode.UNAVAILABLE)
         except KeyboardInterrupt as error:
             code = _tell(error, ExitCode.STOPPED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
+            code = ExitCode.DONE
         raise typer.Exit(code)
 
 

@@ -86,7 +86,10 @@ def store(value: object) -> str:
 
 def events(value: object) -> str:
     """The URL of where events go: Kafka or a directory."""
-    return _url(value, "kafka://host:port[,host:port] or file:DIRECTORY", kafka=True, file=True)
+    forms = "kafka://host:port[,host:port] or file:DIRECTORY"
+    if value == "file:-":
+        raise ValueError(f"needs {forms}: events go to files of several names")
+    return _url(value, forms, kafka=True, file=True)
 
 
 def database(value: object) -> str:

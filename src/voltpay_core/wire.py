@@ -30,6 +30,9 @@ FIRST_FAILED_HEADER = LETTER_HEADER + "first-failed-at"
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 class _PaymentJson(msgspec.Struct, rename="camel", gc=False):
     message_id: str | None = None
     account_id: int | None = None
@@ -99,7 +102,7 @@ class Wire:
         try:
             raw = _decode_payment(value)
         except (ValueError, RecursionError) as error:
-            raise _undecodable(error) from None
+            raise _undecodable(value, error) from None
         return NewPayment(
             message_id=raw.message_id or _missing("messageId"),
             account_id=_account(raw),
@@ -214,13 +217,13 @@ def _first_failed(headers: Headers) -> str | None:
     return told.decode("ascii", "replace") if told and len(told) < 40 else None
 
 
-def _undecodable(error: Exception) -> Rejected:
+def _undecodable(value: bytes, error: Exception) -> Rejected:
     """The decoder tells types and places, never values."""
     if isinstance(error, msgspec.ValidationError) and "`$." in str(error):
         return Rejected("invalid-field", str(error))
     if isinstance(error, UnicodeDecodeError):
         return Rejected("bad-text", "the value is not UTF-8")
-    if "surrogate" in str(error):
+    if _SURROGATE.search(value) and value.rstrip().endswith(b"}"):
         return Rejected("bad-text", "the value holds a lone surrogate")
     return Rejected("bad-json", "the value is not a JSON object")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core.consuming import Tally
 from voltpay_core.errors import Unavailable
+
+log = logging.getLogger("voltpay")
 
 
 def consume(
@@ -107,11 +110,13 @@ def run(
                 consumer.run(stop, max_records=max_messages, until_drained=until_drained)
             finally:
                 total = consumer.total
-    except Unavailable:
-        if not stop():
+    except Unavailable as error:
+        if error.halt or not stop():
             raise
+        log.warning("stopped before the work was done: %s", error)
         return ExitCode.STOPPED
     finally:
         if total is not None:
             summarize(total, time.monotonic() - started, output)
-    return ExitCode.STOPPED if stop.timed_out and until_drained else ExitCode.DONE
+    unfinished = stop.timed_out and (until_drained or max_messages)
+    return ExitCode.STOPPED if unfinished else ExitCode.DONE

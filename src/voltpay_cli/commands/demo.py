@@ -14,9 +14,11 @@ from voltpay_cli.logs import log_to_stderr
 from voltpay_cli.producing import send
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_core.errors import Misconfigured
 from voltpay_core.samples import Mix, samples
 
 COUNT, SEED = 2000, 7
+MARK = ".voltpay-demo"
 MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
 
 
@@ -60,6 +62,7 @@ def _play(folder: Path, settings: Settings, stop: Stop) -> ExitCode:
 
 def _make(folder: Path, settings: Settings, stop: Stop) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
     with wiring.input_publisher(settings) as publisher:
         records = samples(wiring.wire_form(settings), COUNT, SEED, MIX)
         sent = send(publisher, records, rate=None, stop=stop)
@@ -67,7 +70,13 @@ def _make(folder: Path, settings: Settings, stop: Stop) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier demo left, and nothing else."""
+    """Remove what an earlier demo left, and never anything else.
+
+    Raises:
+        Misconfigured: The folder holds something, and no demo was there.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise Misconfigured(f"{folder} holds files that no demo made: name another folder")
     for pattern in ("payments.jsonl", "voltpay.db*", "events/payment_*.jsonl"):
         for path in folder.glob(pattern):
             path.unlink()

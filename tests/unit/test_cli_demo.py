@@ -1,0 +1,23 @@
+"""The demonstration shows the main job, and harms nobody's files."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli import voltpay
+
+
+def test_a_demo_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with 0, over and over in its own folder, having changed nothing the second time."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        result = voltpay("demo")
+        assert result.exit_code == 0, result.stderr
+        assert "each payment is there once" in result.stdout
+
+
+def test_a_demo_leaves_other_files_alone(tmp_path: Path) -> None:
+    """A folder that holds anything else is refused, and what it holds stays."""
+    payments = tmp_path / "payments.jsonl"
+    payments.write_text("mine\n")
+    assert voltpay("demo", str(tmp_path)).exit_code == 78
+    assert payments.read_text() == "mine\n"
