@@ -36,16 +36,19 @@ class KafkaGroup:
             Partition(place.topic, place.partition): told.offset for place, told in found.items()
         }
 
+    def ends(self, admin: KafkaAdminClient) -> Mapping[Partition, int]:
+        """Where the partitions of the writer topic end."""
+        (described,) = admin.describe_topics([self.topics.writer])
+        places = [
+            TopicPartition(self.topics.writer, n) for n in range(len(described["partitions"]))
+        ]
+        found = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+        return {Partition(place.topic, place.partition): end.offset for place, end in found.items()}
+
     def lag(self, admin: KafkaAdminClient) -> int:
         """Records of the writer topic that the group has yet to acknowledge."""
         acknowledged = self.acknowledged(admin)
-        described = admin.describe_topics([self.topics.writer])[0]["partitions"]
-        places = [TopicPartition(self.topics.writer, n) for n in range(len(described))]
-        ends = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-        return sum(
-            end.offset - acknowledged.get(Partition(place.topic, place.partition), 0)
-            for place, end in ends.items()
-        )
+        return sum(end - acknowledged.get(place, 0) for place, end in self.ends(admin).items())
 
 
 def read_history(group: KafkaGroup, database: Database, **known: Any) -> History:
@@ -54,18 +57,24 @@ def read_history(group: KafkaGroup, database: Database, **known: Any) -> History
         acknowledged = group.acknowledged(admin)
     with connected(database.superuser) as connection:
         tables = read_tables(connection.run, "write.")
-    topics = group.topics
-    outputs = (topics.read, topics.email, topics.dead_letter)
     return History(
-        produced=list(read_topic(group.servers, topics.writer)),
+        produced=list(read_topic(group.servers, group.topics.writer)),
         tables=tables,
-        published=[
-            _event(record) for topic in outputs for record in read_topic(group.servers, topic)
-        ],
+        published=read_events(group),
         acknowledged=acknowledged,
-        wire=Wire(topics),
+        wire=Wire(group.topics),
         **known,
     )
+
+
+def read_events(group: KafkaGroup, partitions: frozenset[int] | None = None) -> list[Event]:
+    """Everything that was published."""
+    topics = (group.topics.read, group.topics.email, group.topics.dead_letter)
+    return [
+        _event(record)
+        for topic in topics
+        for record in read_topic(group.servers, topic, partitions)
+    ]
 
 
 def read_topic(

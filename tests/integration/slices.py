@@ -1,0 +1,71 @@
+"""Reads a history that is too long for memory, one source partition at a time.
+
+A slice is whole because every record of an account, and every repeat of a message id, is in one
+partition, and its events in the partition of the same number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import closing
+
+from kafka import KafkaAdminClient
+from tests.checker import History
+from tests.integration.databases import Database, connected
+from tests.integration.history import KafkaGroup, read_events, read_topic
+from tests.tables import Tables, read_tables
+
+from voltpay_core.messages import Message, Record
+from voltpay_core.wire import Wire
+from voltpay_core.writer import dead_letter_key
+
+# Tables of the session that hold what belongs to the slice, under the names of the real ones.
+_SLICE = """
+CREATE TEMP TABLE payment_core AS SELECT * FROM write.payment_core
+    WHERE account_id IN (SELECT key::bigint FROM accounts);
+ANALYZE payment_core;
+CREATE TEMP TABLE payment_metadata AS SELECT metadata.*
+    FROM write.payment_metadata AS metadata JOIN payment_core USING (id, created_at);
+CREATE TEMP TABLE payment_notes AS SELECT notes.*
+    FROM write.payment_notes AS notes JOIN payment_core USING (id, created_at);
+CREATE TEMP TABLE idempotency AS SELECT * FROM write.idempotency
+    WHERE message_id IN (SELECT key FROM claims);
+CREATE TEMP VIEW outbox AS SELECT * FROM write.outbox;
+CREATE TEMP VIEW partition_fence AS SELECT * FROM write.partition_fence;
+"""
+
+
+def read_slice(group: KafkaGroup, database: Database, number: int) -> History:
+    """Everything of one partition."""
+    only = frozenset({number})
+    produced = list(read_topic(group.servers, group.topics.writer, only))
+    wire = Wire(group.topics)
+    with closing(KafkaAdminClient(bootstrap_servers=group.servers)) as admin:
+        acknowledged = group.acknowledged(admin)
+    return History(
+        produced=produced,
+        tables=_read_tables(database, wire, produced),
+        published=read_events(group, only),
+        acknowledged=acknowledged,
+        wire=wire,
+    )
+
+
+def _read_tables(database: Database, wire: Wire, produced: Iterable[Record]) -> Tables:
+    accounts, claims = set(), set()
+    for record in produced:
+        item = wire.decode(record)
+        claims.add(dead_letter_key(record))
+        if isinstance(item, Message):
+            accounts.add(str(item.payment.account_id))
+            claims.add(item.payment.message_id)
+    with connected(database.superuser) as connection:
+        for name, keys in (("accounts", accounts), ("claims", claims)):
+            connection.run(f"CREATE TEMP TABLE {name} (key text)")
+            connection.run(
+                f"INSERT INTO {name} SELECT * FROM json_array_elements_text(:keys::json)",
+                keys=json.dumps(list(keys)),
+            )
+        connection.run(_SLICE)
+        return read_tables(connection.run, "pg_temp.")

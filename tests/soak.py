@@ -1,0 +1,456 @@
+"""Steady load, and something breaks every 10 to 30 seconds: `python -m tests.soak --minutes 60`.
+
+In the end everything is drained and checked. It writes what it saw into `soak/soak.json`, and a
+picture of it into `soak/soak.svg`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import asdict, define, evolve, field, frozen
+from kafka.errors import KafkaError
+from pg8000.exceptions import DatabaseError, InterfaceError
+from tests.checker import violations
+from tests.integration.databases import bootstrapped, connected
+from tests.integration.processes import Program, Site, eventually
+from tests.integration.proxy import Proxy
+from tests.integration.slices import read_slice
+from tests.picture import Panel, draw
+from tests.stack.kafka import BROKERS, KafkaCluster
+from tests.stack.postgres import PostgresServer
+
+from voltpay_core.messages import Event, last_header
+from voltpay_core.wire import EVENT_ID_HEADER
+
+CONSUMERS = 3
+PARTITIONS = 24
+BATCH_SIZE = 500
+SETTINGS = {
+    "kafka.options.session_timeout_ms": "6000",
+    "kafka.options.heartbeat_interval_ms": "1000",
+    "kafka.options.reconnect_backoff_max_ms": "2000",
+    "database.lock_seconds": 5,
+    "database.statement_seconds": 10,
+    "limits.publish_seconds": 20,
+}
+_TROUBLES = (KafkaError, DatabaseError, InterfaceError, OSError, AssertionError)
+
+
+@frozen
+class Sample:
+    """What could be seen at one moment; the processes' numbers are those of the largest."""
+
+    at: float
+    lag: int | None
+    rss_mib: float
+    descriptors: int
+    connections: int | None
+
+
+@frozen
+class Struck:
+    """A fault: when it began and healed, and how long until all was done that was there by then."""
+
+    fault: str
+    at: float
+    healed: float
+    recovery: float
+
+
+@define
+class Soak:
+    """The world of a soak.
+
+    Attributes:
+        random: Decides what breaks, and when.
+    """
+
+    kafka: KafkaCluster
+    postgres: PostgresServer
+    proxy: Proxy
+    site: Site
+    random: Random
+    consumers: list[Program] = field(factory=list)
+    samples: list[Sample] = field(factory=list)
+    struck: list[Struck] = field(factory=list)
+    exits: Counter[int] = field(factory=Counter)
+    started: float = field(factory=time.monotonic)
+    over: threading.Event = field(factory=threading.Event)
+
+    @property
+    def now(self) -> float:
+        return round(time.monotonic() - self.started, 1)
+
+    def join(self) -> Program:
+        """One consumer more."""
+        self.consumers.append(self.site.consume("auto"))
+        return self.consumers[-1]
+
+    def leave(self, how: signal.Signals, consumer: Program | None = None) -> None:
+        """One consumer less."""
+        consumer = consumer or self.random.choice(self.consumers)
+        self.consumers.remove(consumer)
+        consumer.send(how)
+        self.exits[consumer.exit_code()] += 1
+
+    def pause(self, least: float, most: float) -> None:
+        time.sleep(self.random.uniform(least, most))
+
+    def revive(self) -> None:
+        """Replace consumers that gave up."""
+        for consumer in [c for c in self.consumers if not c.running]:
+            self.consumers.remove(consumer)
+            self.exits[consumer.exit_code()] += 1
+            print(f"{self.now:8.1f} a consumer ended:\n{consumer.printed()[-2000:]}", flush=True)
+            self.join()
+
+    def strike(self) -> None:
+        """Let something break and heal, and wait until all is done that was there by then."""
+        name = self.random.choice(list(FAULTS))
+        at = self.now
+        print(f"{at:8.1f} {name}", end="", flush=True)
+        FAULTS[name](self)
+        healed = self.now
+        ends = patiently(self.ends)
+        eventually(lambda: self.reached(ends), seconds=300)
+        self.struck.append(Struck(name, at, healed, round(self.now - healed, 1)))
+        print(f", healed {healed:.1f}, recovered {self.now:.1f}", flush=True)
+        self.revive()
+
+    def ends(self) -> dict[Any, int]:
+        with closing(self.site.admin()) as admin:
+            return self.site.group.ends(admin)
+
+    def reached(self, ends: dict[Any, int]) -> bool:
+        """Whether everything before these offsets is acknowledged."""
+        self.revive()
+        try:
+            with closing(self.site.admin()) as admin:
+                done = self.site.group.acknowledged(admin)
+        except KafkaError:
+            return False
+        return all(done.get(place, 0) >= end for place, end in ends.items())
+
+    def watch(self) -> None:
+        """Take a sample now and then, until it is over."""
+        while not self.over.wait(2):
+            lag = connections = None
+            with suppress(*_TROUBLES):
+                lag = self.site.lag()
+            with suppress(*_TROUBLES):
+                connections = self.site.number(
+                    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'voltpay_writer'"
+                )
+            pids = [consumer.pid for consumer in self.consumers if consumer.running]
+            self.samples.append(
+                Sample(
+                    self.now,
+                    lag,
+                    max((_rss(pid) for pid in pids), default=0.0),
+                    max((_descriptors(pid) for pid in pids), default=0),
+                    connections,
+                )
+            )
+
+    def produce(self, rate: int, minutes: float) -> None:
+        """Make payments at that rate, minute by minute; an outage only costs the rest of one."""
+        until = self.started + minutes * 60
+        flags = ("--duplicates", "0.03", "--poison", "0.005", "--accounts", "5000")
+        while (left := until - time.monotonic()) > 1 and not self.over.is_set():
+            count = max(1, int(rate * min(left, 60)))
+            seed = str(secrets.randbits(32))
+            self.site.start(
+                *("produce", "--rate", str(rate), "--count", str(count), "--seed", seed, *flags)
+            ).exit_code(seconds=600)
+
+
+# --- what breaks ------------------------------------------------------------------------------
+
+
+def a_consumer_is_killed(soak: Soak) -> None:
+    soak.leave(signal.SIGKILL)
+    soak.join()
+
+
+def a_consumer_is_replaced(soak: Soak) -> None:
+    soak.leave(signal.SIGTERM)
+    soak.join()
+
+
+def a_consumer_comes_and_goes(soak: Soak) -> None:
+    guest = soak.join()
+    soak.pause(3, 8)
+    soak.leave(signal.SIGTERM, guest)
+
+
+def a_consumer_is_suspended(soak: Soak) -> None:
+    consumer = soak.random.choice(soak.consumers)
+    consumer.send(signal.SIGSTOP)
+    soak.pause(1, 10)
+    consumer.send(signal.SIGCONT)
+
+
+def the_database_restarts(soak: Soak) -> None:
+    soak.postgres.restart("fast")
+
+
+def the_database_crashes(soak: Soak) -> None:
+    soak.postgres.restart("immediate")
+
+
+def the_connections_are_cut(soak: Soak) -> None:
+    soak.proxy.cut()
+
+
+def the_connections_stall(soak: Soak) -> None:
+    soak.proxy.stall()
+    soak.pause(1, 8)
+    soak.proxy.go_on()
+
+
+def an_answer_to_commit_is_swallowed(soak: Soak) -> None:
+    left = [True]
+    soak.proxy.swallow = lambda said: b"COMMIT\x00" in said and bool(left) and left.pop()
+    eventually(lambda: not left)
+
+
+def a_backend_is_terminated(soak: Soak) -> None:
+    soak.site.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE usename = 'voltpay_writer' ORDER BY random() LIMIT 1"
+    )
+
+
+def a_table_is_locked(soak: Soak) -> None:
+    with connected(soak.site.database.superuser) as connection:
+        connection.run("BEGIN")
+        connection.run("LOCK TABLE write.payment_notes IN ACCESS EXCLUSIVE MODE")
+        soak.pause(1, 7)
+        connection.run("COMMIT")
+
+
+def a_broker_stops(soak: Soak) -> None:
+    broker = soak.random.choice(BROKERS)
+    soak.kafka.stop_broker(broker)
+    soak.pause(0, 5)
+    soak.kafka.start_broker(broker)
+
+
+def a_broker_is_killed(soak: Soak) -> None:
+    broker = soak.random.choice(BROKERS)
+    soak.kafka.kill_broker(broker)
+    soak.pause(0, 5)
+    soak.kafka.start_broker(broker)
+
+
+def a_broker_is_suspended(soak: Soak) -> None:
+    broker = soak.random.choice(BROKERS)
+    soak.kafka.suspend_broker(broker)
+    soak.pause(1, 8)
+    soak.kafka.resume_broker(broker)
+    soak.kafka.wait_until_in_sync(broker)
+
+
+FAULTS: dict[str, Callable[[Soak], None]] = {
+    strike.__name__.replace("_", " "): strike
+    for strike in (
+        a_consumer_is_killed,
+        a_consumer_is_replaced,
+        a_consumer_comes_and_goes,
+        a_consumer_is_suspended,
+        the_database_restarts,
+        the_database_crashes,
+        the_connections_are_cut,
+        the_connections_stall,
+        an_answer_to_commit_is_swallowed,
+        a_backend_is_terminated,
+        a_table_is_locked,
+        a_broker_stops,
+        a_broker_is_killed,
+        a_broker_is_suspended,
+    )
+}
+
+
+# --- the run ----------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Soak, check, and tell; 1 where anything is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=int, default=500, help="records a second")
+    seed = int(os.environ.get("SEED") or secrets.randbits(32))
+    parser.add_argument("--seed", type=int, default=seed)
+    parser.add_argument("--output", type=Path, default=Path("soak"), help="a folder")
+    given = parser.parse_args()
+    print(f"SEED={given.seed}", flush=True)
+    with ExitStack() as opened:
+        soak = _open(given.seed, opened)
+        run(soak, given.rate, given.minutes)
+        print(f"{soak.now:8.1f} drained; checking", flush=True)
+        report = {
+            "seed": given.seed,
+            "minutes": given.minutes,
+            "rate": given.rate,
+            **check(soak.site),
+            **told(soak),
+        }
+    given.output.mkdir(exist_ok=True)
+    (given.output / "soak.json").write_text(json.dumps(report, indent=1))
+    (given.output / "soak.svg").write_text(picture(report))
+    shown = {name: value for name, value in report.items() if name not in {"samples", "faults"}}
+    print(json.dumps(shown, indent=1))
+    return int(bool(report["violations"]))
+
+
+def _open(seed: int, opened: ExitStack) -> Soak:
+    kafka = opened.enter_context(KafkaCluster())
+    postgres = opened.enter_context(PostgresServer(durable=False))
+    database = opened.enter_context(bootstrapped(postgres))
+    if database.liquibase.update():
+        raise SystemExit("Liquibase failed")
+    proxy = opened.enter_context(Proxy((postgres.host, postgres.port)))
+    through = database.writer.replace(f":{postgres.port}/", f":{proxy.port}/")
+    folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="voltpay-soak-")))
+    site = Site(
+        *(kafka, evolve(database, writer=through), folder),
+        partitions=PARTITIONS,
+        batch_size=BATCH_SIZE,
+        settings=SETTINGS,
+    )
+    opened.callback(site.close)
+    site.prepare()
+    return Soak(kafka, postgres, proxy, site, Random(seed))
+
+
+def run(soak: Soak, rate: int, minutes: float) -> None:
+    """Load and faults for so many minutes, then calm until all is done."""
+    producer = threading.Thread(target=soak.produce, args=(rate, minutes))
+    watcher = threading.Thread(target=soak.watch)
+    for _ in range(CONSUMERS):
+        soak.join()
+    producer.start()
+    watcher.start()
+    try:
+        next_at = soak.now + 20
+        while next_at < minutes * 60:
+            soak.over.wait(max(0.0, next_at - soak.now))
+            next_at = soak.now + soak.random.uniform(10, 30)
+            soak.strike()
+        producer.join()
+        ends = patiently(soak.ends)
+        eventually(lambda: soak.reached(ends), seconds=300)
+        soak.over.wait(4)  # for the last samples, at rest
+    finally:
+        soak.over.set()
+        watcher.join()
+    while soak.consumers:
+        soak.leave(signal.SIGTERM)
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """The answer, which brokers that have just come back may not have yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except KafkaError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def check(site: Site) -> dict[str, Any]:
+    """Look at everything, partition by partition, and count."""
+    found: list[str] = []
+    counts: Counter[str] = Counter()
+    for number in range(PARTITIONS):
+        history = read_slice(site.group, site.database, number)
+        found += violations(history)
+        counts.update(
+            produced=len(history.produced),
+            payments=len(history.tables.core),
+            events=len(history.published),
+            claims=len(history.tables.claims),
+            repeats=_repeats(history.published, site.topics.read),
+        )
+    for name, table in (("payments", "payment_core"), ("claims", "idempotency")):
+        if (rows := site.number(f"SELECT count(*) FROM write.{table}")) != counts[name]:
+            found.append(f"G6: {rows - counts[name]} rows of {table} belong to nothing produced")
+    kinds = Counter(sentence.partition(":")[0] for sentence in found)
+    return {**counts, "violations": len(found), "kinds": kinds, "examples": found[:20]}
+
+
+def _repeats(events: Sequence[Event], topic: str) -> int:
+    ids = [last_header(e.headers, EVENT_ID_HEADER) for e in events if e.topic == topic]
+    return len(ids) - len(set(ids))
+
+
+def told(soak: Soak) -> dict[str, Any]:
+    """What the run itself saw."""
+    recoveries = sorted(struck.recovery for struck in soak.struck)
+    worst: dict[str, float] = {}
+    for struck in soak.struck:
+        worst[struck.fault] = max(struck.recovery, worst.get(struck.fault, 0.0))
+    return {
+        "faults_injected": len(soak.struck),
+        "recovery_median": recoveries[len(recoveries) // 2] if recoveries else None,
+        "recovery_worst": recoveries[-1] if recoveries else None,
+        "recovery_worst_by_fault": worst,
+        "exits": dict(soak.exits),
+        "faults": [asdict(struck) for struck in soak.struck],
+        "samples": [asdict(sample) for sample in soak.samples],
+    }
+
+
+def picture(report: dict[str, Any]) -> str:
+    """Lag, memory, descriptors and connections over time, with a line for each fault."""
+    samples = report["samples"]
+    times = [sample["at"] for sample in samples]
+    titles = {
+        "lag": "lag in records",
+        "rss_mib": "RSS of the largest consumer in MiB",
+        "descriptors": "open files and sockets of the consumer that has most",
+        "connections": "connections to the database",
+    }
+    panels = [Panel(title, times, [s[name] for s in samples]) for name, title in titles.items()]
+    length = timedelta(minutes=report["minutes"])
+    heading = (
+        f"{length} at {report['rate']}/s with {report['faults_injected']} faults:"
+        f" {report['violations']} violations"
+    )
+    return draw(heading, panels, [fault["at"] for fault in report["faults"]])
+
+
+def _rss(pid: int) -> float:
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return round(int(next(n for n in lines if n.startswith("VmRSS")).split()[1]) / 1024, 1)
+    return 0.0
+
+
+def _descriptors(pid: int) -> int:
+    with suppress(OSError):
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
