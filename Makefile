@@ -4,15 +4,18 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 VENV := .venv
+MINUTES ?= 60
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: help demo test stack bench clean
+.PHONY: help demo test stack bench faults soak clean
 
 help:
 	@echo "make demo    show the main job on files and SQLite"
 	@echo "make test    check everything, real Kafka and PostgreSQL included"
 	@echo "make stack   run Kafka and PostgreSQL to play with, until Ctrl-C"
 	@echo "make bench   measure the whole path"
+	@echo "make faults  break everything once, one after the other; SEED=... for the same payments"
+	@echo "make soak    steady load while things break; MINUTES=60 and SEED=... say how"
 
 demo: $(VENV)/installed
 	@$(RUN) voltpay demo demo
@@ -28,6 +31,14 @@ stack: $(VENV)/developing
 bench: $(VENV)/developing
 	@$(RUN) python -m tests.stack.provision
 	@$(RUN) nox --session bench
+
+faults: $(VENV)/developing
+	@$(RUN) python -m tests.stack.provision
+	@$(RUN) nox --session faults
+
+soak: $(VENV)/developing
+	@$(RUN) python -m tests.stack.provision
+	@$(RUN) python -m tests.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) demo

@@ -1,5 +1,8 @@
 """What is checked, by name; `nox` runs all but the benchmark, in the environment at hand."""
 
+import os
+import secrets
+
 import nox
 
 nox.options.default_venv_backend = "none"  # `make` has put everything into one environment
@@ -55,13 +58,22 @@ def laws(session: nox.Session) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Tests on real Kafka and real PostgreSQL."""
-    session.run("pytest", "tests/integration", *session.posargs)
+    session.run("pytest", "tests/integration", "-m", "not faults", *session.posargs)
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Whether the laws catch hand-made mistakes."""
     session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Everything that breaks, also what takes its time."""
+    seed = os.environ.get("SEED") or str(secrets.randbits(32))
+    session.log(f"SEED={seed}")
+    rows = ("tests/integration/test_faults.py", "-m", "faults or not faults")
+    session.run("pytest", *rows, *session.posargs, env={"SEED": seed})
 
 
 @nox.session
