@@ -14,8 +14,8 @@ from attrs import evolve, field, frozen
 from tests.tables import Tables, rows_of
 
 from voltpay_core.ids import PaymentId
-from voltpay_core.messages import Event, Message, Partition, Record, last_header
-from voltpay_core.outcomes import DeadLettered, Decoded, WarmedUp, Written
+from voltpay_core.messages import Event, Partition, Record, last_header
+from voltpay_core.outcomes import DeadLettered, Decoded, Message, WarmedUp, Written
 from voltpay_core.payments import DEAD_LETTER_KEY, Payment
 from voltpay_core.wire import (
     ATTEMPT_HEADER,

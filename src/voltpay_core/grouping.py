@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from voltpay_core.messages import Message
-from voltpay_core.outcomes import Decoded
+from voltpay_core.outcomes import Decoded, Message
 
 AccountId = int
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from voltpay_core.payments import NewPayment
-
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
@@ -58,14 +56,6 @@ class Event:
     headers: Headers = field(default=(), repr=False)
     partition: int | None = None
     timestamp: int | None = None
-
-
-@frozen
-class Message:
-    """A record that states a payment."""
-
-    record: Record
-    payment: NewPayment
 
 
 def last_header(headers: Iterable[tuple[str, bytes | None]], name: str) -> bytes | None:

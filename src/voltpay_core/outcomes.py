@@ -1,12 +1,20 @@
-"""How a record can end: exactly one of these for each (G6)."""
+"""What a record can be, once decoded, and how it can end: exactly one of these for each (G6)."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
 from voltpay_core.errors import Rejected
-from voltpay_core.messages import Message, Record
-from voltpay_core.payments import Payment
+from voltpay_core.messages import Record
+from voltpay_core.payments import NewPayment, Payment
+
+
+@frozen
+class Message:
+    """A record that states a payment."""
+
+    record: Record
+    payment: NewPayment
 
 
 @frozen

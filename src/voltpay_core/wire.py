@@ -12,8 +12,8 @@ import msgspec
 from attrs import field, frozen
 
 from voltpay_core.errors import Rejected
-from voltpay_core.messages import Event, Headers, Message, Record, last_header
-from voltpay_core.outcomes import DeadLettered, WarmedUp, Written
+from voltpay_core.messages import Event, Headers, Record, last_header
+from voltpay_core.outcomes import DeadLettered, Message, WarmedUp, Written
 from voltpay_core.payments import NewPayment, Status
 
 WARM_UP_HEADER = "voltpay-warmup"

@@ -11,8 +11,8 @@ from attrs import define, evolve, field, frozen
 
 from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Event, Message, Partition, Record
-from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Outcome, Written
+from voltpay_core.messages import Event, Partition, Record
+from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Message, Outcome, Written
 from voltpay_core.payments import DEAD_LETTER_KEY, Payment
 from voltpay_core.ports import Begin, UnitOfWork
 from voltpay_core.wire import Wire, pack

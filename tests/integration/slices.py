@@ -16,7 +16,8 @@ from tests.integration.databases import Database, connected
 from tests.integration.history import KafkaGroup, read_events, read_topic
 from tests.tables import Tables, read_tables
 
-from voltpay_core.messages import Message, Record
+from voltpay_core.messages import Record
+from voltpay_core.outcomes import Message
 from voltpay_core.wire import Wire
 from voltpay_core.writer import dead_letter_key
 

@@ -13,7 +13,8 @@ from tests.strategies import REFUSED
 from tests.tables import Tables
 from tests.world import Fresh, Way, World
 
-from voltpay_core.messages import Message, Record, last_header
+from voltpay_core.messages import Record, last_header
+from voltpay_core.outcomes import Message
 from voltpay_core.wire import CODE_HEADER
 
 ways = st.builds(

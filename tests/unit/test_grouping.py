@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.strategies import histories
 
 from voltpay_core.grouping import by_account, commit_units
-from voltpay_core.messages import Message, Record
-from voltpay_core.outcomes import Decoded, WarmedUp
+from voltpay_core.messages import Record
+from voltpay_core.outcomes import Decoded, Message, WarmedUp
 from voltpay_core.wire import Wire
 
 batches = histories(refused=True, astray=True, longest=40).map(

@@ -11,8 +11,8 @@ from tests.strategies import new_payments
 from voltpay_adapters.local.files import FileSource
 from voltpay_adapters.local.lines import FilePayments
 from voltpay_adapters.local.sqlite import SqliteDatabase
-from voltpay_core.messages import Event, Message, Partition, Record
-from voltpay_core.outcomes import DeadLettered
+from voltpay_core.messages import Event, Partition, Record
+from voltpay_core.outcomes import DeadLettered, Message
 from voltpay_core.payments import NewPayment
 from voltpay_core.samples import POISON, Mix, poisoned, samples
 from voltpay_core.wire import WARM_UP_HEADER, Wire

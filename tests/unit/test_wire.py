@@ -15,8 +15,8 @@ from tests.strategies import POISON, Poison
 
 from voltpay_core.errors import Rejected
 from voltpay_core.ids import PaymentId, PaymentIds
-from voltpay_core.messages import Event, Headers, Message, Partition, Record, last_header
-from voltpay_core.outcomes import DeadLettered, WarmedUp, Written
+from voltpay_core.messages import Event, Headers, Partition, Record, last_header
+from voltpay_core.outcomes import DeadLettered, Message, WarmedUp, Written
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.wire import (
     CODE_HEADER,

@@ -11,8 +11,8 @@ from tests.sqlite import SqliteHarness
 
 from voltpay_core.errors import Fenced, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Message, Partition, Record
-from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Written
+from voltpay_core.messages import Partition, Record
+from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Message, Written
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.ports import Begin, UnitOfWork
 from voltpay_core.wire import Wire, unpack
