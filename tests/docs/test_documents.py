@@ -1,0 +1,218 @@
+"""What the documents say is so: commands, settings, codes, examples and the tests they name."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from attrs import asdict
+from tests.docs.reading import (
+    DOCUMENTS,
+    Block,
+    blocks,
+    commands,
+    links,
+    named_tests,
+    spans,
+    table,
+    variables,
+)
+from tests.stack.places import ROOT
+from typed_settings.dict_utils import get_path
+from typer.core import TyperGroup
+
+from voltpay_cli.loading import CONFIG_VARIABLE, FOREIGN, load
+from voltpay_cli.main import app
+from voltpay_cli.settings import OPTIONS, Settings
+from voltpay_core.ids import PaymentId
+from voltpay_core.messages import Partition, Record
+from voltpay_core.outcomes import Message, Written
+from voltpay_core.payments import Payment
+from voltpay_core.wire import EVENT_ID_HEADER, Wire
+
+OPERATING, WIRE = ROOT / "docs/operating.md", ROOT / "docs/wire.md"
+DEPLOYED = [*ROOT.glob("deploy/systemd/*"), ROOT / "deploy/crontab"]
+SERVERS = ("kafka://", "postgresql://")
+HARMLESS = {"voltpay", "cp", "head", "cat"}
+VOLTPAY: Any = typer.main.get_command(app)
+
+
+def each(found: list[Block]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in found])
+
+
+def needs_no_server(block: Block) -> bool:
+    words = [word for command in block.commands for word in command]
+    programs = {command[0] for command in block.commands}
+    return (
+        programs <= HARMLESS
+        and not any(word.startswith(SERVERS) for word in words)
+        and any(word.startswith("file:") for word in words)
+    )
+
+
+def run(command: list[str], folder: Path) -> None:
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("VOLTPAY_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, check=False, text=True
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@each(blocks("python"))
+def test_python_runs(block: Block, tmp_path: Path) -> None:
+    """Every block of Python runs as it stands, without any server."""
+    run([sys.executable, "-W", "error", "-c", block.text], tmp_path)
+
+
+@each([block for block in blocks("console") if needs_no_server(block)])
+def test_consoles_run(block: Block, tmp_path: Path) -> None:
+    """Commands that need no server end well, one after the other, in an empty folder."""
+    run(["bash", "-euc", block.text], tmp_path)
+
+
+@each(blocks("console"))
+def test_consoles_are_well_formed(block: Block) -> None:
+    """Every `voltpay` in a console block is a command with arguments that it takes."""
+    for command in block.commands:
+        if command[0] == "voltpay":
+            parse(command)
+
+
+@pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: path.name)
+def test_what_is_deployed_is_well_formed(path: Path) -> None:
+    """The commands of the service and of the crontab are commands with arguments they take."""
+    found = [
+        [Path(words[0]).name, *words[1:]]
+        for line in path.read_text("utf-8").splitlines()
+        if "/voltpay " in line and not line.startswith("#")
+        for words in commands(line[line.index("/") :])
+    ]
+    assert found
+    for command in found:
+        parse(command)
+
+
+def parse(command: list[str]) -> None:
+    node, (_, *words) = VOLTPAY, command
+    while isinstance(node, TyperGroup):
+        assert words[0] in node.commands, " ".join(command)
+        node, (_, *words) = node.commands[words[0]], words
+    node.make_context(node.name, words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_commands_exist(document: Path) -> None:
+    """Every command and option that is named in running text exists."""
+    for span in spans(document):
+        words = span.split()
+        if words[0] == "voltpay":
+            assert_named(words)
+        elif words[0].startswith("--") and words[0] != "--help":
+            assert words[0] in every_option(VOLTPAY), span
+
+
+def assert_named(words: list[str]) -> None:
+    nodes = [VOLTPAY]
+    for word in words[1:]:
+        if isinstance(nodes[0], TyperGroup) and word[0] not in "-…":
+            nodes = [nodes[0].commands[name] for name in word.split("|")]
+        elif word.startswith("-"):
+            assert word in every_option(nodes[0]), " ".join(words)
+
+
+def every_option(node: Any) -> set[str]:
+    found = {name for option in node.params for name in option.opts}
+    below = node.commands.values() if isinstance(node, TyperGroup) else ()
+    return found.union(*map(every_option, below))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_variables_exist(document: Path) -> None:
+    """Every variable of the environment that is named is a setting's."""
+    known = {f"VOLTPAY_{o.path.replace('.', '_').upper()}" for o in OPTIONS} | {CONFIG_VARIABLE}
+    assert {v for v in variables(document) if not v.startswith(FOREIGN)} <= known
+
+
+def test_the_settings_are_complete() -> None:
+    """The table of settings has each of them, in order, with its default."""
+    told = {
+        name.strip("`"): default.strip("`")
+        for name, default, *_ in table(OPERATING, "setting", "default", "unit", "meaning")
+    }
+    defaults = asdict(Settings())
+    assert told == {o.path: in_words(get_path(defaults, o.path)) for o in OPTIONS}
+    assert list(told) == [option.path for option in OPTIONS]
+
+
+def in_words(default: object) -> str:
+    if default is None or default == {}:
+        return "-"
+    if isinstance(default, frozenset):
+        return ",".join(sorted(status.name for status in default))
+    return str(default)
+
+
+@each(blocks("toml"))
+def test_settings_files_load(block: Block, tmp_path: Path) -> None:
+    """Every settings file that is shown can be loaded."""
+    path = tmp_path / "voltpay.toml"
+    path.write_text(block.text)
+    assert load({}, str(path)).origins
+
+
+def test_the_codes_are_complete() -> None:
+    """The table of dead-letter codes has those that the code gives, and no other."""
+    told = [code.strip("`") for code, _ in table(WIRE, "code", "meaning")]
+    assert sorted(told) == sorted(set(codes()))
+
+
+def codes() -> Iterator[str]:
+    for path in ROOT.glob("src/voltpay_*/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="Rejected" | "PaymentIdTaken"), args=[code, *_]):
+                    assert isinstance(code, ast.Constant), f"{path}: a code is no constant"
+                    yield str(code.value)
+
+
+def test_the_wire_examples_are_real() -> None:
+    """The events shown are those that the payment shown becomes."""
+    payment, read, email, _ = (block.text.strip() for block in blocks("json"))
+    record = Record(Partition("payment_writer_topic", 0), 0, 0, b"1007919", payment.encode())
+    message = Wire().decode(record)
+    assert isinstance(message, Message)
+    assert Wire().encode_payment(message.payment).decode() == payment
+    stored = Payment(PaymentId.parse(json.loads(read)["id"]), message.payment)
+    events = Wire().events(Written(record, stored))
+    assert [event.value for event in events] == [read.encode(), email.encode()]
+    told = {(last_header(event.headers, EVENT_ID_HEADER) or b"").decode() for event in events}
+    assert told <= set(spans(WIRE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every link to a file of the project finds it."""
+    assert [path for path in links(document) if not path.exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_tests_exist(document: Path) -> None:
+    """Every test that a document names exists."""
+    for name in named_tests(document):
+        path, *parts = name.split("::")
+        assert (ROOT / path).is_file(), name
+        assert set(parts) <= defined(ROOT / path), name
+
+
+def defined(path: Path) -> set[str]:
+    kinds = ast.FunctionDef | ast.ClassDef
+    tree = ast.parse(path.read_text("utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
