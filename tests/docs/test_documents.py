@@ -31,7 +31,7 @@ from voltpay_cli.loading import CONFIG_VARIABLE, FOREIGN, load
 from voltpay_cli.main import app
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_core.ids import PaymentId
-from voltpay_core.messages import Partition, Record
+from voltpay_core.messages import Partition, Record, last_header
 from voltpay_core.outcomes import Message, Written
 from voltpay_core.payments import Payment
 from voltpay_core.wire import EVENT_ID_HEADER, Wire
