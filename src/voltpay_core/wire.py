@@ -157,7 +157,7 @@ class Wire:
             value=record.value,
             headers=(*kept, *((name, text.encode()) for name, text in added.items() if text)),
             partition=record.partition.number,
-            timestamp=record.timestamp,
+            timestamp=record.timestamp or None,  # a file's lines have none: the broker gives it
         )
 
     def _event(self, topic: str, kind: str, fields: Mapping[str, Any], written: Written) -> Event:

@@ -9,7 +9,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.contracts.events import EventsContract
-from tests.contracts.source import SourceContract
+from tests.contracts.source import SourceContract, collect
 
 from voltpay_adapters.local.files import CHUNK_BYTES, FileEvents, FileSource, envelope, read_events
 from voltpay_adapters.local.sqlite import SqliteDatabase
@@ -240,3 +240,20 @@ def test_a_folder_that_cannot_be_written_is_the_worlds_fault(tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(b"")
     with closing(FileEvents(tmp_path / "file")) as events, pytest.raises(Unavailable):
         events.publish([Event("t", b"k", b"v")])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"value_base64": "abc"}',
+        b'{"value_base64": "!!!"}',
+        b'{"value": "v", "key_base64": "\xc3\xa9"}',
+        b'{"value": "v", "timestamp": 99999999999999999999}',
+        b'{"value": "v", "timestamp": -1}',
+    ],
+)
+def test_a_broken_envelope_is_a_line_like_others(topic: FileTopic, line: bytes) -> None:
+    """A line that is no proper envelope comes whole, for the writer to make a dead letter of it."""
+    topic.path.write_bytes(line + b"\n")
+    (record,) = collect(topic.open(), 1)
+    assert (record.key, record.value) == (None, line)

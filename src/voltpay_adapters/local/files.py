@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
 import msgspec
 from attrs import define, field
@@ -33,7 +33,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     value_base64: str | None = None
     headers: dict[str, str] = {}
     headers_base64: list[tuple[str, str | None]] = []
-    timestamp: int | None = None
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     message_id: msgspec.Raw = msgspec.field(name="messageId", default=msgspec.Raw())
     account_id: int | None = msgspec.field(name="accountId", default=None)
     cust_id: int | None = msgspec.field(name="custId", default=None)
@@ -171,24 +171,34 @@ class FileSource:
                 self._ahead.append(self._record(line))
 
     def _record(self, line: bytes) -> Record:
-        """The record of a line; its offset is that of the line's last byte."""
-        offset = self._offset - 1
+        """The record of a line; a line that is neither payment nor envelope is its own value."""
         try:
             read = _decode(line)
+            if (read.value is msgspec.UNSET and read.value_base64 is None) or bytes(
+                read.message_id
+            ):
+                account = read.cust_id if read.account_id is None else read.account_id
+                key = None if account is None else str(account).encode()
+                return self._at(key, line)
+            return self._at(
+                _bytes(read.key, read.key_base64),
+                _bytes(read.value, read.value_base64),
+                _headers(read),
+                read.timestamp,
+            )
         except (ValueError, RecursionError):
-            return Record(self._partition, offset, self._timestamp, None, line)
-        if (read.value is msgspec.UNSET and read.value_base64 is None) or bytes(read.message_id):
-            account = read.cust_id if read.account_id is None else read.account_id
-            key = None if account is None else str(account).encode()
-            return Record(self._partition, offset, self._timestamp, key, line)
-        return Record(
-            self._partition,
-            offset,
-            self._timestamp if read.timestamp is None else read.timestamp,
-            _bytes(read.key, read.key_base64),
-            _bytes(read.value, read.value_base64),
-            _headers(read),
-        )
+            return self._at(None, line)
+
+    def _at(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+    ) -> Record:
+        """The record of the line just read; its offset is that of the line's last byte."""
+        known = self._timestamp if timestamp is None else timestamp
+        return Record(self._partition, self._offset - 1, known, key, value, headers)
 
 
 @define
@@ -259,7 +269,10 @@ def read_events(path: Path) -> list[Event]:
 def _headers(line: _Line) -> Headers:
     return (
         *((name, text.encode()) for name, text in line.headers.items()),
-        *((name, None if text is None else b64decode(text)) for name, text in line.headers_base64),
+        *(
+            (name, None if text is None else b64decode(text, validate=True))
+            for name, text in line.headers_base64
+        ),
     )
 
 
@@ -303,5 +316,5 @@ def _text(value: bytes | None) -> tuple[str | None, str | None]:
 
 def _bytes(text: str | msgspec.UnsetType | None, base64: str | None) -> bytes | None:
     if base64 is not None:
-        return b64decode(base64)
+        return b64decode(base64, validate=True)
     return text.encode() if isinstance(text, str) else None

@@ -1,4 +1,4 @@
-"""The months ahead: pg_partman's maintenance of the payment tables, due at least once a month."""
+"""The months ahead: pg_partman's maintenance of the payment tables, due daily."""
 
 from __future__ import annotations
 

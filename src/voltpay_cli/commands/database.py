@@ -64,7 +64,7 @@ def validate(store: flags.Store = None, config: flags.Config = None) -> None:
 
 @app.command()
 def maintain(store: flags.Store = None, config: flags.Config = None) -> None:
-    """Make the partitions of the months ahead; due once a month."""
+    """Make the partitions of the months ahead; due daily."""
     for partition in administration.maintain(_settings(store, config)):
         typer.echo(partition)
 
