@@ -305,6 +305,15 @@ def _records_end(known: _Known) -> Iterator[str]:
             yield f"G6: nothing became of the record at {_named(place)}"
 
 
+def _what_is_acknowledged_is_published(known: _Known) -> Iterator[str]:
+    published = {told.id for _, told in known.published if told}
+    for payment_id, told in known.payments.items():
+        partition, offset = _place(told.message.record)
+        acknowledged = offset < known.history.acknowledged.get(partition, 0)
+        if acknowledged and payment_id not in published:
+            yield f"G5: the record at {partition}@{offset} is acknowledged before it was told of"
+
+
 def _ends(known: _Known, place: Place, item: Decoded | WarmedUp) -> int:
     lettered = place in known.letters
     match item:
@@ -349,6 +358,7 @@ CHECKS: Sequence[Callable[[_Known], Iterable[str]]] = (
     _accounts_keep_their_order,
     _dead_letters_are_true,
     _records_end,
+    _what_is_acknowledged_is_published,
     _all_is_done,
     _nothing_is_empty,
 )

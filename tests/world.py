@@ -157,6 +157,16 @@ class World:
     def tables(self) -> Tables:
         return self.harness.tables()
 
+    def is_done(self) -> bool:
+        """True where everything is acknowledged and nothing waits for its publication."""
+        acknowledged = self.log.acknowledged
+        behind = [
+            place
+            for place, records in self.log.partitions.items()
+            if acknowledged.get(place, 0) < len(records)
+        ]
+        return not behind and not self.tables().outbox
+
     def history(self, *, finished: bool = True) -> History:
         """Everything that can be known afterwards."""
         return History(

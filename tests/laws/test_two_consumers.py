@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from attrs import define
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,15 +18,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests import strategies
-from tests.faults import Faults, crash, unavailable
-from tests.laws.actors import Actor
+from tests.faults import unavailable
+from tests.laws.members import Member
 from tests.sqlite import SqliteHarness
 from tests.strategies import PARTITIONS, REFUSED, TOPIC
 from tests.world import Way, World
 
-from voltpay_adapters.local.memory import MemorySource
 from voltpay_core.messages import Partition, Record
 
+STALLS = ("before poll", "before begin", "after commit", "before wait", "before acknowledge")
 ALL = [Partition(TOPIC, number) for number in range(PARTITIONS)]
 ways = st.builds(
     Way,
@@ -47,14 +45,6 @@ records = st.lists(
     min_size=1,
     max_size=8,
 )
-
-
-@define(eq=False)
-class Member:
-    """A process and the source that a rebalance assigns partitions to."""
-
-    source: MemorySource
-    actor: Actor
 
 
 class Consumers(RuleBasedStateMachine):
@@ -76,14 +66,7 @@ class Consumers(RuleBasedStateMachine):
     @precondition(lambda self: len(self.members) < 3)
     @rule(way=ways)
     def join(self, way: Way) -> None:
-        source = MemorySource(self.world.log)
-
-        def live(faults: Faults) -> None:
-            with closing(self.harness.open()) as database:
-                process = self.world.process(way, source=source, faults=faults, database=database)
-                process.run(lambda: False)
-
-        self.members.append(Member(source, Actor(live)))
+        self.members.append(Member.join(self.world, way))
 
     @rule(history=records)
     def produce(self, history: list[Record]) -> None:
@@ -96,6 +79,14 @@ class Consumers(RuleBasedStateMachine):
         member = data.draw(st.sampled_from(self.members))
         for _ in range(steps):
             member.actor.advance()
+        assert member.actor.failure is None
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data(), place=st.sampled_from(STALLS))
+    def go_on_to(self, data: st.DataObject, place: str) -> None:
+        """One of them goes on until it stands there, if it ever does."""
+        member = data.draw(st.sampled_from(self.members))
+        member.advance_to(place)
         assert member.actor.failure is None
 
     @precondition(lambda self: self.members)
@@ -121,7 +112,7 @@ class Consumers(RuleBasedStateMachine):
         """One of them dies, and its partitions go to another."""
         self.world.incidents += 1
         member = data.draw(st.sampled_from(self.members))
-        member.actor.kill(crash)
+        member.kill()
         self.members.remove(member)
         heir = self.members[0].source
         heir.assign({*heir.owned, *member.source.owned})
@@ -131,18 +122,26 @@ class Consumers(RuleBasedStateMachine):
         assert self.world.violations(finished=False) == []
 
     def teardown(self) -> None:
-        """All die, and one that nothing happens to ends the work."""
-        failures = [member.actor.failure for member in self.members if member.actor.failure]
-        for member in self.members:
-            member.actor.kill(crash)
-        self.world.incidents += 1
+        """The survivor ends the work: it takes over what others had, and nobody helps it."""
         try:
-            self.world.run(Way(batch_size=5))
-            assert self.world.violations() == []
-            assert not failures
+            self.end()
         finally:
+            for member in self.members:
+                member.kill()
             self.harness.close()
             shutil.rmtree(self.folder)
+
+    def end(self) -> None:
+        if not self.members:
+            return
+        survivor, *others = self.members
+        for member in others:
+            member.kill()
+        self.world.incidents += 1
+        survivor.source.assign(ALL)
+        survivor.end(self.world)
+        assert not [member.actor.failure for member in self.members if member.actor.failure]
+        assert self.world.violations() == []
 
 
 def test_consumers_that_come_and_go_lose_and_double_nothing() -> None:

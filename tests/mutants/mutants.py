@@ -1,0 +1,539 @@
+"""The mutants: a name, a file, and one textual replacement in it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+WRITER = "voltpay_core/writer.py"
+CONSUMING = "voltpay_core/consuming.py"
+RELAYING = "voltpay_core/relaying.py"
+GROUPING = "voltpay_core/grouping.py"
+WIRE = "voltpay_core/wire.py"
+IDS = "voltpay_core/ids.py"
+PURGING = "voltpay_core/purging.py"
+SQLITE = "voltpay_adapters/local/sqlite.py"
+FILES = "voltpay_adapters/local/files.py"
+
+LAWS = ("tests/laws/test_every_step.py", "tests/laws/test_sqlite_laws.py")
+INTERLEAVED = ("tests/laws/test_two_consumers.py",)
+STALLED = ("tests/laws/test_stalled_owner.py",)
+CORE = ("tests/unit/test_writer.py", "tests/unit/test_consuming.py", *LAWS)
+
+
+@frozen
+class Mutant:
+    """A change for the worse.
+
+    Attributes:
+        tests: What is run against it, until the first failure.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = CORE
+
+
+MUTANTS = (
+    # Claiming and writing
+    Mutant(
+        "claim after the write",
+        WRITER,
+        "            free = work.idempotency.claim("
+        "sorted({m.payment.message_id for m in messages}))\n",
+        "            free = {m.payment.message_id for m in messages}\n",
+        LAWS,
+    ),
+    Mutant(
+        "a message id twice in a unit",
+        WRITER,
+        "                    free.remove(message.payment.message_id)\n",
+        "",
+        LAWS,
+    ),
+    Mutant(
+        "claims in any order",
+        WRITER,
+        "claim(sorted({m.payment.message_id for m in messages}))",
+        "claim(list({m.payment.message_id: 0 for m in messages}))",
+    ),
+    Mutant(
+        "duplicates are published again",
+        WRITER,
+        "            payments = [outcome.payment for outcome in outcomes",
+        "            outcomes = [\n"
+        "                Written(m.record, Payment(self._ids.mint(work.node_id), m.payment))\n"
+        "                if isinstance(outcome, Duplicate)\n"
+        "                else outcome\n"
+        "                for outcome, m in zip(outcomes, messages)\n"
+        "            ]\n"
+        "            payments = [outcome.payment for outcome in outcomes",
+        LAWS,
+    ),
+    # Refusals
+    Mutant(
+        "a refused half keeps its claims",
+        WRITER,
+        "        with work.savepoint():\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "bisection drops the right half",
+        WRITER,
+        "                    *self._write_or_bisect(work, messages[middle:]),\n",
+        "",
+        LAWS,
+    ),
+    Mutant(
+        "bisection begins with the right half",
+        WRITER,
+        "                    *self._write_or_bisect(work, messages[:middle]),\n"
+        "                    *self._write_or_bisect(work, messages[middle:]),\n",
+        "                    *self._write_or_bisect(work, messages[middle:]),\n"
+        "                    *self._write_or_bisect(work, messages[:middle]),\n",
+        LAWS,
+    ),
+    Mutant(
+        "bisection stops early",
+        WRITER,
+        "            if len(messages) > 1:",
+        "            if len(messages) > 2:",
+        LAWS,
+    ),
+    Mutant(
+        "a dead letter claims the message id",
+        WRITER,
+        "            index: dead_letter_key(outcome.record)\n",
+        "            index: self._wire.decode_payment(outcome.record.value).message_id\n"
+        "            if outcome.reason.sqlstate or outcome.reason.constraint\n"
+        "            else dead_letter_key(outcome.record)\n",
+    ),
+    Mutant(
+        "a dead letter claims nothing",
+        WRITER,
+        "        free = work.idempotency.claim(sorted(keys.values()))\n",
+        "        free = set(keys.values())\n",
+        LAWS,
+    ),
+    Mutant(
+        "a dead letter's claim forgets the offset",
+        WRITER,
+        "\\n{record.offset}",
+        "",
+    ),
+    Mutant(
+        "no fresh id after a collision",
+        WRITER,
+        "        if isinstance(refusal, PaymentIdTaken):",
+        "        if not refusal:",
+    ),
+    Mutant("no breaker", WRITER, "        if count >= self.limit:", "        if count < 0:"),
+    Mutant(
+        "the breaker counts what is rolled back",
+        WRITER,
+        "            self._breaker = before  # what is not committed does not count\n",
+        "",
+    ),
+    Mutant(
+        "nothing parts refusals",
+        WRITER,
+        "        if not self._refused or written >= self.limit:",
+        "        if not self._refused:",
+    ),
+    # Outbox and fence
+    Mutant(
+        "the fence is not held, seen by the laws",
+        WRITER,
+        "        work.fence.hold(",
+        "        dict(",
+        STALLED,
+    ),
+    Mutant(
+        "no outbox row",
+        WRITER,
+        "work.outbox.put({place: pack(made) for place, made in events.items()})",
+        "frozenset()",
+        LAWS,
+    ),
+    Mutant(
+        "the fence is not held",
+        WRITER,
+        "        work.fence.hold(",
+        "        dict(",
+    ),
+    Mutant(
+        "published rows are kept",
+        WRITER,
+        "        work.outbox.delete(published)\n",
+        "",
+    ),
+    Mutant(
+        "events out of order",
+        WRITER,
+        "list(chain.from_iterable(events.values()))",
+        "list(chain.from_iterable(events.values()))[::-1]",
+        LAWS,
+    ),
+    Mutant(
+        "dead letters are not told",
+        WRITER,
+        "                return [self._wire.dead_letter(outcome, self._now())]",
+        "                return []",
+        LAWS,
+    ),
+    # The loop
+    Mutant(
+        "acknowledge before the publication",
+        CONSUMING,
+        "        self._relay.wait()\n        self._source.acknowledge(polled.positions)\n",
+        "        self._source.acknowledge(polled.positions)\n        self._relay.wait()\n",
+        INTERLEAVED,
+    ),
+    Mutant(
+        "acknowledge before the write",
+        CONSUMING,
+        "        decoded = [self._wire.decode",
+        "        self._source.acknowledge(polled.positions)\n        decoded = [self._wire.decode",
+        LAWS,
+    ),
+    Mutant(
+        "never acknowledge",
+        CONSUMING,
+        "        self._source.acknowledge(polled.positions)\n        self._acknowledged",
+        "        self._acknowledged",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "no rewind of what was ours",
+        CONSUMING,
+        "        self._source.rewind(partitions)\n",
+        "        self._source.rewind(partitions - self._epochs.keys())\n",
+        LAWS,
+    ),
+    Mutant(
+        "a take-over publishes nothing",
+        CONSUMING,
+        "        republished = self._relay.publish_waiting(waiting)\n",
+        "        republished = 0\n",
+        LAWS,
+    ),
+    Mutant(
+        "a take-over reads the outbox before it raises the epoch",
+        CONSUMING,
+        "            epochs = work.fence.raise_epochs(sorted(partitions))\n"
+        "            waiting = work.outbox.waiting(partitions)\n",
+        "            waiting = work.outbox.waiting(partitions)\n"
+        "        with self._begin() as work:\n"
+        "            epochs = work.fence.raise_epochs(sorted(partitions))\n",
+        STALLED,
+    ),
+    Mutant(
+        "failure leaves no doubt",
+        CONSUMING,
+        "            self._in_doubt |= self._epochs.keys()\n",
+        "",
+        LAWS,
+    ),
+    Mutant(
+        "what is gained is never taken over",
+        CONSUMING,
+        "(self._in_doubt | polled.gained)",
+        "self._in_doubt",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "what is kept is taken over",
+        CONSUMING,
+        "        self._in_doubt = (self._in_doubt | polled.gained) - polled.lost\n",
+        "        if polled.gained:\n"
+        "            self._in_doubt |= self._epochs.keys() | polled.gained\n"
+        "        self._in_doubt -= polled.lost\n",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "drained before the take-over",
+        CONSUMING,
+        "until_drained and not self._in_doubt and",
+        "until_drained and",
+        LAWS,
+    ),
+    Mutant(
+        "a bounded run polls too much",
+        CONSUMING,
+        "                limit = min(limit, max_records - self._acknowledged)\n",
+        "                limit = min(limit, max_records)\n",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "rows are left in the outbox at the end",
+        CONSUMING,
+        "        self._retry(self._delete_published)\n        return self.total",
+        "        return self.total",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "rows are done with before they are published",
+        RELAYING,
+        "        self._in_flight.append((self._publisher.publish(events), rows))\n",
+        "        self._in_flight.append((self._publisher.publish(events), rows))\n"
+        "        self.published |= rows\n",
+        LAWS,
+    ),
+    Mutant(
+        "nobody waits for a publication",
+        RELAYING,
+        "            publication.wait()\n",
+        "",
+        LAWS,
+    ),
+    Mutant(
+        "what is published is told again",
+        RELAYING,
+        "        left = [row for row in waiting if row.id not in self.published]\n",
+        "        left = list(waiting)\n",
+    ),
+    Mutant(
+        "what failed is overtaken",
+        RELAYING,
+        "            self._publisher.reset()\n",
+        "",
+    ),
+    # Grouping
+    Mutant(
+        "an account's records reversed",
+        GROUPING,
+        "setdefault(account, []).append(item)",
+        "setdefault(account, []).insert(0, item)",
+        ("tests/unit/test_grouping.py",),
+    ),
+    Mutant(
+        "an account's records reversed, seen by the laws",
+        GROUPING,
+        "setdefault(account, []).append(item)",
+        "setdefault(account, []).insert(0, item)",
+        LAWS,
+    ),
+    Mutant(
+        "the last units are lost",
+        GROUPING,
+        "    while unit := list(islice(waiting, accounts)):\n",
+        "    if unit := list(islice(waiting, accounts)):\n",
+        LAWS,
+    ),
+    # Ids
+    Mutant(
+        "the clock is not clamped",
+        IDS,
+        "        self._highest = max(self._highest, self._clock())\n",
+        "        self._highest = self._clock()\n",
+        ("tests/unit/test_ids.py",),
+    ),
+    Mutant(
+        "a node id of two digits",
+        IDS,
+        "{node_id:03}",
+        "{node_id:02}",
+        ("tests/unit/test_ids.py",),
+    ),
+    # The wire
+    Mutant(
+        "amounts by way of a float",
+        WIRE,
+        'Decimal(found["digits"].decode())',
+        'Decimal(str(float(found["digits"])))',
+        ("tests/unit/test_wire.py",),
+    ),
+    Mutant(
+        "empty fields are written",
+        WIRE,
+        "    return {name: text for name, text in notes.items() if text}",
+        "    return dict(notes)",
+        ("tests/unit/test_wire.py",),
+    ),
+    Mutant(
+        "any key will do",
+        WIRE,
+        "            _check_key(record.key, payment.account_id)\n",
+        "",
+        ("tests/unit/test_wire.py",),
+    ),
+    Mutant(
+        "a dead letter loses its headers",
+        WIRE,
+        "            headers=(*kept, *(",
+        "            headers=(*(), *(",
+        ("tests/unit/test_wire.py",),
+    ),
+    Mutant(
+        "reasons hold values",
+        WIRE,
+        '        raise Rejected("invalid-field", "amount is missing or no decimal number")',
+        '        raise Rejected("invalid-field", f"amount is no decimal number: {bytes(raw)!r}")',
+        ("tests/unit/test_wire.py",),
+    ),
+    Mutant(
+        "every payment mails",
+        WIRE,
+        "        if stated.status in self.email_statuses:",
+        "        if True:",
+        ("tests/unit/test_wire.py",),
+    ),
+    Mutant(
+        "warm-ups are payments",
+        WIRE,
+        '        if record.value == b"{}" or any(',
+        '        if record.value == b"{}" and any(',
+        ("tests/unit/test_wire.py",),
+    ),
+    # The purge
+    Mutant(
+        "one chunk only",
+        PURGING,
+        "    while deleted == chunk and not stop():",
+        "    if not stop():",
+        ("tests/unit/test_purging.py",),
+    ),
+    # SQLite
+    Mutant(
+        "a roll-back that keeps the claim",
+        SQLITE,
+        '                self._connection.execute("ROLLBACK TO attempt")\n',
+        "                pass\n",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "a roll-back that keeps the claim, seen by the laws",
+        SQLITE,
+        '                self._connection.execute("ROLLBACK TO attempt")\n',
+        "                pass\n",
+        LAWS,
+    ),
+    Mutant(
+        "failures commit",
+        SQLITE,
+        '                    connection.execute("ROLLBACK")\n',
+        '                    connection.execute("COMMIT")\n',
+        LAWS,
+    ),
+    Mutant(
+        "transactions do not wait for each other",
+        SQLITE,
+        '"BEGIN IMMEDIATE"',
+        '"BEGIN"',
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "every key is free",
+        SQLITE,
+        "        return {key for (key,) in rows}\n",
+        "        return set(keys)\n",
+        LAWS,
+    ),
+    Mutant(
+        "amounts are rounded",
+        SQLITE,
+        "                    str(payment.stated.amount),\n",
+        "                    str(float(payment.stated.amount)),\n",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "the epoch is not raised",
+        SQLITE,
+        '" ON CONFLICT DO UPDATE SET epoch = epoch + 1"',
+        '" ON CONFLICT DO NOTHING"',
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "the epoch is not raised, seen by the laws",
+        SQLITE,
+        '" ON CONFLICT DO UPDATE SET epoch = epoch + 1"',
+        '" ON CONFLICT DO NOTHING"',
+        STALLED,
+    ),
+    Mutant(
+        "the fence lets everybody in",
+        SQLITE,
+        "        if raised:\n",
+        "        if not epochs:\n",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "the outbox is read backwards",
+        SQLITE,
+        "FROM outbox ORDER BY id",
+        "FROM outbox ORDER BY id DESC",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "the outbox is everybody's",
+        SQLITE,
+        "            if Partition(topic, number) in partitions\n",
+        "",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "row ids are used again",
+        SQLITE,
+        "id integer PRIMARY KEY AUTOINCREMENT",
+        "id integer PRIMARY KEY",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "a purge forgets the outbox",
+        SQLITE,
+        "coalesce(min(created_at), '9999')",
+        "'9999'",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "a purge without bounds",
+        SQLITE,
+        "WHERE date < ? LIMIT ?)",
+        "WHERE date < ? LIMIT ? * 1000)",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    Mutant(
+        "a node id is anybody's",
+        SQLITE,
+        "                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
+        ("tests/unit/test_sqlite.py",),
+    ),
+    # Files
+    Mutant(
+        "what is unacknowledged is forgotten",
+        FILES,
+        "        self._unacknowledged.extend(records)\n",
+        "",
+        ("tests/unit/test_files.py",),
+    ),
+    Mutant(
+        "the position is not kept",
+        FILES,
+        "                work.fence.move(self._bookmark, position)\n",
+        "                pass\n",
+        ("tests/unit/test_files.py",),
+    ),
+    Mutant(
+        "any file of the name goes on",
+        FILES,
+        '{self._partition.topic}#{beginning}"',
+        '{self._partition.topic}#"',
+        ("tests/unit/test_files.py",),
+    ),
+    Mutant(
+        "a torn line stays",
+        FILES,
+        "                file.truncate(_whole_lines(file))\n",
+        "                pass\n",
+        ("tests/unit/test_files.py",),
+    ),
+    Mutant(
+        "the last line needs a newline",
+        FILES,
+        'b"\\n" * bool(self._tail)',
+        'b""',
+        ("tests/unit/test_files.py",),
+    ),
+)
