@@ -58,7 +58,8 @@ def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
     """How to reach Kafka, security included.
 
     Raises:
-        Misconfigured: The Kafka client does not know an option, or a file cannot be read.
+        Misconfigured: The Kafka client does not know an option, a file cannot be read, or user
+            and password are missing.
     """
     kafka = settings.kafka
     options: dict[str, Any] = {"security_protocol": kafka.protocol}
@@ -75,7 +76,21 @@ def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
         "ssl_keyfile": kafka.keyfile,
     }
     options |= {name: path for name, path in files.items() if path}
-    return KafkaConnection.parse(url, options | _underscored(kafka.options))
+    options |= _underscored(kafka.options)
+    _check_credentials(options)
+    return KafkaConnection.parse(url, options)
+
+
+def _check_credentials(options: Mapping[str, Any]) -> None:
+    protocol, mechanism = options["security_protocol"], options.get("sasl_mechanism", "")
+    if not (protocol.startswith("SASL") and mechanism.startswith(("PLAIN", "SCRAM"))):
+        return
+    for name in ("username", "password"):
+        if not options.get(f"sasl_plain_{name}"):
+            raise Misconfigured(
+                f"not set: kafka.{name}, which {protocol} asks for; give it as"
+                f" VOLTPAY_KAFKA_{name.upper()} or in voltpay.toml"
+            )
 
 
 def secret(value: str | None, file: str | None, name: str) -> str | None:

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
+from voltpay_adapters.kafka.greeting import greet, trust
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.messages import Partition
 
@@ -50,13 +51,15 @@ class KafkaConnection:
         """Read ``kafka://host:port[,host:port]``; options that are text become what they should be.
 
         Raises:
-            Misconfigured: The URL has another form, or no client knows an option.
+            Misconfigured: The URL has another form, no client knows an option, or a certificate
+                cannot be read.
         """
         parts = urlsplit(url)
         servers = tuple(parts.netloc.split(","))
         if parts.scheme != "kafka" or parts.path.strip("/") or not all(map(_is_address, servers)):
-            raise Misconfigured(f"{url!r} is not of the form kafka://host:port[,host:port]")
-        return cls(servers, {name: _typed(name, value) for name, value in (options or {}).items()})
+            raise Misconfigured("Kafka's URL is not of the form kafka://host:port[,host:port]")
+        typed = {name: _typed(name, value) for name, value in (options or {}).items()}
+        return cls(servers, {"ssl_context": trust(typed), **typed})
 
     def consumer(self, *topics: str, **fixed: Any) -> KafkaConsumer:
         """A consumer that commits nothing by itself and sees committed records only."""
@@ -80,6 +83,7 @@ class KafkaConnection:
         held = sorted(self.options.keys() & fixed.keys())
         if held:
             raise Misconfigured(f"the Kafka option {held[0]} is fixed by the writer's guarantees")
+        greet(self.servers, self.options)
         known = {k: v for k, v in self.options.items() if k in client.DEFAULT_CONFIG}
         return {
             "bootstrap_servers": list(self.servers),
@@ -108,7 +112,7 @@ def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> It
 
 def _is_address(server: str) -> bool:
     host, colon, port = server.rpartition(":")
-    return bool(host and colon and port.isdigit())
+    return bool(host and "@" not in host and colon and port.isdigit())
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -1,0 +1,189 @@
+"""Kafka by SASL and TLS: who is let in, who is trusted, and what is said to whoever is not."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+from tests.cli import voltpay
+from tests.integration.certificates import Authority
+from tests.integration.conftest import _had
+from tests.stack.kafka import KafkaCluster
+
+USER = "voltpay"
+PASSWORD = "canary, for Kafka: ü=%"
+PLAIN_PASSWORD = "canary-without-quotes"
+COMMANDS = (
+    "consume --timeout 60",
+    "produce --count 1",
+    "topics check",
+    "dead-letter list",
+    "check",
+)
+_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+_MECHANISMS = "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.found(tmp_path_factory.mktemp("sasl") / "authority")
+
+
+@pytest.fixture(scope="module")
+def cluster(authority: Authority) -> Iterator[KafkaCluster]:
+    """Brokers whose certificate is 127.0.0.1's, with a user who has two passwords."""
+    certificate, key = authority.issue("broker", "IP:127.0.0.1")
+    store = authority.folder / "broker.pem"
+    store.write_text(key.read_text() + certificate.read_text())
+    made = _had(lambda: KafkaCluster(properties(store), listeners=("SASL_SSL",), heap="320m"))
+    with made as cluster:
+        with closing(KafkaAdminClient(bootstrap_servers=cluster.bootstrap)) as admin:
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                new = UserScramCredentialUpsertion(USER, mechanism, PASSWORD, iterations=4096)
+                admin.alter_user_scram_credentials([new])
+        yield cluster
+
+
+def properties(store: Path) -> dict[str, str]:
+    protocols = ("CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", "SASL_SSL:SASL_SSL")
+    listener = "listener.name.sasl_ssl"
+    return {
+        "listener.security.protocol.map": ",".join(protocols),
+        "sasl.enabled.mechanisms": _MECHANISMS,
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(store),
+        f"{listener}.plain.sasl.jaas.config": f'{_PLAIN} user_{USER}="{PLAIN_PASSWORD}";',
+        f"{listener}.scram-sha-512.sasl.jaas.config": f"{_SCRAM};",
+        f"{listener}.scram-sha-256.sasl.jaas.config": f"{_SCRAM};",
+    }
+
+
+@pytest.fixture(scope="module")
+def settings(cluster: KafkaCluster, authority: Authority) -> Mapping[str, str]:
+    """The environment by which everything is let in, and topics that were made so."""
+    settings = {
+        "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by('SASL_SSL')}",
+        "VOLTPAY_STORE": "sqlite::memory:",
+        "VOLTPAY_KAFKA_PROTOCOL": "SASL_SSL",
+        "VOLTPAY_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "VOLTPAY_KAFKA_USERNAME": USER,
+        "VOLTPAY_KAFKA_PASSWORD": PASSWORD,
+        "VOLTPAY_KAFKA_CAFILE": str(authority.certificate),
+        "VOLTPAY_TOPICS_PARTITIONS": "2",
+    }
+    result = voltpay("topics", "create", env=settings)
+    assert result.exit_code == 0, result.output
+    return settings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in os.environ:
+        if name.startswith("VOLTPAY_") and not name.startswith("VOLTPAY_STACK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("mechanism", _MECHANISMS.split(","))
+def test_payments_come_and_events_go(mechanism: str, settings: Mapping[str, str]) -> None:
+    """By each mechanism payments are produced, consumed and published, with warm-ups and group."""
+    password = PLAIN_PASSWORD if mechanism == "PLAIN" else PASSWORD
+    Path("password").write_text(password + "\n")
+    own = dict(settings) | {
+        "VOLTPAY_KAFKA_SASL_MECHANISM": mechanism,
+        "VOLTPAY_KAFKA_PASSWORD_FILE": "password",
+        "VOLTPAY_STORE": "sqlite:payments.db",
+        "VOLTPAY_GROUP": f"group-{mechanism}",
+    }
+    del own["VOLTPAY_KAFKA_PASSWORD"]
+    produced = voltpay("produce", "--count", "50", "--poison", "0.1", env=own)
+    assert produced.exit_code == 0, produced.output
+    result = voltpay("consume", "--exit-eof", "--timeout", "60", "--output", "json", env=own)
+    assert result.exit_code == 0, result.output
+    total = json.loads(result.stdout)
+    assert total["written"] + total["dead_letters"] >= 50
+    assert total["events"] > total["written"] > 0
+    assert "canary" not in result.output
+
+
+def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
+    """What a command says that must end with an exit code at once."""
+    result = voltpay(*command.split(), env=settings)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert "canary" not in result.output
+    if command == "check":
+        return str(result.stdout)
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_password_is_told_at_once(command: str, settings: Mapping[str, str]) -> None:
+    """Whoever is not let in learns which settings to look at, and does not try for minutes."""
+    told = refused(command, {**settings, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"})
+    assert "invalid credentials" in told
+    assert "see kafka.username, kafka.password" in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_authority_is_refused(
+    command: str, settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Brokers that another authority vouches for are not believed, and not asked again."""
+    other = Authority.found(tmp_path / "other").certificate
+    told = refused(command, {**settings, "VOLTPAY_KAFKA_CAFILE": str(other)})
+    assert "is not to be trusted" in told
+    assert "kafka.cafile" in told
+
+
+def test_a_wrong_host_is_refused(settings: Mapping[str, str]) -> None:
+    """A certificate of another host is not believed."""
+    source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
+    told = refused("topics check", {**settings, "VOLTPAY_SOURCE": source})
+    assert "not valid for 'localhost'" in told
+
+
+def test_a_mechanism_that_brokers_do_not_know_is_told(
+    cluster: KafkaCluster, settings: Mapping[str, str]
+) -> None:
+    """SASL where the brokers expect none ends with the settings to look at."""
+    own = {
+        **settings,
+        "VOLTPAY_SOURCE": cluster.url,
+        "VOLTPAY_KAFKA_PROTOCOL": "SASL_PLAINTEXT",
+    }
+    assert "kafka.sasl_mechanism" in refused("topics check", own)
+
+
+@pytest.mark.parametrize("name", ["USERNAME", "PASSWORD"])
+def test_missing_credentials_are_a_missing_setting(name: str, settings: Mapping[str, str]) -> None:
+    """Without user or password nobody is asked: the setting's name is told."""
+    own = {key: value for key, value in settings.items() if key != f"VOLTPAY_KAFKA_{name}"}
+    told = refused("topics check", own, code=78)
+    assert f"not set: kafka.{name.lower()}" in told
+
+
+@pytest.mark.parametrize("setting", ["CAFILE", "CERTFILE"])
+def test_certificates_that_cannot_be_read_are_a_wrong_setting(
+    setting: str, settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    """A file of certificates that is missing, or is none, is named before anybody is asked."""
+    (tmp_path / "none").write_text("no certificate")
+    for file in (tmp_path / "nowhere", tmp_path / "none"):
+        told = refused("topics check", {**settings, f"VOLTPAY_KAFKA_{setting}": str(file)}, 78)
+        assert f"kafka.{setting.lower()}: cannot use {file}" in told
+
+
+def test_the_client_need_not_check_the_host(settings: Mapping[str, str]) -> None:
+    """Options of the Kafka client hold for the trust in its servers, too."""
+    source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
+    own = {**settings, "VOLTPAY_SOURCE": source, "VOLTPAY_KAFKA_OPTIONS": "ssl.check.hostname=no"}
+    result = voltpay("topics", "check", env=own)
+    assert result.exit_code == 0, result.output
