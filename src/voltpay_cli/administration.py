@@ -19,8 +19,15 @@ def liquibase(settings: Settings) -> Liquibase:
         Misconfigured: Nothing says which database, or a secret's file cannot be read.
     """
     given = settings.database
+    database_tls(settings)  # tells of certificates that cannot be read, before Java does
     target = DatabaseUrl.parse(migrator_url(settings))
-    return Liquibase(target, given.liquibase_classpath, given.liquibase)
+    return Liquibase(
+        target,
+        given.liquibase_classpath,
+        given.liquibase,
+        sslmode=given.sslmode,
+        sslrootcert=given.sslrootcert,
+    )
 
 
 def bootstrap_database(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from pg8000.native import Connection, PreparedStatement
 
 from voltpay_adapters.postgres.failures import translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_core.errors import Misconfigured
+from voltpay_core.errors import Misconfigured, Unavailable
 
 Row = list[Any]
 
@@ -124,6 +124,7 @@ def connect(
 
     Raises:
         Misconfigured: The database asks for a password, and there is none.
+        Unavailable: (halt) Its certificate is not trusted, or is another host's.
     """
     link = _socket(target, patience)
     try:
@@ -137,6 +138,12 @@ def connect(
             application_name="voltpay",
             startup_params={"TimeZone": "UTC", **(settings or {})},
         )
+    except ssl.SSLCertVerificationError as error:
+        raise Unavailable(
+            f"PostgreSQL at {target.place} is not to be trusted: {error.verify_message};"
+            " see database.sslrootcert, and the host's name",
+            halt=True,
+        ) from error
     except BaseException as error:
         link.close()
         if target.password is None and isinstance(error, AttributeError):  # pg8000 stumbles over it

@@ -13,6 +13,7 @@ from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
+_JAVAS_OWN = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
 _MAIN_CLASS = "liquibase.integration.commandline.LiquibaseCommandLine"
 
 
@@ -30,11 +31,15 @@ class Liquibase:
             class path; run by the ``java`` of JAVA_HOME or PATH.
         program: The ``liquibase`` program, by path or by its name on PATH, where no class path is
             given.
+        sslmode: ``disable``, ``require`` or ``verify-full``, as PostgreSQL means them.
+        sslrootcert: The certificates to trust; Java's own where there are none.
     """
 
     target: DatabaseUrl
     classpath: str | None = None
     program: str = "liquibase"
+    sslmode: str = "disable"
+    sslrootcert: str | None = None
 
     def update(self) -> int:
         """Run the changesets that the database does not have yet."""
@@ -79,7 +84,7 @@ class Liquibase:
 
     def _environment(self) -> dict[str, str]:
         settings = {
-            "LIQUIBASE_COMMAND_URL": self.target.jdbc,
+            "LIQUIBASE_COMMAND_URL": self.target.jdbc(self._tls()),
             "LIQUIBASE_COMMAND_USERNAME": self.target.user,
             "LIQUIBASE_COMMAND_CHANGELOG_FILE": "root.yaml",
             "LIQUIBASE_SEARCH_PATH": str(changelog_folder()),
@@ -90,6 +95,12 @@ class Liquibase:
         if self.target.password is not None:
             settings["LIQUIBASE_COMMAND_PASSWORD"] = self.target.password
         return os.environ | settings
+
+    def _tls(self) -> dict[str, str]:
+        if self.sslmode != "verify-full":
+            return {"sslmode": self.sslmode}
+        trusted = {"sslrootcert": self.sslrootcert} if self.sslrootcert else _JAVAS_OWN
+        return {"sslmode": self.sslmode, **trusted}
 
 
 def _java() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import attrs
 
@@ -44,11 +45,11 @@ class DatabaseUrl:
         """The database and the user as people are told of them, without the password."""
         return f"{self.user}@{self.host}:{self.port}/{self.database}"
 
-    @property
-    def jdbc(self) -> str:
+    def jdbc(self, parameters: Mapping[str, str]) -> str:
         """The same database as Java names it, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"jdbc:postgresql://{host}:{self.port}/{quote(self.database, safe='')}"
+        place = f"jdbc:postgresql://{host}:{self.port}/{quote(self.database, safe='')}"
+        return f"{place}?{urlencode(parameters, quote_via=quote)}"
 
 
 def _malformed() -> Misconfigured:
