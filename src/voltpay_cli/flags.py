@@ -82,7 +82,7 @@ def settings_of(config: str | None = None, x: list[str] | None = None, **flags: 
             )
     for option in x or []:
         name = option.partition("=")[0]
-        if "password" in name.lower():
+        if "password" in name.lower() or without_password(option) != option:
             raise Misconfigured(
                 f"-X {name}: everybody on this machine can read a password on the command line;"
                 " give VOLTPAY_KAFKA_PASSWORD or kafka.password_file"

@@ -21,7 +21,7 @@ def setting(default: object, convert: Callable[[object], object], *, secret: boo
     return field(
         default=default,
         converter=optional(convert) if default is None else convert,
-        repr=SECRET if secret else True,
+        repr=SECRET if secret else lambda value: repr(values.masked(value)),
     )
 
 

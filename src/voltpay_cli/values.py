@@ -8,11 +8,14 @@ from datetime import timedelta
 
 from voltpay_core.payments import Status
 
+MASK = "***"
+
 _KAFKA = re.compile(r"kafka://(?P<servers>[^/?#\s]+)")
 _SERVER = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _POSTGRES = re.compile(r"postgres(?:ql)?://(?P<user>[^/@\s]*)@[^/@\s]+/[^/?#\s]+")
 _SECRET_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
 _DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])", re.ASCII)
+_SECRET_WORDS = ("password", "secret", "token")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -106,7 +109,19 @@ def kafka_servers(url: str) -> tuple[str, ...] | None:
 
 def without_password(value: str) -> str:
     """A URL with its password masked."""
-    return _SECRET_IN_URL.sub(r"\1:***@", value)
+    return _SECRET_IN_URL.sub(rf"\1:{MASK}@", value)
+
+
+def masked(value: object) -> object:
+    """A value without the passwords that its URLs and its named texts hold."""
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, Mapping):
+        return {
+            name: MASK if any(word in name.lower() for word in _SECRET_WORDS) else masked(item)
+            for name, item in value.items()
+        }
+    return value
 
 
 def statuses(value: object) -> frozenset[Status]:
