@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 _LIBRARIES = {"kafka": logging.ERROR, "voltpay": None}
+
+
+class _Formatter(logging.Formatter):
+    """One that shows where something failed, without the words of the exception."""
+
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - as logging names it
+        """The failure of a record."""
+        return wordless(ei[1]) if ei[1] else ""
+
+
+def wordless(error: BaseException) -> str:
+    """A traceback without what the exceptions say: that may hold a payment or a secret."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    earlier = f"{wordless(before)}\n\nthen:\n\n" if before else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    kind = type(error)
+    return (
+        f"{earlier}Traceback (most recent call last):\n"
+        f"{frames}{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def log_to_stderr(level: str) -> None:
     """Log on stderr from this level on, and what the Kafka client tells from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_Formatter(_FORMAT))
     for name, fixed in _LIBRARIES.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from importlib import metadata
 from typing import Annotated
 
@@ -12,7 +14,8 @@ from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
-from voltpay_cli.exits import Commands
+from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.logs import wordless
 
 app = typer.Typer(
     name="voltpay",
@@ -54,5 +57,15 @@ app.command()(demo)
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    app()
+    """Run the command that the arguments name; a bug shows where it is, and nothing of the data."""
+    threading.excepthook = lambda failed: _tell_bug(failed.exc_value)
+    try:
+        app()
+    except Exception as bug:  # noqa: BLE001 - whatever is left is one
+        _tell_bug(bug)
+        sys.exit(ExitCode.BUG)
+
+
+def _tell_bug(bug: BaseException | None) -> None:
+    if bug is not None:
+        typer.echo(f"{wordless(bug)}\nvoltpay: a bug; its words are left out", err=True)

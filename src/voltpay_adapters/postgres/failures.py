@@ -28,7 +28,9 @@ def translated(place: str) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        raise failure(place, error.args[0]) from error
+        fields = error.args[0]
+        hidden = fields.get("C", "").startswith(_MAY_HOLD_VALUES)  # DETAIL prints whole rows
+        raise failure(place, fields) from (None if hidden else error)
     except (InterfaceError, OSError) as error:
         raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
 

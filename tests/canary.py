@@ -1,0 +1,43 @@
+"""Payments and passwords that nothing but their own places may ever show."""
+
+from decimal import Decimal
+
+from attrs import evolve
+
+from voltpay_core.messages import Event
+from voltpay_core.payments import NewPayment, Status
+from voltpay_core.samples import POISON, poisoned
+from voltpay_core.wire import Wire
+
+PASSWORD = "canary-password"
+PAYMENT = NewPayment(
+    message_id="canary-id",
+    account_id=471147114711,
+    amount=Decimal("47.114711"),
+    currency="EUR",
+    status=Status.SUCCESS,
+    type="VSA",
+    comment="canary-comment",
+    external_ref_id="canary-reference",
+)
+_SONGS = ("canary", "4711", "47.11")
+
+
+def songs(text: str) -> list[str]:
+    """What a text tells of payments or passwords."""
+    return [song for song in _SONGS if song in text]
+
+
+def records(wire: Wire) -> list[Event]:
+    """A payment, poison of every kind made from others like it, and bytes that are nothing."""
+    good = Event(wire.topics.writer, b"471147114711", wire.encode_payment(PAYMENT))
+    spoilt = [
+        poisoned(kind, evolve(PAYMENT, message_id=f"canary-{number}"), wire)
+        for number, kind in enumerate(POISON)
+    ]
+    return [good, *spoilt, evolve(good, value=b"canary"), evolve(good, key=b"canary")]
+
+
+def told_by_letters(letters: list[Event]) -> str:
+    """What dead letters say about themselves: the records that they are had no headers."""
+    return " ".join(f"{name}={text!r}" for letter in letters for name, text in letter.headers)
