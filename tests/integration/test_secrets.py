@@ -1,0 +1,146 @@
+"""Nothing of payments or passwords shows on the real stack, whatever is refused or crashes."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from attrs import evolve
+from tests import canary
+from tests.cli import start
+from tests.integration.databases import (  # noqa: F401 - fixtures
+    MIGRATOR_PASSWORD,
+    WRITER_PASSWORD,
+    Database,
+    migrated_database,
+    migrated_template,
+)
+from tests.integration.history import read_topic
+from tests.integration.processes import Site
+from tests.stack.kafka import KafkaAddress
+from tests.stack.places import jars
+from tests.stack.processes import descendants
+
+from voltpay_core.messages import Event
+from voltpay_core.wire import Wire
+
+SECRETS = [
+    form for word in (MIGRATOR_PASSWORD, WRITER_PASSWORD) for form in (word, quote(word, safe=""))
+]
+REFUSALS = """
+CREATE FUNCTION write.refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'not this one: %', NEW USING DETAIL = NEW; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON write.payment_notes
+FOR EACH ROW WHEN (NEW.comment = 'canary-refused') EXECUTE FUNCTION write.refuse();
+ALTER TABLE write.payment_core ADD CONSTRAINT not_this_amount CHECK (amount <> 4711);
+ALTER TABLE write.payment_notes ALTER COLUMN external_ref_id TYPE varchar(20);
+"""
+CRASHING = """
+from voltpay_adapters.postgres import failures
+
+def crash(place, fields):
+    raise ValueError(fields)
+
+failures.failure = crash
+from voltpay_cli.main import main
+main()
+"""
+
+
+@pytest.fixture
+def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:  # noqa: F811
+    settings = {"kafka.options.session_timeout_ms": "6000", "log_level": "debug"}
+    with closing(Site(kafka, migrated_database, tmp_path, partitions=2, settings=settings)) as site:
+        site.prepare()
+        site.rows(REFUSALS)
+        site.publish(records(Wire(site.topics)))
+        yield site
+
+
+def records(wire: Wire) -> list[Event]:
+    """Canaries of every kind, and three that the database refuses, each in its way."""
+    good, *_ = canary.records(wire)
+    refused = [
+        evolve(canary.PAYMENT, message_id="canary-trigger", comment="canary-refused"),
+        evolve(canary.PAYMENT, message_id="canary-check", amount=Decimal(4711)),
+        evolve(canary.PAYMENT, message_id="canary-length", external_ref_id="canary" * 5),
+    ]
+    values = [wire.encode_payment(payment) for payment in refused]
+    return [*canary.records(wire), *(evolve(good, value=value) for value in values)]
+
+
+def songs(text: str) -> list[str]:
+    """What a text tells; dates and ids of other things may hold any digits."""
+    found = [song for song in canary.songs(text) if song != "4711" or re.search(r"\b4711", text)]
+    return found + [secret for secret in SECRETS if secret in text]
+
+
+def test_no_payment_is_in_any_output(site: Site) -> None:
+    """Logs, summary, letters' headers and their list hold no payment, refused rows included."""
+    printed = site.run("consume", "--exit-eof", "--output", "json")
+    printed += site.run("dead-letter", "list")
+    printed += site.run("dead-letter", "replay")
+    printed += site.run("check", code=78)  # topics of two partitions
+    found = list(read_topic(site.kafka.bootstrap, site.topics.dead_letter))
+    letters = [Event("letters", r.key, r.value, r.headers) for r in found]
+    told = canary.told_by_letters(letters)
+    assert {"P0001", "23514", "22001"} <= set(re.findall(r"sqlstate=b'(\w+)'", told))
+    assert len(letters) == len(records(Wire())) - 1
+    assert songs(printed) == []
+    assert songs(told) == []
+
+
+def test_a_crash_on_a_refused_row_does_not_show_it(site: Site) -> None:
+    """A bug that meets PostgreSQL's own words, which hold the row, keeps them to itself."""
+    program = (sys.executable, "-c", CRASHING)
+    running = site.start("consume", "--exit-eof", program=program)
+    assert running.exit_code() == 1
+    printed = running.printed()
+    assert "pg8000.exceptions.DatabaseError\n\nthen:\n\nTraceback" in printed
+    assert "voltpay: a bug" in printed
+    assert songs(printed) == []
+
+
+@pytest.mark.parametrize("command", ["consume --exit-eof", "db status", "db maintain"])
+def test_no_secret_is_in_the_process_list(command: str, site: Site) -> None:
+    """Neither the program nor Liquibase, its child, shows a password to who lists processes."""
+    environment = {
+        "VOLTPAY_DATABASE_MIGRATOR": site.database.migrator,
+        "VOLTPAY_DATABASE_LIQUIBASE_CLASSPATH": str(jars("liquibase")),
+        "VOLTPAY_LOG_LEVEL": "debug",
+        "LIQUIBASE_LOG_LEVEL": "FINE",
+    }
+    running = start(*command.split(), cwd=site.folder, **environment)
+    with running:
+        seen = listed(running)
+        out, err = running.communicate()
+    assert running.returncode == 0, err
+    assert any(command in line for line in seen)
+    assert any("LiquibaseCommandLine" in line for line in seen) == (command == "db status")
+    assert songs("\n".join(seen)) == []
+    assert songs(out + err) == []
+
+
+def listed(running: "subprocess.Popen[str]") -> set[str]:
+    """Every command line of a program and its children until it ends (Linux)."""
+    seen: set[str] = set()
+    while running.poll() is None:
+        for pid in (running.pid, *family(running.pid)):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                seen.add(" ".join(os.fsdecode(word) for word in words).strip())
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(0.02)
+    return seen
+
+
+def family(pid: int) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return descendants(pid)
+    return []
