@@ -120,7 +120,7 @@ class PaymentConsumer:
             if max_records is not None:
                 limit = min(limit, max_records - self._acknowledged)
             self._retry(partial(self._turn, limit, until_drained))
-        self._retry(self._delete_published)
+        self._retry(self._finish)
         return self.total
 
     def _turn(self, limit: int, until_drained: bool) -> None:
@@ -164,6 +164,10 @@ class PaymentConsumer:
         self._delete_published()
         if polled.positions:
             self._source.acknowledge(polled.positions)
+
+    def _finish(self) -> None:
+        self._relay.run_dry()
+        self._delete_published()
 
     def _delete_published(self) -> None:
         """Delete the outbox rows that no next transaction took along."""

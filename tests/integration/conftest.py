@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
+from tests.integration.databases import (  # noqa: F401 - fixtures
+    bare_database,
+    migrated_database,
+    migrated_template,
+)
 from tests.stack.places import MissingError
 from tests.stack.postgres import PostgresAddress, PostgresServer
 

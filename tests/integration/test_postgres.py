@@ -7,12 +7,7 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 from tests.contracts.store import SharedStoreContract
-from tests.integration.databases import (  # noqa: F401 - fixtures
-    Database,
-    connected,
-    migrated_database,
-    migrated_template,
-)
+from tests.integration.databases import Database, connected
 from tests.tables import Tables, read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
@@ -33,9 +28,10 @@ class PostgresHarness:
     def refuse(self, account_id: int) -> None:
         self._administer(
             f"""
-            CREATE FUNCTION write.refuse_{account_id}() RETURNS trigger LANGUAGE plpgsql AS
+            CREATE OR REPLACE FUNCTION write.refuse_{account_id}()
+            RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN RAISE EXCEPTION 'not this account: %', NEW; END $$;
-            CREATE TRIGGER refuse_{account_id} BEFORE INSERT ON write.payment_core
+            CREATE OR REPLACE TRIGGER refuse_{account_id} BEFORE INSERT ON write.payment_core
             FOR EACH ROW WHEN (NEW.account_id = {account_id})
             EXECUTE FUNCTION write.refuse_{account_id}();
             """
@@ -54,6 +50,7 @@ class PostgresHarness:
     def close(self) -> None:
         for database in self._opened:
             database.close()
+        self._opened.clear()
 
     def _administer(self, sql: str) -> None:
         with connected(self.database.superuser) as connection:
@@ -62,6 +59,6 @@ class PostgresHarness:
 
 class TestPostgres(SharedStoreContract):
     @pytest.fixture
-    def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:  # noqa: F811
+    def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:
         with closing(PostgresHarness(migrated_database)) as harness:
             yield harness

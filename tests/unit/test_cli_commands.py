@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.cli import LOCAL, voltpay
 
@@ -156,6 +156,7 @@ def claims(*ages: int) -> None:
         )
 
 
+@settings(max_examples=10)
 @given(ages=st.lists(st.sampled_from((0, 1, 6, 8, 30)), max_size=20), chunk=st.integers(1, 7))
 def test_old_claims_are_purged_in_chunks_of_any_size(ages: list[int], chunk: int) -> None:
     """The purge deletes what is older than asked, no more and no less, whatever its chunks."""

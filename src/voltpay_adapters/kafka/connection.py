@@ -31,6 +31,12 @@ _NEEDS_A_PERSON = (
 BOOTSTRAP_MS = 10_000
 """How long a new client looks for the cluster before that counts as an outage."""
 
+_FIXED = {
+    *("acks", "allow_auto_create_topics", "auto_offset_reset", "bootstrap_servers"),
+    *("delivery_timeout_ms", "enable_auto_commit", "enable_idempotence", "group_id"),
+    *("isolation_level", "key_deserializer", "key_serializer", "partition_assignment_strategy"),
+    *("transactional_id", "value_deserializer", "value_serializer"),
+}
 _CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
 
 
@@ -51,7 +57,7 @@ class KafkaConnection:
         """Read ``kafka://host:port[,host:port]``; options that are text become what they should be.
 
         Raises:
-            Misconfigured: The URL has another form, no client knows an option, or a certificate
+            Misconfigured: The URL has another form, an option is unknown or fixed, or a certificate
                 cannot be read.
         """
         parts = urlsplit(url)
@@ -61,34 +67,33 @@ class KafkaConnection:
         typed = {name: _typed(name, value) for name, value in (options or {}).items()}
         return cls(servers, {"ssl_context": trust(typed), **typed})
 
-    def consumer(self, *topics: str, **fixed: Any) -> KafkaConsumer:
+    def consumer(self, *topics: str, **defaults: Any) -> KafkaConsumer:
         """A consumer that commits nothing by itself and sees committed records only."""
-        fixed |= {
+        fixed = {
             "allow_auto_create_topics": False,
             "enable_auto_commit": False,
             "isolation_level": "read_committed",
         }
-        return KafkaConsumer(*topics, **self._configuration(KafkaConsumer, fixed))
+        return KafkaConsumer(*topics, **self._configuration(KafkaConsumer, defaults, fixed))
 
-    def producer(self, **fixed: Any) -> KafkaProducer:
+    def producer(self, **defaults: Any) -> KafkaProducer:
         """A producer whose records are acknowledged by all replicas, in order and once."""
-        fixed |= {"acks": "all", "allow_auto_create_topics": False, "enable_idempotence": True}
-        return KafkaProducer(**self._configuration(KafkaProducer, fixed))
+        fixed = {"acks": "all", "allow_auto_create_topics": False, "enable_idempotence": True}
+        return KafkaProducer(**self._configuration(KafkaProducer, defaults, fixed))
 
     def admin(self) -> KafkaAdminClient:
         """A client for topics and groups."""
-        return KafkaAdminClient(**self._configuration(KafkaAdminClient, {}))
+        return KafkaAdminClient(**self._configuration(KafkaAdminClient, {}, {}))
 
-    def _configuration(self, client: Any, fixed: Mapping[str, Any]) -> dict[str, Any]:
-        held = sorted(self.options.keys() & fixed.keys())
-        if held:
-            raise Misconfigured(f"the Kafka option {held[0]} is fixed by the writer's guarantees")
+    def _configuration(
+        self, client: Any, defaults: Mapping[str, Any], fixed: Mapping[str, Any]
+    ) -> dict[str, Any]:
         greet(self.servers, self.options)
-        known = {k: v for k, v in self.options.items() if k in client.DEFAULT_CONFIG}
         return {
             "bootstrap_servers": list(self.servers),
             "bootstrap_timeout_ms": BOOTSTRAP_MS,
-            **known,
+            **defaults,
+            **{name: v for name, v in self.options.items() if name in client.DEFAULT_CONFIG},
             **fixed,
         }
 
@@ -116,6 +121,8 @@ def _is_address(server: str) -> bool:
 
 
 def _typed(name: str, value: Any) -> Any:
+    if name in _FIXED:
+        raise Misconfigured(f"the Kafka option {name} is fixed by the writer's guarantees")
     defaults = [client.DEFAULT_CONFIG[name] for client in _CLIENTS if name in client.DEFAULT_CONFIG]
     if not defaults:
         raise Misconfigured(f"kafka-python has no option {name}")
