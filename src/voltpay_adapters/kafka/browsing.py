@@ -8,7 +8,7 @@ from contextlib import closing
 from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
-from voltpay_adapters.kafka.source import TIME_OUT_MS, records_of
+from voltpay_adapters.kafka.source import TIME_OUT_MS, find_offsets, records_of
 from voltpay_core.errors import Unavailable
 from voltpay_core.messages import Record
 
@@ -29,7 +29,7 @@ def browse(connection: KafkaConnection, topic: str, group: str | None = None) ->
         places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
         if not places:
             raise Unavailable(f"Kafka has no topic {topic}: run `voltpay topics create`", halt=True)
-        ends = consumer.end_offsets(places)
+        ends = find_offsets(consumer.end_offsets, places)
         for place, start in _starts(consumer, places, group).items():
             if start < ends[place]:
                 yield from _read(consumer, place, start, ends[place])
@@ -38,7 +38,7 @@ def browse(connection: KafkaConnection, topic: str, group: str | None = None) ->
 def _starts(
     consumer: KafkaConsumer, places: list[TopicPartition], group: str | None
 ) -> dict[TopicPartition, int]:
-    starts: dict[TopicPartition, int] = consumer.beginning_offsets(places)
+    starts = find_offsets(consumer.beginning_offsets, places)
     if group is None:
         return starts
     return {

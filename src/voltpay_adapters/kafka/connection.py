@@ -31,6 +31,10 @@ _NEEDS_A_PERSON = (
 BOOTSTRAP_MS = 10_000
 """How long a new client looks for the cluster before that counts as an outage."""
 
+METADATA_MS = 5_000
+"""How long a consumer believes what it knows; kafka-python asks a former leader for offsets until
+then, and could do nothing else for the five minutes of its own default."""
+
 _FIXED = {
     *("acks", "allow_auto_create_topics", "auto_offset_reset", "bootstrap_servers"),
     *("delivery_timeout_ms", "enable_auto_commit", "enable_idempotence", "group_id"),
@@ -74,6 +78,7 @@ class KafkaConnection:
             "enable_auto_commit": False,
             "isolation_level": "read_committed",
         }
+        defaults = {"metadata_max_age_ms": METADATA_MS} | defaults
         return KafkaConsumer(*topics, **self._configuration(KafkaConsumer, defaults, fixed))
 
     def producer(self, **defaults: Any) -> KafkaProducer:

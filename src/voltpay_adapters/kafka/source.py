@@ -19,6 +19,10 @@ from voltpay_core.ports import Polled
 TIME_OUT_MS = 15_000
 """For one answer of the group's coordinator."""
 
+SESSION_MS = 10_000
+"""How long a member may be silent; while its group waits for it, whatever else the others ask the
+coordinator waits as well, so it is less than the time-out of that."""
+
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
     """Notes what a rebalance does: it runs on the client's I/O thread, where nothing may block."""
@@ -93,7 +97,7 @@ class KafkaSource:
         with translated(f"finding the offsets of {self._group}"):
             consumer = self._consumer()
             places = consumer.assignment().intersection(map(_place, partitions))
-            starts = consumer.beginning_offsets(list(places)) if places else {}
+            starts = find_offsets(consumer.beginning_offsets, places)
             for place in places:
                 committed = consumer.committed(place, timeout_ms=TIME_OUT_MS)
                 position = starts[place] if committed is None else committed
@@ -155,6 +159,7 @@ class KafkaSource:
                 fetch_max_bytes=self._batch_bytes,
                 group_id=self._group,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
+                session_timeout_ms=SESSION_MS,
             )
             try:
                 self._ends = self._find_ends(consumer)
@@ -174,7 +179,8 @@ class KafkaSource:
             raise Unavailable(
                 f"Kafka has no topic {self._topic}: run `voltpay topics create`", halt=True
             )
-        starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        starts = find_offsets(consumer.beginning_offsets, places)
+        ends = find_offsets(consumer.end_offsets, places)
         return {place: end for place, end in ends.items() if end > starts[place]}
 
     def _move_on(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> dict[Partition, int]:
@@ -202,6 +208,20 @@ class KafkaSource:
         if not self._skip_expired:
             raise Unavailable(f"{lost}: keep them longer, or go on with --skip-expired", halt=True)
         self._notify(f"{lost}; skipped")
+
+
+def find_offsets(
+    find: Callable[..., dict[TopicPartition, int]], places: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The starts or the ends of these partitions, as one of the client's methods finds them.
+
+    Raises:
+        Unavailable: A partition has no leader just now.
+    """
+    try:
+        return find(list(places), timeout_ms=TIME_OUT_MS) if places else {}
+    except KeyError:  # kafka-python leaves it out of its answers, and then misses it
+        raise Unavailable("Kafka: a partition has no leader just now") from None
 
 
 def _place(partition: Partition) -> TopicPartition:
