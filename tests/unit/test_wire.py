@@ -11,6 +11,7 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests import strategies
+from tests.stack.places import ROOT
 from tests.strategies import POISON, Poison
 
 from voltpay_core.errors import Rejected
@@ -35,6 +36,9 @@ PLACE = Partition("payment_writer_topic", 7)
 NOW = datetime(2024, 2, 29, 12, 0, 0, 5000, tzinfo=UTC)
 LATER = datetime(2024, 3, 1, tzinfo=UTC)
 CANARY = "canary-4711"
+DOCUMENTED_CODES = re.findall(
+    r"^\| `([a-z-]+)` \|", (ROOT / "docs/wire.md").read_text().split("| code |")[1], re.MULTILINE
+)
 payment_ids = st.integers(0, 2**47).map(lambda ms: PaymentIds(lambda: ms).mint(42))
 
 ids = PaymentIds(lambda: 1_709_208_000_005)
@@ -97,11 +101,21 @@ def test_poison_is_a_dead_letter_with_its_code(poison: Poison) -> None:
     assert letter.reason.code == poison.code
 
 
-@given(value=st.none() | st.binary(), key=st.none() | st.binary())
-@example(b'{"\xff": 1}', b"1")
-def test_any_bytes_are_decoded_somehow(value: bytes | None, key: bytes | None) -> None:
-    """No record, whatever it holds, makes decoding fail."""
-    assert isinstance(WIRE.decode(record(value, key)), DeadLettered | Message | WarmedUp)
+@given(
+    value=st.none() | st.binary() | strategies.new_payments().map(WIRE.encode_payment),
+    key=st.none() | st.binary(),
+    headers=strategies.headers,
+)
+@example(b'{"\xff": 1}', b"1", ())
+def test_any_bytes_are_decoded_somehow(
+    value: bytes | None, key: bytes | None, headers: Headers
+) -> None:
+    """A record, whatever it holds, is a payment, a warm-up, or a letter of a documented code."""
+    found = WIRE.decode(record(value, key, headers))
+    if isinstance(found, DeadLettered):
+        assert found.reason.code in DOCUMENTED_CODES
+    else:
+        assert isinstance(found, Message | WarmedUp)
 
 
 @given(st.recursive(strategies.json_values, st.lists).map(json.dumps))
