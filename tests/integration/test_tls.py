@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests import canary
 from tests.cli import voltpay
 from tests.integration.certificates import Authority
 from tests.integration.conftest import _had
@@ -232,3 +233,26 @@ def test_passwords_are_not_in_the_servers_log(
     log = server.log.read_text()
     assert "ALTER ROLE voltpay_writer PASSWORD 'SCRAM-SHA-256$" in log
     assert "canary" not in log
+
+
+def test_payments_can_be_kept_out_of_the_servers_log(
+    server: PostgresServer, settings: Mapping[str, str], folder: Path
+) -> None:
+    """With the two settings that the documents name, neither statements nor refusals show rows."""
+    server.run_sql(
+        """
+        ALTER ROLE voltpay_writer SET log_error_verbosity = 'terse';
+        ALTER ROLE voltpay_writer SET log_parameter_max_length = 0;
+        ALTER TABLE write.payment_core ADD CONSTRAINT small CHECK (account_id < 4711) NOT VALID;
+        """,
+        database=DATABASE,
+    )
+    (folder / "in.jsonl").write_bytes(Wire().encode_payment(canary.PAYMENT) + b"\n")
+    before = server.log.stat().st_size
+    result = voltpay("consume", env={name: settings[name] for name in WRITERS})
+    assert "dead letters 1" in result.stdout
+    logged = server.log.read_bytes()[before:].decode()
+    assert "INSERT INTO write.payment_core" in logged
+    assert 'violates check constraint "small"' in logged
+    assert "canary" not in logged
+    assert str(canary.PAYMENT.account_id) not in logged
