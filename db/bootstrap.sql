@@ -23,6 +23,10 @@ $$;
 -- first midnight, whoever runs the maintenance.
 ALTER ROLE voltpay_migrator SET timezone = 'UTC';
 
+-- DETAIL prints the whole of a refused row, and logged parameters are payments: keep both out of the server's log.
+ALTER ROLE voltpay_writer SET log_error_verbosity = 'terse';
+ALTER ROLE voltpay_writer SET log_parameter_max_length = 0;
+
 CREATE SCHEMA IF NOT EXISTS write;
 ALTER SCHEMA write OWNER TO voltpay_migrator;
 GRANT USAGE ON SCHEMA write TO voltpay_writer;

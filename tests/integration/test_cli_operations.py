@@ -79,7 +79,7 @@ def test_the_doctor_finds_everything_in_order(stack: Database) -> None:
     names = [line.removeprefix("ok ").split(":")[0].strip() for line in lines]
     assert names == [
         *("settings", "broker", "topics", "database", "schema", "partitions", "privileges"),
-        "clock",
+        *("clock", "outbox"),
     ]
 
 
