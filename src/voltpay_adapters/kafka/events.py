@@ -65,6 +65,7 @@ class KafkaEvents:
                 linger_ms=1000,  # until `wait` flushes: one request carries many partitions
                 max_block_ms=int(self._patience * 1000),
                 max_request_size=8 * 1024 * 1024,
+                request_timeout_ms=min(30_000, int(self._patience * 2000)),  # within the delivery
                 value_serializer=SerializeWrapper(_null_again),
             )
         return self._opened
