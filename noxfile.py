@@ -75,7 +75,7 @@ def faults(session: nox.Session) -> None:
     """Everything that breaks, also what takes its time."""
     seed = os.environ.get("SEED") or str(secrets.randbits(32))
     session.log(f"SEED={seed}")
-    rows = ("tests/integration/test_faults.py", "-m", "faults or not faults")
+    rows = ("tests/integration/faults", "-m", "faults or not faults")
     session.run("pytest", *rows, *session.posargs, env={"SEED": seed})
 
 

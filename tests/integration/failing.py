@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,7 @@ class Failpoint(Faults):
             del self._way[0]
             if not self._way:
                 but_first()
+                print("failpoint:", name, file=sys.stderr, flush=True)
                 self._deed()
 
 
@@ -81,8 +83,15 @@ def decorate(faults: Faults) -> None:
             **others,
         )
 
+    open_events = wiring._open_kafka_events
+
+    def replayer(*arguments: object) -> EventPublisher:
+        return FaultyPublisher(open_events(*arguments), faults)
+
     wiring._open_database = open_faultily
     wiring.PaymentConsumer = consumer
+    if "replay" in sys.argv:
+        wiring._open_kafka_events = replayer
 
 
 def set_clock(ahead: timedelta) -> None:

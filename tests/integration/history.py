@@ -62,8 +62,7 @@ def read_history(group: KafkaGroup, database: Database, **known: Any) -> History
         tables=tables,
         published=read_events(group),
         acknowledged=acknowledged,
-        wire=Wire(group.topics),
-        **known,
+        **({"wire": Wire(group.topics)} | known),
     )
 
 

@@ -8,16 +8,19 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
 from kafka import KafkaAdminClient
 from tests.checker import History, violations
 from tests.integration.databases import Database, connected
-from tests.integration.history import KafkaGroup, read_history
+from tests.integration.history import KafkaGroup, read_history, read_topic
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import ROOT
 from tests.stack.processes import Process
@@ -26,12 +29,16 @@ from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_core.messages import Event
+from voltpay_core.replaying import Letter
 from voltpay_core.samples import Mix, samples
 from voltpay_core.wire import Topics, Wire
 
 VOLTPAY = Path(sys.executable).with_name("voltpay")
 FAILING = (sys.executable, "-m", "tests.integration.failing")
 SEED = int(os.environ.get("SEED", "1"))
+RECORDS = 1500
+WORKED = "3 after acknowledge"
+"""The way of a process that has done some batches."""
 MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
 PATIENCE = 120
 """Seconds for whatever must happen in the end, on a machine with other things to do."""
@@ -69,7 +76,7 @@ class Site:
     database: Database
     folder: Path
     partitions: int = 8
-    batch_size: int = 100
+    batch_size: int = 50
     settings: Mapping[str, object] = field(factory=dict)
     token: str = field(factory=lambda: secrets.token_hex(4))
     _programs: list[Program] = field(factory=list, init=False)
@@ -88,6 +95,11 @@ class Site:
 
     def prepare(self) -> None:
         """Write the settings' file, and make the topics."""
+        self.write_settings()
+        self.make_topics()
+
+    def write_settings(self) -> None:
+        """Write the file that every program of this site reads."""
         topics = self.topics
         settings = {
             "source": self.kafka.url,
@@ -102,7 +114,11 @@ class Site:
         } | dict(self.settings)
         lines = (f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         (self.folder / "voltpay.toml").write_text("".join(lines), "utf-8")
-        create(self.connection, [Topic(name, self.partitions, 2, {}) for name in astuple(topics)])
+
+    def make_topics(self) -> None:
+        """Make those topics that are not there."""
+        names = astuple(self.topics)
+        create(self.connection, [Topic(name, self.partitions, 2, {}) for name in names])
 
     def feed(self, count: int, *, seed: int = SEED, mix: Mix = MIX) -> None:
         """Make payments from within, which is faster than by the program."""
@@ -113,28 +129,23 @@ class Site:
         with closing(KafkaEvents(self.connection, self.partitions)) as events:
             events.publish(list(records)).wait()
 
-    def start(
-        self,
-        *arguments: str,
-        program: Sequence[str | Path] = (VOLTPAY,),
-        environment: Mapping[str, str] | None = None,
-        **settings: object,
-    ) -> Program:
-        """Start the program, with settings of its own such as `database__lock_seconds`."""
-        variables = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
-            **{
-                f"VOLTPAY_{name.upper().replace('__', '_')}": str(v) for name, v in settings.items()
-            },
-            **(environment or {}),
-        }
-        given = [f"{name}={value}" for name, value in variables.items()]
-        number = len(self._programs)
+    def start(self, *arguments: str, failing: str | None = None, **settings: object) -> Program:
+        """Start the program.
+
+        Args:
+            failing: A failpoint, as `tests.integration.failing` reads it.
+            settings: Further settings, such as `database__lock_seconds`.
+        """
+        variables = {name.upper().replace("__", "_"): value for name, value in settings.items()}
+        if failing:
+            variables["TEST_FAILPOINT"] = failing
+        given = [f"VOLTPAY_{name}={value}" for name, value in variables.items()]
+        given += [f"PATH={os.environ['PATH']}", f"PYTHONPATH={ROOT}:{ROOT / 'src'}"]
+        program = FAILING if any(name.startswith("TEST_") for name in variables) else (VOLTPAY,)
         started = Program(
             " ".join(("voltpay", *arguments)),
             ["env", "-i", *given, *program, *arguments],
-            log=self.folder / f"{number:03}-{arguments[0]}.log",
+            log=self.folder / f"{len(self._programs):03}-{arguments[0]}.log",
         )
         self._programs.append(started)
         return started
@@ -146,27 +157,15 @@ class Site:
         return program.printed()
 
     def consume(
-        self,
-        node_id: int | str,
-        *flags: str,
-        failing: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        **settings: object,
+        self, node_id: int | str, *flags: str, failing: str | None = None, **settings: object
     ) -> Program:
-        """Start a consumer; `failing` is a failpoint, as `tests.integration.failing` reads it."""
-        variables = dict(environment or {})
-        if failing:
-            variables["VOLTPAY_TEST_FAILPOINT"] = failing
-        return self.start(
-            *("consume", "--output", "json", "--node-id", str(node_id), *flags),
-            program=FAILING if variables else (VOLTPAY,),
-            environment=variables,
-            **settings,
-        )
+        """Start a consumer."""
+        given = ("--output", "json", "--node-id", str(node_id), *flags)
+        return self.start("consume", *given, failing=failing, **settings)
 
-    def drain(self, node_id: int = 999, **settings: object) -> dict[str, Any]:
+    def drain(self, *flags: str) -> dict[str, Any]:
         """Let a fresh consumer do all that is left, and give its summary."""
-        consumer = self.consume(node_id, "--exit-eof", **settings)
+        consumer = self.consume(999, "--exit-eof", *flags)
         assert consumer.exit_code() == 0, consumer.printed()
         return consumer.summary()
 
@@ -176,6 +175,11 @@ class Site:
         return self.number(
             f"SELECT count(*) FROM write.payment_core WHERE right(id, 3) IN ({endings})"
         )
+
+    def letter_codes(self) -> Counter[str]:
+        """How many dead letters there are of each code."""
+        letters = read_topic(self.group.servers, self.topics.dead_letter)
+        return Counter(Letter.read(letter).code for letter in letters)
 
     def number(self, sql: str) -> int:
         """The one number that a SELECT by the superuser gives."""
@@ -207,6 +211,26 @@ class Site:
         for program in self._programs:
             if program.running:
                 program.end(signal.SIGKILL)
+
+
+def rows(table: Mapping[str, Any], *quick: str) -> list[ParameterSet]:
+    """The rows of a table of faults; those that are not quick are for `make faults` alone."""
+    assert set(quick) <= table.keys()
+    slow = pytest.mark.faults
+    return [
+        pytest.param(row, id=name, marks=() if name in quick else slow)
+        for name, row in table.items()
+    ]
+
+
+def busy(site: Site, *flags: str, seed: int = SEED, **settings: object) -> Program:
+    """A consumer in the middle of its work."""
+    before = site.written_by(1)
+    site.feed(RECORDS, seed=seed)
+    consumer = site.consume(1, *flags, **settings)
+    enough = before + 3 * site.batch_size
+    consumer.wait_for(lambda: site.written_by(1) >= enough, seconds=PATIENCE)
+    return consumer
 
 
 def eventually(holds: Callable[[], bool], *, seconds: float = PATIENCE) -> None:

@@ -1,0 +1,53 @@
+"""A place for each fault: servers that may break, and topics and a database of the test's own."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.integration.databases import bootstrapped
+from tests.integration.processes import SEED, Site
+from tests.stack.kafka import KafkaCluster
+from tests.stack.postgres import PostgresServer
+
+SOON = {
+    "kafka.options.session_timeout_ms": "2000",
+    "kafka.options.heartbeat_interval_ms": "300",
+    "kafka.options.reconnect_backoff_max_ms": "1000",
+}
+
+
+def pytest_report_header() -> str:
+    return f"SEED={SEED}"
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[KafkaCluster]:
+    """A cluster that gives up members after a second of silence already."""
+    with KafkaCluster({"group.min.session.timeout.ms": "1000"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database with the newest schema and no rows, on the server that breaks."""
+    with bootstrapped(postgres_server) as database:
+        assert database.liquibase.update() == 0
+        yield database.name
+
+
+@pytest.fixture
+def site(
+    brokers: KafkaCluster, postgres_server: PostgresServer, template: str, tmp_path: Path
+) -> Iterator[Site]:
+    """Topics, a group and a database of this test's own."""
+    with (
+        bootstrapped(postgres_server, template) as database,
+        closing(Site(brokers, database, tmp_path, settings=SOON)) as site,
+    ):
+        site.prepare()
+        yield site
+    gc.collect()  # what kafka-python leaves of refused connections, while their warning is ignored

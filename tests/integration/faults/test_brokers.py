@@ -1,0 +1,135 @@
+"""Brokers go away and come back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+from kafka import KafkaAdminClient
+from tests.integration.processes import SEED, Program, Site, busy, eventually, rows
+from tests.stack.kafka import BROKERS, KafkaCluster
+
+from voltpay_adapters.kafka.source import KafkaSource
+from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_core.errors import Unavailable
+from voltpay_core.messages import Partition
+
+Change = Callable[[KafkaCluster, int], None]
+
+
+def resume(brokers: KafkaCluster, broker: int) -> None:
+    brokers.resume_broker(broker)
+    brokers.wait_until_in_sync(broker)
+
+
+ABSENCES = {
+    "stopped": (KafkaCluster.stop_broker, KafkaCluster.start_broker),
+    "killed": (KafkaCluster.kill_broker, KafkaCluster.start_broker),
+    "suspended": (KafkaCluster.suspend_broker, resume),
+}
+
+
+@pytest.mark.parametrize("change", rows(ABSENCES, "killed"))
+def test_a_broker_is_away(site: Site, brokers: KafkaCluster, change: tuple[Change, Change]) -> None:
+    """With half of the brokers gone the writer holds, and goes on by itself once they are back."""
+    consumer, broker = busy(site, "--exit-eof"), SEED % 2 + 1
+    for act in change:
+        act(brokers, broker)
+    assert consumer.exit_code() == 0
+    assert site.violations(kills=2) == []
+
+
+@pytest.mark.faults
+def test_killed_while_a_broker_is_away(site: Site, brokers: KafkaCluster) -> None:
+    """Nothing is acknowledged whose events are not: a kill in the middle of an outage shows it."""
+    consumer, broker = busy(site, limits__publish_seconds=2), SEED % 2 + 1
+    brokers.kill_broker(broker)
+    try:
+        outlast(consumer, attempts=2)
+        consumer.end(signal.SIGKILL)
+    finally:
+        brokers.start_broker(broker)
+    site.drain()
+    assert site.violations(kills=2) == []
+
+
+@pytest.mark.faults
+def test_leaders_change_unnoticed(site: Site, brokers: KafkaCluster) -> None:
+    """A source that has nothing to fetch finds the new leaders of its partitions all the same."""
+    brokers.stop_broker(1)
+    brokers.start_broker(1)
+    with an_owner(site, site.topics.writer) as (source, partitions):
+        with closing(site.admin()) as admin:
+            before = leaders(admin, site.topics.writer)
+            admin.elect_leaders(0, raise_errors=False)  # the preferred ones
+            eventually(lambda: leaders(admin, site.topics.writer) != before)
+        source.rewind(partitions)
+
+
+def test_a_partition_has_no_leader(site: Site, brokers: KafkaCluster) -> None:
+    """Where the only broker of a partition is away, the source is unavailable, and says so."""
+    topic = f"alone-{site.token}"
+    create(site.connection, [Topic(topic, site.partitions, 1, {})])
+    with an_owner(site, topic) as (source, partitions):
+        brokers.kill_broker(1)
+        try:
+            eventually(lambda: "no leader" in complaint(source, partitions))
+        finally:
+            brokers.start_broker(1)
+
+
+@contextmanager
+def an_owner(site: Site, topic: str) -> Iterator[tuple[KafkaSource, set[Partition]]]:
+    """A source that owns all partitions of a topic, and has read nothing yet."""
+    with closing(KafkaSource(site.connection, topic, site.group.name)) as source:
+        gained: set[Partition] = set()
+        while len(gained) < site.partitions:
+            gained |= source.poll(0).gained
+        yield source, gained
+
+
+def leaders(admin: KafkaAdminClient, topic: str) -> list[int]:
+    (described,) = admin.describe_topics([topic])
+    return [partition["leader_id"] for partition in described["partitions"]]
+
+
+def complaint(source: KafkaSource, partitions: set[Partition]) -> str:
+    try:
+        source.rewind(partitions)
+    except Unavailable as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("broker", BROKERS)
+def test_a_broker_is_away_for_a_minute(site: Site, brokers: KafkaCluster, broker: int) -> None:
+    """The writer outwaits the absence of a broker, whichever it is."""
+    consumer = busy(site, "--exit-eof")
+    brokers.kill_broker(broker)
+    try:
+        outlast(consumer, attempts=3)
+    finally:
+        brokers.start_broker(broker)
+    assert consumer.exit_code() == 0
+    assert site.violations(kills=2) == []
+
+
+@pytest.mark.faults
+def test_all_brokers_die(site: Site, brokers: KafkaCluster) -> None:
+    """The writer waits for its brokers, and finds its place again once they are back."""
+    consumer = busy(site, "--exit-eof")
+    for broker in BROKERS:
+        brokers.kill_broker(broker)
+    with ThreadPoolExecutor() as together:
+        list(together.map(brokers.start_broker, BROKERS))
+    assert consumer.exit_code() == 0
+    assert site.violations(kills=2) == []
+
+
+def outlast(consumer: Program, attempts: int) -> None:
+    """Wait for so many of its attempts."""
+    eventually(lambda: f"attempt {attempts}" in consumer.printed(), seconds=300)

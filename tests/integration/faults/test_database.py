@@ -1,0 +1,167 @@
+"""The database goes away, waits and refuses, and comes back by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.integration.databases import connected
+from tests.integration.processes import MIX, RECORDS, SEED, Site, busy, rows
+from tests.integration.proxy import Proxy
+from tests.stack.postgres import PostgresServer, StopMode
+
+from voltpay_core.samples import samples
+from voltpay_core.wire import Wire
+
+IMPATIENT = {"database__lock_seconds": 1, "database__statement_seconds": 2}
+
+
+@pytest.mark.parametrize("mode", [pytest.param("fast", marks=pytest.mark.faults), "immediate"])
+def test_the_database_restarts(site: Site, postgres_server: PostgresServer, mode: StopMode) -> None:
+    """The writer waits for its database, and goes on where the claims say it was."""
+    consumer = busy(site, "--exit-eof")
+    postgres_server.restart(mode)
+    assert consumer.exit_code() == 0
+    assert site.violations() == []
+
+
+@pytest.mark.faults
+def test_the_backend_is_terminated(site: Site) -> None:
+    """Who loses its connection takes another, and the node id with it."""
+    consumer = busy(site, "--exit-eof")
+    site.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'voltpay_writer'"
+        " AND datname = current_database()"
+    )
+    assert consumer.exit_code() == 0
+    assert site.violations() == []
+
+
+@contextmanager
+def behind(site: Site, server: PostgresServer) -> Iterator[tuple[Proxy, str]]:
+    """A proxy before the database, and the writer's URL through it."""
+    with Proxy((server.host, server.port)) as proxy:
+        yield proxy, site.database.writer.replace(f":{server.port}/", f":{proxy.port}/")
+
+
+def cut(proxy: Proxy) -> None:
+    proxy.cut()
+
+
+def never_reply(proxy: Proxy) -> None:
+    proxy.swallow = once(lambda said: True)
+
+
+def swallow_commit(proxy: Proxy) -> None:
+    proxy.swallow = once(lambda said: b"COMMIT\x00" in said)
+
+
+def cut_at_commit(proxy: Proxy) -> None:
+    proxy.cut_after = True
+    swallow_commit(proxy)
+
+
+def once(holds: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+    """Whether it holds, but never twice."""
+    left = [True]
+    return lambda said: bool(left and holds(said) and left.pop())
+
+
+WIRES = {
+    "cut": cut,
+    "the reply never comes": never_reply,
+    "the answer to COMMIT never comes": swallow_commit,
+    "the connection ends instead of the answer to COMMIT": cut_at_commit,
+}
+
+
+@pytest.mark.parametrize(
+    "strike", rows(WIRES, "cut", "the connection ends instead of the answer to COMMIT")
+)
+def test_the_connection_breaks(
+    site: Site, postgres_server: PostgresServer, strike: Callable[[Proxy], None]
+) -> None:
+    """Nothing hangs longer than the client's time-out, and what is in doubt the claims decide."""
+    with behind(site, postgres_server) as (proxy, url):
+        consumer = busy(site, "--exit-eof", store=url, **IMPATIENT)
+        strike(proxy)
+        assert consumer.exit_code(seconds=60) == 0
+    assert "cannot be reached" in consumer.printed()
+    assert consumer.printed().count("took over") == 2
+    assert site.violations() == []
+
+
+STATEMENT, ROW = "FOR EACH STATEMENT", "FOR EACH ROW"
+
+
+def interfere(site: Site, when: str, body: str) -> None:
+    """Let a trigger of the payments do that, with the rights of the superuser."""
+    site.rows(
+        f"""
+        CREATE SEQUENCE write.times;
+        CREATE FUNCTION write.interfere() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
+        $$ BEGIN {body} RETURN NEW; END $$;
+        CREATE TRIGGER interfere BEFORE INSERT ON write.payment_core
+        {when} EXECUTE FUNCTION write.interfere();
+        """
+    )
+
+
+PASSING = {
+    "serialization failure": "40001",
+    "deadlock": "40P01",
+    "lock not available": "55P03",
+    "too many connections": "53300",
+    "administrator": "57P01",
+}
+
+
+@pytest.mark.parametrize("sqlstate", rows(PASSING, "serialization failure"))
+def test_the_database_asks_for_patience(site: Site, sqlstate: str) -> None:
+    """What passes is tried again, and nobody's payment becomes a dead letter."""
+    site.feed(RECORDS)
+    times = "nextval('write.times')"
+    interfere(site, STATEMENT, f"IF {times} <= 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF;")
+    site.drain()
+    assert site.number("SELECT last_value FROM write.times") > 3
+    assert site.violations() == []
+
+
+@pytest.mark.faults
+def test_the_database_is_slow(site: Site) -> None:
+    """Transactions that outlast the session time-out cost no rebalance."""
+    site.feed(RECORDS)
+    times = "nextval('write.times')"
+    interfere(site, STATEMENT, f"IF {times} <= 2 THEN PERFORM pg_sleep(3); END IF;")
+    consumer = site.consume(1, "--exit-eof")
+    assert consumer.exit_code() == 0
+    assert consumer.printed().count("took over") == 1
+    assert site.violations() == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("waits", [2, 8])
+def test_a_table_is_locked(site: Site, waits: int) -> None:
+    """Who cannot have its lock in time rolls back and tries again, as often as it takes."""
+    consumer = busy(site, "--exit-eof", **IMPATIENT)
+    with connected(site.database.superuser) as connection:
+        connection.run("BEGIN")
+        connection.run("LOCK TABLE write.payment_notes IN ACCESS EXCLUSIVE MODE")
+        consumer.wait_for(lambda: consumer.printed().count("55P03") >= waits, seconds=600)
+        connection.run("ROLLBACK")
+    assert consumer.exit_code() == 0
+    assert site.violations() == []
+
+
+def test_one_account_is_refused(site: Site) -> None:
+    """The payments that the database refuses become dead letters, and their neighbours do not."""
+    site.feed(RECORDS)
+    times = Counter(record.key for record in samples(Wire(), RECORDS, SEED, MIX))
+    account = next(int(key) for key, count in times.items() if key and 4 < count < 10)
+    refused = "RAISE EXCEPTION 'not this account';"
+    interfere(site, f"{ROW} WHEN (NEW.account_id = {account})", refused)
+    site.drain()
+    assert site.letter_codes()["refused-by-database"] > 0
+    assert site.violations(refused=frozenset({account})) == []

@@ -1,0 +1,161 @@
+"""Processes die, stall and leave, wherever they are with their work."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from tests.integration.processes import RECORDS, WORKED, Site, busy, eventually, rows
+from tests.stack.postgres import PostgresServer
+
+KILLS = {
+    "after the poll": f"{WORKED}, before begin",
+    "inside the transaction": f"{WORKED}, after outbox.put",
+    "after the commit, before the publish": f"{WORKED}, after outbox.put, after commit",
+    "after some acknowledgements": f"{WORKED}, halfway publish",
+    "after all, before the offset commit": f"{WORKED}, before acknowledge",
+    "after the offset commit, before the outbox delete": WORKED,
+}
+
+
+@pytest.mark.parametrize(
+    "way",
+    rows(
+        KILLS,
+        "inside the transaction",
+        "after the commit, before the publish",
+        "after all, before the offset commit",
+    ),
+)
+def test_killed(site: Site, way: str) -> None:
+    """A process that dies at any point is replaced, and repeats a batch of events at most."""
+    site.feed(RECORDS)
+    assert site.consume(1, failing=f"{way} = kill").exit_code() == -signal.SIGKILL
+    site.drain()
+    assert site.violations(kills=1) == []
+
+
+TAKE_OVERS = {
+    "before it raises the fence": "before fence.raise_epochs",
+    "after it raised the fence": "after fence.raise_epochs, after commit",
+    "halfway through what waited": "halfway publish",
+    "after it published what waited": "after wait",
+    "after it found the offsets": "after rewind",
+}
+
+
+@pytest.mark.parametrize("way", rows(TAKE_OVERS, "halfway through what waited"))
+def test_killed_during_the_take_over(site: Site, way: str) -> None:
+    """The successor of a dead process may die of the same, wherever it is with its take-over."""
+    site.feed(RECORDS)
+    first = site.consume(1, failing=f"{WORKED}, after outbox.put, after commit = kill")
+    assert first.exit_code() == -signal.SIGKILL
+    second = site.consume(2, "--exit-eof", failing=f"{way} = kill")
+    assert second.exit_code() == -signal.SIGKILL
+    site.drain()
+    assert site.violations(kills=2) == []
+
+
+@pytest.mark.faults
+def test_killed_at_rest(site: Site) -> None:
+    """Where no outbox row waits, even a kill repeats nothing."""
+    site.feed(RECORDS)
+    consumer = site.consume(1)
+    consumer.wait_for(lambda: site.written_by(1) > 0 and site.lag() == 0, seconds=60)
+    consumer.wait_for(lambda: not site.rows("SELECT 1 FROM write.outbox"), seconds=60)
+    consumer.end(signal.SIGKILL)
+    site.feed(RECORDS, seed=2)
+    site.drain()
+    assert site.violations() == []
+
+
+STALLS = {
+    "inside the transaction": f"{WORKED}, after outbox.put",
+    "after the commit": f"{WORKED}, after outbox.put, after commit",
+}
+
+
+@pytest.mark.parametrize("way", rows(STALLS, *STALLS))
+def test_stalled(site: Site, way: str) -> None:
+    """A stalled owner that wakes up writes nothing more; a late publish repeats its events once."""
+    site.feed(RECORDS)
+    stalled = site.consume(1, failing=f"{way} = suspend", database__idle_seconds=3)
+    stalled.wait_for(stalled.is_suspended, seconds=60)
+    site.drain()
+    written = site.written_by(1)
+    stalled.send(signal.SIGCONT)
+    stalled.wait_for(lambda: stalled.printed().count("took over") == 2, seconds=60)
+    stalled.send(signal.SIGTERM)
+    assert stalled.exit_code() == 0
+    assert site.written_by(1) == written
+    assert site.violations(kills=1) == []
+
+
+@pytest.mark.faults
+def test_too_long_between_two_polls(site: Site) -> None:
+    """Who exceeds max.poll.interval is thrown out of its group, comes back and loses nothing."""
+    site.feed(RECORDS)
+    slow = f"{WORKED}, before begin = sleep 6"
+    flags = ("--exit-eof", "-X", "max_poll_interval_ms=3000")
+    consumer = site.consume(1, *flags, failing=slow)
+    assert consumer.exit_code() == 0
+    assert consumer.printed().count("took over") > 1
+    assert site.violations(kills=1) == []
+
+
+def test_stopped(site: Site) -> None:
+    """A stopped process finishes its batch and leaves; the next owner repeats nothing."""
+    consumer = busy(site)
+    consumer.send(signal.SIGTERM)
+    assert consumer.exit_code() == 0
+    assert site.lag() > 0
+    site.drain()
+    assert site.violations() == []
+
+
+def test_stopped_twice(site: Site) -> None:
+    """A second signal ends the process at once, whatever it is doing."""
+    site.feed(RECORDS)
+    consumer = site.consume(1, failing=f"{WORKED}, after outbox.put = sleep 600")
+    consumer.wait_for(lambda: "failpoint" in consumer.printed(), seconds=60)
+    consumer.send(signal.SIGTERM)
+    consumer.wait_for(lambda: "again to abort" in consumer.printed(), seconds=60)
+    consumer.send(signal.SIGTERM)
+    assert consumer.exit_code(seconds=10) == 75
+    site.drain()
+    assert site.violations(kills=1) == []
+
+
+@pytest.mark.faults
+def test_stopped_during_an_outage(site: Site, postgres_server: PostgresServer) -> None:
+    """A process that cannot finish its batch says so, and leaves all of it to the next one."""
+    consumer = busy(site)
+    postgres_server.stop()
+    try:
+        consumer.wait_for(lambda: "attempt 3" in consumer.printed(), seconds=60)
+        consumer.send(signal.SIGTERM)
+        assert consumer.exit_code() == 75
+    finally:
+        postgres_server.start()
+    site.drain()
+    assert site.violations(kills=1) == []
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.faults)])
+def test_members_come_and_go(site: Site, rounds: int) -> None:
+    """Partitions wander between members under load, and none is written or told of twice."""
+    site.feed(RECORDS)
+    load = site.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
+    host = site.consume(1)
+    for _ in range(rounds):
+        before = site.written_by(2)
+        guest = site.consume(2)
+        guest.wait_for(lambda before=before: site.written_by(2) > before, seconds=60)
+        guest.send(signal.SIGTERM)
+        assert guest.exit_code() == 0
+    load.send(signal.SIGTERM)
+    assert load.exit_code() == 0
+    eventually(lambda: site.lag() == 0)
+    host.send(signal.SIGTERM)
+    assert host.exit_code() == 0
+    assert site.violations() == []
