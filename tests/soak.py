@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -267,6 +268,13 @@ def a_broker_is_suspended(soak: Soak) -> None:
     soak.kafka.wait_until_in_sync(broker)
 
 
+def all_brokers_are_killed(soak: Soak) -> None:
+    for broker in BROKERS:
+        soak.kafka.kill_broker(broker)
+    with ThreadPoolExecutor() as together:
+        list(together.map(soak.kafka.start_broker, BROKERS))
+
+
 FAULTS: dict[str, Callable[[Soak], None]] = {
     strike.__name__.replace("_", " "): strike
     for strike in (
@@ -284,6 +292,7 @@ FAULTS: dict[str, Callable[[Soak], None]] = {
         a_broker_stops,
         a_broker_is_killed,
         a_broker_is_suspended,
+        all_brokers_are_killed,
     )
 }
 

@@ -37,6 +37,7 @@ def test_a_replay_is_killed(site: Site) -> None:
     assert site.violations() == []
 
 
+@pytest.mark.faults
 def test_letters_that_fail_again(site: Site) -> None:
     """Each replay counts an attempt; at the limit letters stay where they are."""
     site.feed(200, mix=BAD)
