@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from kafka import KafkaAdminClient
-from tests.integration.processes import SEED, Program, Site, busy, eventually, rows
+from tests.integration.processes import RECORDS, SEED, Program, Site, busy, eventually, rows
 from tests.stack.kafka import BROKERS, KafkaCluster
 
 from voltpay_adapters.kafka.source import KafkaSource
@@ -45,10 +45,12 @@ def test_a_broker_is_away(site: Site, brokers: KafkaCluster, change: tuple[Chang
 @pytest.mark.faults
 def test_killed_while_a_broker_is_away(site: Site, brokers: KafkaCluster) -> None:
     """Nothing is acknowledged whose events are not: a kill in the middle of an outage shows it."""
-    consumer, broker = busy(site, limits__publish_seconds=2), SEED % 2 + 1
+    site.feed(RECORDS)
+    broker = SEED % 2 + 1
     brokers.kill_broker(broker)
     try:
-        outlast(consumer, attempts=2)
+        consumer = site.consume(1, "--exit-eof", limits__publish_seconds=2)
+        outlast(consumer, attempts=3)
         consumer.end(signal.SIGKILL)
     finally:
         brokers.start_broker(broker)

@@ -116,8 +116,8 @@ def test_somebody_has_to_mend_it(site: Site, trouble: Trouble) -> None:
     consumer = site.consume(1, limits__retry_seconds=2, limits__publish_seconds=2)
     assert consumer.exit_code() == 69
     assert trouble.says in consumer.printed()
-    assert site.violations(kills=1, finished=False) == []
     trouble.ends(site)
+    assert site.violations(kills=1, finished=False) == []
     site.drain()
     assert site.violations(kills=1) == []
 
