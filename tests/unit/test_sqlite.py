@@ -11,6 +11,7 @@ from tests.sqlite import SqliteHarness
 
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.messages import Partition
 
 
 class TestSqliteFile(SharedStoreContract):
@@ -71,3 +72,17 @@ def test_a_mistake_is_no_outage(tmp_path: Path) -> None:
         connection = database.connect()
         with pytest.raises(sqlite3.ProgrammingError), database.begin():
             connection.execute("SELECT ?", ())
+
+
+def test_a_unit_has_one_time(tmp_path: Path) -> None:
+    """A claim is never older than the outbox row beside it, however long the unit takes."""
+    with closing(SqliteDatabase(str(tmp_path / "voltpay.db"))) as database:
+        clock = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"
+        with database.begin() as work:
+            work.idempotency.claim(["m"])
+            claimed = database.connect().execute(clock).fetchone()
+            while database.connect().execute(clock).fetchone() == claimed:
+                pass
+            work.outbox.put({Partition("payments", 0): b"waits"})
+        (times,) = database.connect().execute("SELECT date, created_at FROM idempotency, outbox")
+    assert times[0] == times[1]

@@ -21,6 +21,7 @@ from voltpay_core.ports import OutboxRow, UnitOfWork
 MEMORY = ":memory:"
 NODE_IDS = range(1000)
 
+_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment_core (
     id text, amount text NOT NULL, status integer NOT NULL, currency text NOT NULL,
@@ -34,11 +35,11 @@ CREATE TABLE IF NOT EXISTS payment_notes (
     id text, created_at text, external_ref_id text, comment text, PRIMARY KEY (id, created_at)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS idempotency (
-    message_id text PRIMARY KEY, date text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+    message_id text PRIMARY KEY, date text NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
     id integer PRIMARY KEY AUTOINCREMENT, topic text NOT NULL, partition integer NOT NULL,
-    payload blob NOT NULL, created_at text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+    payload blob NOT NULL, created_at text NOT NULL
 );
 CREATE TABLE IF NOT EXISTS partition_fence (
     topic text, partition integer, epoch integer NOT NULL, next_offset integer,
@@ -89,13 +90,14 @@ class SqliteIdempotency:
     """The claims."""
 
     _connection: sqlite3.Connection
+    _now: str
 
     def claim(self, keys: Sequence[str]) -> set[str]:
         """Claim the keys and tell which of them were free."""
         rows = self._connection.execute(
-            "INSERT INTO idempotency (message_id) SELECT value FROM json_each(?) WHERE true"
+            "INSERT INTO idempotency SELECT value, ? FROM json_each(?) WHERE true"
             " ON CONFLICT DO NOTHING RETURNING message_id",
-            (json.dumps(keys),),
+            (self._now, json.dumps(keys)),
         )
         return {key for (key,) in rows}
 
@@ -128,14 +130,16 @@ class SqliteOutbox:
     """Committed events until they are published."""
 
     _connection: sqlite3.Connection
+    _now: str
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
         """Add one row a source partition."""
         return frozenset(
             int(
                 self._connection.execute(
-                    "INSERT INTO outbox (topic, partition, payload) VALUES (?, ?, ?) RETURNING id",
-                    (partition.topic, partition.number, payload),
+                    "INSERT INTO outbox (topic, partition, payload, created_at)"
+                    " VALUES (?, ?, ?, ?) RETURNING id",
+                    (partition.topic, partition.number, payload, self._now),
                 ).fetchone()[0]
             )
             for partition, payload in payloads.items()
@@ -247,13 +251,15 @@ class SqliteDatabase:
         with _translated():
             connection = self.connect()
             connection.execute("BEGIN IMMEDIATE")
+            # One time for all of it: a claim must not be older than the outbox row beside it.
+            (now,) = connection.execute(f"SELECT {_NOW}").fetchone()
             try:
                 yield SqliteUnitOfWork(
                     connection,
                     self._lease.node_id if self._lease else 0,
                     SqlitePayments(connection),
-                    SqliteIdempotency(connection),
-                    SqliteOutbox(connection),
+                    SqliteIdempotency(connection, now),
+                    SqliteOutbox(connection, now),
                     SqliteFence(connection),
                 )
                 connection.execute("COMMIT")
