@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,12 @@ SEED = int(os.environ.get("SEED", "1"))
 RECORDS = 1500
 WORKED = "3 after acknowledge"
 """The way of a process that has done some batches."""
+SLOWLY = """
+CREATE FUNCTION write.take_time() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+CREATE TRIGGER take_time AFTER INSERT ON write.payment_core
+FOR EACH STATEMENT EXECUTE FUNCTION write.take_time();
+"""
 MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
 PATIENCE = 120
 """Seconds for whatever must happen in the end, on a machine with other things to do."""
@@ -129,11 +135,18 @@ class Site:
         with closing(KafkaEvents(self.connection, self.partitions)) as events:
             events.publish(list(records)).wait()
 
-    def start(self, *arguments: str, failing: str | None = None, **settings: object) -> Program:
+    def start(
+        self,
+        *arguments: str,
+        failing: str | None = None,
+        program: Sequence[str | Path] = (VOLTPAY,),
+        **settings: object,
+    ) -> Program:
         """Start the program.
 
         Args:
             failing: A failpoint, as `tests.integration.failing` reads it.
+            program: What runs in the place of `voltpay`.
             settings: Further settings, such as `database__lock_seconds`.
         """
         variables = {name.upper().replace("__", "_"): value for name, value in settings.items()}
@@ -141,7 +154,8 @@ class Site:
             variables["TEST_FAILPOINT"] = failing
         given = [f"VOLTPAY_{name}={value}" for name, value in variables.items()]
         given += [f"PATH={os.environ['PATH']}", f"PYTHONPATH={ROOT}:{ROOT / 'src'}"]
-        program = FAILING if any(name.startswith("TEST_") for name in variables) else (VOLTPAY,)
+        if any(name.startswith("TEST_") for name in variables):
+            program = FAILING
         started = Program(
             " ".join(("voltpay", *arguments)),
             ["env", "-i", *given, *program, *arguments],
@@ -224,9 +238,10 @@ def rows(table: Mapping[str, Any], *quick: str) -> list[ParameterSet]:
 
 
 def busy(site: Site, *flags: str, seed: int = SEED, **settings: object) -> Program:
-    """A consumer in the middle of its work."""
+    """A consumer in the middle of its work, which a trigger makes last a second or two."""
     before = site.written_by(1)
     site.feed(RECORDS, seed=seed)
+    site.rows(SLOWLY)
     consumer = site.consume(1, *flags, **settings)
     enough = before + 3 * site.batch_size
     consumer.wait_for(lambda: site.written_by(1) >= enough, seconds=PATIENCE)
