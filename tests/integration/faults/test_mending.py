@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -181,11 +182,13 @@ def test_the_clock_is_wrong(site: Site, ahead: timedelta) -> None:
 
 def test_a_node_id_is_taken(site: Site) -> None:
     """The second process of one node id refuses to start, and the first one does not notice."""
-    first = busy(site, "--exit-eof")
+    first = busy(site)
     second = site.consume(1, "--exit-eof")
     assert second.exit_code() == 78
     assert "node id 1 is taken" in second.printed()
+    first.send(signal.SIGTERM)
     assert first.exit_code() == 0
+    site.drain()
     assert site.violations() == []
 
 
