@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import NoOffsetForPartitionError
+from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
 from voltpay_core.errors import Fenced, Unavailable
@@ -77,6 +77,10 @@ class KafkaSource:
                 found = consumer.poll(self._patience * 1000, max_records=max(limit, 1))
             except NoOffsetForPartitionError:
                 found = {}  # a partition just gained by a group that never acknowledged it
+            except OffsetOutOfRangeError as error:
+                if not self._positions.keys().isdisjoint(error.args[0]):
+                    raise
+                found = {}  # a partition just gained, whose records expired: `rewind` meets that
             finally:
                 consumer.resume(*(paused & consumer.assignment()))
             gained, lost = self._notes.gained, self._notes.lost - self._notes.gained
@@ -93,19 +97,26 @@ class KafkaSource:
             return report
 
     def rewind(self, partitions: Collection[Partition]) -> None:
-        """Go on from the group's committed offsets; without one, from the log's start."""
-        with translated(f"finding the offsets of {self._group}"):
+        """Go on from the group's committed offsets; without one, from the log's start.
+
+        That start is committed at once: what expires from now on is missed.
+        """
+        with translated(f"finding the offsets of {self._group}", frozenset(partitions)):
             consumer = self._consumer()
             places = consumer.assignment().intersection(map(_place, partitions))
             starts = find_offsets(consumer.beginning_offsets, places)
-            for place in places:
+            new: dict[TopicPartition, int] = {}
+            for place, start in starts.items():
                 committed = consumer.committed(place, timeout_ms=TIME_OUT_MS)
-                position = starts[place] if committed is None else committed
-                if position < starts[place]:
-                    self._meet_expired(place, starts[place] - position)
-                    position = starts[place]
+                if committed is None:
+                    new[place] = start
+                elif committed < start:
+                    self._meet_expired(place, start - committed)
+                position = max(start, committed or 0)
                 consumer.seek(place, position)
                 self._positions[place] = position
+            if new:
+                self._commit(new)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Commit these offsets."""
@@ -113,10 +124,7 @@ class KafkaSource:
         if foreign:
             raise Fenced(foreign)  # the broker would accept them from any member of the group
         with translated(f"committing offsets of {self._group}", frozenset(positions)):
-            self._consumer().commit(
-                {_place(p): OffsetAndMetadata(offset, "", -1) for p, offset in positions.items()},
-                timeout_ms=TIME_OUT_MS,
-            )
+            self._commit({_place(p): offset for p, offset in positions.items()})
 
     def drained(self) -> bool:
         """True once the group's offsets reach the ends that the partitions had at the start."""
@@ -151,6 +159,12 @@ class KafkaSource:
         if self._opened is not None:
             self._opened.close(autocommit=False, timeout_ms=5_000)
             self._opened = None
+
+    def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._consumer().commit(
+            {place: OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()},
+            timeout_ms=TIME_OUT_MS,
+        )
 
     def _consumer(self) -> KafkaConsumer:
         if self._opened is None:

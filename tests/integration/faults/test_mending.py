@@ -22,6 +22,7 @@ from tests.integration.processes import RECORDS, Site, busy, eventually, rows
 from tests.stack.postgres import PostgresServer
 
 from voltpay_adapters.postgres.database import NODE_LOCKS
+from voltpay_core.messages import Partition
 
 
 @frozen
@@ -227,14 +228,20 @@ def test_offsets_move_back(site: Site) -> None:
     assert violations(after) == []
 
 
+def expire_halves(site: Site) -> dict[Partition, int]:
+    """Let the older half of each partition go, and tell where the rest begins."""
+    with closing(site.admin()) as admin:
+        begins = {place: end // 2 for place, end in site.group.ends(admin).items()}
+        admin.delete_records({TopicPartition(p.topic, p.number): n for p, n in begins.items()})
+    return begins
+
+
 def test_records_expire_unread(site: Site) -> None:
     """The writer says how many it never saw, and goes on only where it is told to."""
     site.feed(RECORDS)
     assert site.consume(1, "--max-messages", "500").exit_code() == 0
     history = site.history()
-    with closing(site.admin()) as admin:
-        begins = {place: end // 2 for place, end in site.group.ends(admin).items()}
-        admin.delete_records({TopicPartition(p.topic, p.number): n for p, n in begins.items()})
+    begins = expire_halves(site)
     halted = site.consume(2)
     assert halted.exit_code() == 69
     assert "expired before they were read" in halted.printed()
@@ -247,3 +254,13 @@ def test_records_expire_unread(site: Site) -> None:
     ]
     assert len(seen) < RECORDS
     assert violations(evolve(site.history(), produced=seen)) == []
+
+
+def test_the_first_records_expire_unread(site: Site) -> None:
+    """A partition that was watched while it was empty does not lose its first records unnoticed."""
+    site.drain()
+    site.feed(RECORDS)
+    expire_halves(site)
+    halted = site.consume(1, "--exit-eof")
+    assert halted.exit_code() == 69
+    assert "expired before they were read" in halted.printed()
