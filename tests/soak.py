@@ -16,10 +16,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +30,8 @@ from attrs import asdict, define, evolve, field, frozen
 from kafka.errors import KafkaError
 from pg8000.exceptions import DatabaseError, InterfaceError
 from tests.checker import violations
-from tests.integration.databases import bootstrapped, connected
+from tests.integration.databases import Database, bootstrapped, connected
+from tests.integration.history import KafkaGroup
 from tests.integration.processes import Program, Site, eventually
 from tests.integration.proxy import Proxy
 from tests.integration.slices import read_slice
@@ -390,21 +393,30 @@ def check(site: Site) -> dict[str, Any]:
     """Look at everything, partition by partition, and count."""
     found: list[str] = []
     counts: Counter[str] = Counter()
-    for number in range(PARTITIONS):
-        history = read_slice(site.group, site.database, number)
-        found += violations(history)
-        counts.update(
-            produced=len(history.produced),
-            payments=len(history.tables.core),
-            events=len(history.published),
-            claims=len(history.tables.claims),
-            repeats=_repeats(history.published, site.topics.read),
-        )
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        look = partial(_check_slice, site.group, site.database)
+        for counted, wrong in pool.map(look, range(PARTITIONS)):
+            counts.update(counted)
+            found += wrong
     for name, table in (("payments", "payment_core"), ("claims", "idempotency")):
         if (rows := site.number(f"SELECT count(*) FROM write.{table}")) != counts[name]:
             found.append(f"G6: {rows - counts[name]} rows of {table} belong to nothing produced")
     kinds = Counter(sentence.partition(":")[0] for sentence in found)
     return {**counts, "violations": len(found), "kinds": kinds, "examples": found[:20]}
+
+
+def _check_slice(
+    group: KafkaGroup, database: Database, number: int
+) -> tuple[Mapping[str, int], list[str]]:
+    history = read_slice(group, database, number)
+    counted = {
+        "produced": len(history.produced),
+        "payments": len(history.tables.core),
+        "events": len(history.published),
+        "claims": len(history.tables.claims),
+        "repeats": _repeats(history.published, group.topics.read),
+    }
+    return counted, violations(history)
 
 
 def _repeats(events: Sequence[Event], topic: str) -> int:

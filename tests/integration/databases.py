@@ -34,10 +34,10 @@ class Database:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    """A plain connection whose errors are the driver's own."""
+def connected(url: str, seconds: float = 60) -> Iterator[Connection]:
+    """A plain connection whose errors are the driver's own, with so long for each answer."""
     to = DatabaseUrl.parse(url)
-    connection = Connection(to.user, to.host, to.database, to.port, to.password, timeout=60)
+    connection = Connection(to.user, to.host, to.database, to.port, to.password, timeout=seconds)
     with closing(connection):
         yield connection
 

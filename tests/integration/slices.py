@@ -61,7 +61,7 @@ def _read_tables(database: Database, wire: Wire, produced: Iterable[Record]) -> 
         if isinstance(item, Message):
             accounts.add(str(item.payment.account_id))
             claims.add(item.payment.message_id)
-    with connected(database.superuser) as connection:
+    with connected(database.superuser, seconds=600) as connection:
         for name, keys in (("accounts", accounts), ("claims", claims)):
             connection.run(f"CREATE TEMP TABLE {name} (key text)")
             connection.run(
