@@ -1,4 +1,4 @@
-"""Certificates for servers of the tests, made by the program openssl."""
+"""Certificates for servers and clients of the tests, made by the program openssl."""
 
 import subprocess
 from pathlib import Path
@@ -31,12 +31,12 @@ class Authority:
         return self.folder / "ca.crt"
 
     def issue(self, name: str, host: str) -> tuple[Path, Path]:
-        """Certificate and key of a server on that host, such as `DNS:localhost`."""
+        """Certificate and key of a server, or a client, on that host, such as `DNS:localhost`."""
         self._request(
             name,
             f"subjectAltName={host}",
             "basicConstraints=critical,CA:FALSE",
-            "extendedKeyUsage=serverAuth",
+            "extendedKeyUsage=serverAuth,clientAuth",
             signer=("-CA", "ca.crt", "-CAkey", "ca.key"),
         )
         return self.folder / f"{name}.crt", self.folder / f"{name}.key"

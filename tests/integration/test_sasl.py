@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from tests.cli import voltpay
 from tests.integration.certificates import Authority
 from tests.integration.conftest import _had
+from tests.integration.processes import VOLTPAY
 from tests.stack.kafka import KafkaCluster
 
 USER = "voltpay"
@@ -40,7 +42,10 @@ def cluster(authority: Authority) -> Iterator[KafkaCluster]:
     certificate, key = authority.issue("broker", "IP:127.0.0.1")
     store = authority.folder / "broker.pem"
     store.write_text(key.read_text() + certificate.read_text())
-    made = _had(lambda: KafkaCluster(properties(store), listeners=("SASL_SSL",), heap="320m"))
+    listeners = ("SASL_SSL", "SSL")
+    made = _had(
+        lambda: KafkaCluster(properties(store, authority), listeners=listeners, heap="320m")
+    )
     with made as cluster:
         with closing(KafkaAdminClient(bootstrap_servers=cluster.bootstrap)) as admin:
             for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
@@ -49,14 +54,17 @@ def cluster(authority: Authority) -> Iterator[KafkaCluster]:
         yield cluster
 
 
-def properties(store: Path) -> dict[str, str]:
-    protocols = ("CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", "SASL_SSL:SASL_SSL")
+def properties(store: Path, authority: Authority) -> dict[str, str]:
+    protocols = ("CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", "SASL_SSL:SASL_SSL", "SSL:SSL")
     listener = "listener.name.sasl_ssl"
     return {
         "listener.security.protocol.map": ",".join(protocols),
         "sasl.enabled.mechanisms": _MECHANISMS,
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(store),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(authority.certificate),
+        "listener.name.ssl.ssl.client.auth": "required",
         f"{listener}.plain.sasl.jaas.config": f'{_PLAIN} user_{USER}="{PLAIN_PASSWORD}";',
         f"{listener}.scram-sha-512.sasl.jaas.config": f"{_SCRAM};",
         f"{listener}.scram-sha-256.sasl.jaas.config": f"{_SCRAM};",
@@ -179,6 +187,72 @@ def test_certificates_that_cannot_be_read_are_a_wrong_setting(
     for file in (tmp_path / "nowhere", tmp_path / "none"):
         told = refused("topics check", {**settings, f"VOLTPAY_KAFKA_{setting}": str(file)}, 78)
         assert f"kafka.{setting.lower()}: cannot use {file}" in told
+
+
+def by_certificate(cluster: KafkaCluster, authority: Authority, **settings: str) -> dict[str, str]:
+    """The environment of who asks those brokers that want a certificate in place of a password."""
+    return {
+        "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by('SSL')}",
+        "VOLTPAY_STORE": "sqlite::memory:",
+        "VOLTPAY_KAFKA_PROTOCOL": "SSL",
+        "VOLTPAY_KAFKA_CAFILE": str(authority.certificate),
+        "VOLTPAY_KAFKA_OPTIONS": "bootstrap.timeout.ms=1000",
+        **settings,
+    }
+
+
+def test_a_certificate_lets_us_in(
+    cluster: KafkaCluster, authority: Authority, settings: Mapping[str, str]
+) -> None:
+    """Where brokers ask for a certificate, ours is shown, and payments come in."""
+    certificate, key = authority.issue("client", "DNS:writer")
+    own = by_certificate(
+        cluster,
+        authority,
+        VOLTPAY_KAFKA_CERTFILE=str(certificate),
+        VOLTPAY_KAFKA_KEYFILE=str(key),
+        VOLTPAY_GROUP="group-certificate",
+    )
+    produced = voltpay("produce", "--count", "50", env=own)
+    assert produced.exit_code == 0, produced.output
+    result = voltpay("consume", "--exit-eof", "--timeout", "60", "--output", "json", env=own)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["written"] > 0
+
+
+def test_no_certificate_is_told(cluster: KafkaCluster, authority: Authority) -> None:
+    """Who has no certificate where one is asked for learns which setting to look at."""
+    assert "kafka.certfile" in said("topics check", by_certificate(cluster, authority))
+
+
+@pytest.mark.parametrize(
+    ("spoken", "listener"),
+    [("PLAINTEXT", "SSL"), ("SSL", "PLAINTEXT"), ("SSL", "SASL_SSL"), ("SASL_SSL", "PLAINTEXT")],
+)
+def test_the_wrong_protocol_is_told(
+    spoken: str, listener: str, cluster: KafkaCluster, settings: Mapping[str, str]
+) -> None:
+    """A client that speaks otherwise than its brokers listen is told which setting to look at."""
+    own = {
+        **settings,
+        "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by(listener)}",
+        "VOLTPAY_KAFKA_PROTOCOL": spoken,
+        "VOLTPAY_KAFKA_OPTIONS": "bootstrap.timeout.ms=1000",
+    }
+    assert "kafka.protocol" in said("topics check", own)
+
+
+def said(command: str, settings: Mapping[str, str]) -> str:
+    """The last line of what a command says that must end for want of a broker."""
+    result = subprocess.run(
+        [VOLTPAY, *command.split()],
+        check=False,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 69, result.stderr
+    return result.stderr.splitlines()[-1]
 
 
 def test_the_client_need_not_check_the_host(settings: Mapping[str, str]) -> None:

@@ -117,7 +117,15 @@ def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> It
         raise Fenced(partitions) from error
     except (kafka_errors.KafkaError, OSError) as error:
         halt = isinstance(error, _NEEDS_A_PERSON)
-        raise Unavailable(f"Kafka: {doing}: {type(error).__name__}", halt=halt) from error
+        raise Unavailable(f"Kafka: {doing}: {_named(error)}", halt=halt) from error
+
+
+def _named(error: Exception) -> str:
+    """What an error is called; one of a client that found no broker may be our own mistake."""
+    name = type(error).__name__
+    if isinstance(error, kafka_errors.KafkaTimeoutError) and "bootstrap" in str(error):
+        return f"{name}: {error}; see the URL, kafka.protocol and kafka.certfile"
+    return name
 
 
 def _is_address(server: str) -> bool:

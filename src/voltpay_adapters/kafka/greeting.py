@@ -72,7 +72,9 @@ def _greet(server: str, options: Mapping[str, Any]) -> None:
             halt=True,
         ) from error
     except (ValueError, kafka_errors.KafkaProtocolError) as error:
-        raise Unavailable(f"Kafka at {server} answers wrongly when greeted: {error}") from error
+        raise Unavailable(
+            f"Kafka at {server} answers wrongly when greeted: {error}; see kafka.protocol"
+        ) from error
 
 
 def _protocol(options: Mapping[str, Any]) -> str:

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 from attrs import evolve, frozen
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ConfigResource,
+    ConfigResourceType,
+    ResourcePattern,
+    ResourceType,
+)
 from tests.checker import violations
 from tests.integration.databases import connected
 from tests.integration.processes import RECORDS, Site, busy, eventually, rows
@@ -78,6 +86,23 @@ def limit_messages(most: int) -> Callable[[Site], None]:
     return limit
 
 
+def forbid_writing(site: Site) -> None:
+    """Deny what had been allowed to everybody, as nobody had said anything about the topic."""
+    with closing(site.admin()) as admin:
+        made = admin.create_acls([writing(site)])
+        assert not made["failed"]
+
+
+def permit_writing(site: Site) -> None:
+    with closing(site.admin()) as admin:
+        admin.delete_acls([writing(site)])
+
+
+def writing(site: Site) -> ACL:
+    topic = ResourcePattern(ResourceType.TOPIC, site.topics.read)
+    return ACL("User:ANONYMOUS", "*", ACLOperation.WRITE, ACLPermissionType.DENY, topic)
+
+
 RENAME = "ALTER TABLE write.payment_core RENAME COLUMN {} TO {}"
 TROUBLES = {
     "a month without a partition": Trouble(
@@ -98,6 +123,9 @@ TROUBLES = {
     ),
     "no topic for events": Trouble(delete_topic("read"), Site.make_topics, "Kafka"),
     "no topic for dead letters": Trouble(delete_topic("dead_letter"), Site.make_topics, "Kafka"),
+    "no permission to publish": Trouble(
+        forbid_writing, permit_writing, "TopicAuthorizationFailedError"
+    ),
     "events that are too large": Trouble(limit_messages(100), limit_messages(2**20), "Kafka"),
 }
 
