@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli import voltpay
-from tests.integration.databases import (  # noqa: F401 - fixtures
-    Database,
-    bare_database,
-    migrated_database,
-    migrated_template,
-)
+from tests.integration.databases import Database
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
 
@@ -19,7 +14,7 @@ from tests.stack.places import jars
 @pytest.fixture
 def stack(
     kafka: KafkaAddress,
-    migrated_database: Database,  # noqa: F811
+    migrated_database: Database,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Database:
@@ -85,7 +80,7 @@ def test_the_doctor_finds_everything_in_order(stack: Database) -> None:
 
 def test_the_doctor_names_what_is_wrong(
     stack: Database,
-    bare_database: Database,  # noqa: F811
+    bare_database: Database,
 ) -> None:
     """Missing topics, a missing schema and a role with too many rights have their way out."""
     result = voltpay(

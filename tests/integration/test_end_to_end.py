@@ -6,11 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.integration.databases import (  # noqa: F401 - fixtures
-    Database,
-    migrated_database,
-    migrated_template,
-)
+from tests.integration.databases import Database
 from tests.integration.processes import SEED, Site
 from tests.stack.kafka import KafkaAddress
 
@@ -18,7 +14,7 @@ RECORDS = 6000
 
 
 @pytest.fixture
-def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:  # noqa: F811
+def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:
     soon = {"kafka.options.session_timeout_ms": "6000"}  # the least that brokers allow by default
     with closing(Site(kafka, migrated_database, tmp_path, settings=soon)) as site:
         site.prepare()

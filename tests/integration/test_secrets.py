@@ -14,13 +14,7 @@ import pytest
 from attrs import evolve
 from tests import canary
 from tests.cli import start
-from tests.integration.databases import (  # noqa: F401 - fixtures
-    MIGRATOR_PASSWORD,
-    WRITER_PASSWORD,
-    Database,
-    migrated_database,
-    migrated_template,
-)
+from tests.integration.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database
 from tests.integration.history import read_topic
 from tests.integration.processes import Site
 from tests.stack.kafka import KafkaAddress
@@ -54,7 +48,7 @@ main()
 
 
 @pytest.fixture
-def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:  # noqa: F811
+def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:
     settings = {"kafka.options.session_timeout_ms": "6000", "log_level": "debug"}
     with closing(Site(kafka, migrated_database, tmp_path, partitions=2, settings=settings)) as site:
         site.prepare()
