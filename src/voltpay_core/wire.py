@@ -28,8 +28,6 @@ ATTEMPT_HEADER = LETTER_HEADER + "attempt"
 FIRST_FAILED_HEADER = LETTER_HEADER + "first-failed-at"
 
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
-
-
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 

@@ -36,7 +36,9 @@ from voltpay_core.outcomes import Message, Written
 from voltpay_core.payments import Payment
 from voltpay_core.wire import EVENT_ID_HEADER, Wire
 
-OPERATING, WIRE = ROOT / "docs/operating.md", ROOT / "docs/wire.md"
+OPERATING, RELIABILITY, WIRE = (
+    ROOT / f"docs/{name}.md" for name in ("operating", "reliability", "wire")
+)
 DEPLOYED = [*ROOT.glob("deploy/systemd/*"), ROOT / "deploy/crontab"]
 SERVERS = ("kafka://", "postgresql://")
 HARMLESS = {"voltpay", "cp", "head", "cat"}
@@ -210,6 +212,20 @@ def test_named_tests_exist(document: Path) -> None:
         path, *parts = name.split("::")
         assert (ROOT / path).is_file(), name
         assert set(parts) <= defined(ROOT / path), name
+
+
+def test_every_fault_is_told_of() -> None:
+    """The table of faults names each test that breaks something, and how often it has passed."""
+    told = {row[2]: row[3] for row in table(RELIABILITY, "fault", "must hold", "tests", "runs")}
+    names = {name for cell in told for name in cell.strip("`").split("` `")}
+    broken = ROOT / "tests/integration/faults"
+    assert names == {
+        f"{path.name}::{name}"
+        for path in broken.glob("test_*.py")
+        for name in defined(path)
+        if name.startswith("test_")
+    }
+    assert all(runs.isdigit() for runs in told.values())
 
 
 def defined(path: Path) -> set[str]:
