@@ -210,9 +210,7 @@ class KafkaSource:
         return {_partition(place): position for place, position in moved.items()}
 
     def _position(self, place: TopicPartition) -> int | None:
-        with suppress(
-            NoOffsetForPartitionError
-        ):  # of another partition, which is yet to be rewound
+        with suppress(NoOffsetForPartitionError):  # of another one, which is yet to be rewound
             position: int | None = self._consumer().position(place, timeout_ms=TIME_OUT_MS)
             return position
         return None
