@@ -24,8 +24,10 @@ _NO_LONGER_OURS = (
 )
 _NEEDS_A_PERSON = (
     kafka_errors.AuthorizationError,
+    kafka_errors.CorruptRecordError,  # kafka-python polls for ever where it is asked once more
     kafka_errors.KafkaConfigurationError,
     kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedCodecError,
     kafka_errors.UnsupportedSaslMechanismError,
 )
 BOOTSTRAP_MS = 10_000
