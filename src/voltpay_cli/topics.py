@@ -19,6 +19,7 @@ from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.ports import MessageSource
 
 KAFKAS_MAX_MESSAGE = 1_048_588
+SEGMENT_HOURS = 1
 LETTER_ROOM = 16 * 1024
 """Bytes that a dead letter's headers may add."""
 
@@ -27,6 +28,7 @@ def wanted(settings: Settings) -> list[Topic]:
     """The topics as the settings want them."""
     given = settings.topics
     kept = {"retention.ms": _milliseconds(given.retention_hours)}
+    soon = {"segment.ms": _milliseconds(SEGMENT_HOURS)}  # what is too old goes by whole segments
     letters = {
         "retention.ms": _milliseconds(given.dead_letter_retention_hours),
         "max.message.bytes": str(
@@ -34,7 +36,7 @@ def wanted(settings: Settings) -> list[Topic]:
         ),
     }
     configurations = {
-        given.writer: kept,
+        given.writer: kept | soon,
         given.read: kept,
         given.email: kept,
         given.dead_letter: letters,
@@ -93,7 +95,7 @@ def differences(settings: Settings) -> list[str]:
 
 
 def input_retention(settings: Settings) -> timedelta:
-    """How long the input topic keeps its records: what Kafka says, or else the settings.
+    """How long the input topic keeps its records at most: what Kafka says, or else the settings.
 
     Raises:
         Unavailable: Kafka cannot be reached.
@@ -136,6 +138,7 @@ def dead_letter_source(settings: Settings, code: str) -> Iterator[MessageSource]
         kafka_connection(settings, url),
         settings.topics.dead_letter,
         replay_group(settings, code),
+        bounded=True,  # what fails again while it is replayed is for the next replay
         skip_expired=True,
     )
     with closing(source):

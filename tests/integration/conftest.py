@@ -20,12 +20,17 @@ with warnings.catch_warnings():  # Python 3.11 and 3.12 warn of how kafka-python
 
 Server = TypeVar("Server")
 
-# kafka-python leaves the sockets of refused connections to the garbage collector
-REFUSED_SOCKET = r"unclosed <socket\.socket fd=\d+, .* proto=6, laddr=\('0\.0\.0\.0', \d+\)>"
+# kafka-python leaves to the garbage collector the sockets of refused connections, and the one by
+# which it looks for leaders while it is closed
+LEFT_SOCKETS = (
+    r"unclosed <socket\.socket fd=\d+, .* proto=6, laddr=\('0\.0\.0\.0', \d+\)>",
+    r"unclosed <socket\.socket fd=\d+, .*laddr=\('127\.0\.0\.1', \d+\), raddr",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", f"ignore:{REFUSED_SOCKET}:ResourceWarning")
+    for socket in LEFT_SOCKETS:
+        config.addinivalue_line("filterwarnings", f"ignore:{socket}:ResourceWarning")
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,26 @@
 """Kafka passes the contracts of sources and publishers."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
-from attrs import define, field
-from kafka import TopicPartition
+from attrs import define, evolve, field
+from kafka import OffsetAndMetadata, TopicPartition
 from tests.contracts.events import EventsContract, EventsHarness
-from tests.contracts.source import SharedSourceContract
+from tests.contracts.source import PATIENCE, SharedSourceContract
+from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.kafka.topics import Topic, create
-from voltpay_core.messages import Event, Headers, Partition
-from voltpay_core.ports import MessageSource
+from voltpay_adapters.kafka.topics import Topic, create, retention
+from voltpay_core.errors import Unavailable
+from voltpay_core.messages import Event, Headers, Partition, Record
+from voltpay_core.ports import MessageSource, Polled
 
 
 @define
@@ -44,8 +48,9 @@ class KafkaGroup:
             [Event(partition.topic, key, value, headers, partition.number, timestamp)]
         ).wait()
 
-    def open(self) -> KafkaSource:
-        self._opened.append(KafkaSource(self.connection, self.topic, "group-" + self.topic))
+    def open(self, *, bounded: bool = False) -> KafkaSource:
+        group = "group-" + self.topic
+        self._opened.append(KafkaSource(self.connection, self.topic, group, bounded=bounded))
         return self._opened[-1]
 
     def close(self, source: MessageSource) -> None:
@@ -67,6 +72,86 @@ class TestKafkaSource(SharedSourceContract):
         create(connection, [Topic(group.topic, 2, 2, {})])
         yield group
         group.close_all()
+
+    @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+    def test_any_compression_is_read(self, codec: str, harness: KafkaGroup) -> None:
+        """Whatever a producer compresses its records with, they are read."""
+        options = {"compression_type": codec}
+        compressed = KafkaEvents(evolve(harness.connection, options=options), 2)
+        with closing(compressed) as events:
+            events.publish([Event(harness.topic, b"1", b"x" * 1000, (), 0)]).wait()
+        assert [record.value for record in self.first(harness)] == [b"x" * 1000]
+
+    def test_what_cannot_be_read_halts(self, harness: KafkaGroup) -> None:
+        """A record that the client cannot decode halts its reader, which says where it is."""
+        broken = Header("broken")
+        first, _ = harness.partitions
+        harness.produce(first, b"good")
+        harness.produce(first, b"bad", headers=((broken, b""),))
+        with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
+            self.first(harness, 2)
+        assert told.value.halt
+
+    def test_offsets_beyond_the_end_halt(self, harness: KafkaGroup) -> None:
+        """Where more is acknowledged than there is, nothing is read until somebody has looked."""
+        place = TopicPartition(harness.topic, 0)
+        with closing(harness.connection.admin()) as admin:
+            beyond = {place: OffsetAndMetadata(7, "", -1)}
+            admin.alter_group_offsets("group-" + harness.topic, beyond)
+        with pytest.raises(Unavailable, match="ends at 0, and 7 is acknowledged") as told:
+            self.first(harness)
+        assert told.value.halt
+
+    def test_a_bounded_source_ends_where_the_topic_ended(self, harness: KafkaGroup) -> None:
+        """What comes while it reads is neither read nor acknowledged, in whichever partition."""
+        first, second = harness.partitions
+        harness.produce(first, b"old")
+        source = harness.open(bounded=True)
+        assert source.partition_count == 2  # which has it look at the topic
+        harness.produce(first, b"new")
+        harness.produce(second, b"new")
+        seen: list[Record] = []
+        for polled in polls_until(source.drained, source, harness.partitions):
+            seen += polled.records
+            source.acknowledge(polled.positions)
+        assert [record.value for record in seen] == [b"old"]
+        with closing(harness.connection.consumer(group_id="group-" + harness.topic)) as consumer:
+            assert consumer.committed(TopicPartition(harness.topic, 0)) == 1
+            assert consumer.committed(TopicPartition(harness.topic, 1)) == 0
+
+    @staticmethod
+    def first(harness: KafkaGroup, count: int = 1) -> list[Record]:
+        seen: list[Record] = []
+
+        def enough() -> bool:
+            return len(seen) >= count
+
+        for polled in polls_until(enough, harness.open(), harness.partitions):
+            seen += polled.records
+        return seen
+
+
+def polls_until(
+    done: Callable[[], bool], source: KafkaSource, partitions: Sequence[Partition]
+) -> Iterator[Polled]:
+    """Polls, rewinding what is gained, once all partitions are there and until it is done."""
+    missing = set(partitions)
+    deadline = time.monotonic() + PATIENCE
+    while missing or not done():
+        assert time.monotonic() < deadline
+        polled = source.poll(100)
+        source.rewind(polled.gained)
+        missing -= polled.gained
+        yield polled
+
+
+class Header(str):
+    """The name of a header in an encoding that Kafka takes and its client does not read."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
 
 
 @define
@@ -122,3 +207,35 @@ class TestKafkaEvents(EventsContract):
         ).wait()
         (found,) = harness.read(topic, 1)
         assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
+
+    def test_patience_begins_with_the_wait(self, harness: KafkaTopics) -> None:
+        """However much other work came between, what waits to be sent is not overdue for it."""
+        (topic, *_) = harness.topics
+        place, event = TopicPartition(topic, 0), Event(topic, b"k", b"v", (), 0)
+        with (
+            closing(harness.connection.consumer()) as consumer,
+            closing(KafkaEvents(harness.connection, 3, patience=2)) as events,
+        ):
+            first = events.publish([event])
+            for sent in range(1, 4):  # each lingers for a second, so that patience is over then
+                eventually(lambda sent=sent: consumer.end_offsets([place])[place] == sent)
+                events.publish([event])
+            first.wait()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "kept"),
+    [
+        ({"retention.ms": "1000", "segment.ms": "500"}, timedelta(milliseconds=1500)),
+        ({"retention.ms": "-1"}, None),
+        ({"retention.ms": "1000", "cleanup.policy": "compact"}, None),
+    ],
+)
+def test_a_topic_keeps_whole_segments(
+    kafka: KafkaAddress, configuration: Mapping[str, str], kept: timedelta | None
+) -> None:
+    """A record may outlive its retention by the time that its segment takes to be closed."""
+    connection = KafkaConnection.parse(kafka.url)
+    topic = f"kept-{secrets.token_hex(4)}"
+    create(connection, [Topic(topic, 1, 2, configuration)])
+    assert retention(connection, topic) == kept

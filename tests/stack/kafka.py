@@ -25,6 +25,7 @@ _PROPERTIES = {
     "default.replication.factor": "2",
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": "8388608",  # the default takes a quarter of our heap
+    "log.retention.ms": "-1",  # tests keep records with timestamps of years ago
     "min.insync.replicas": "2",
     "offsets.topic.num.partitions": "4",
     "offsets.topic.replication.factor": "2",

@@ -50,6 +50,9 @@ def _starts(
 def _read(consumer: KafkaConsumer, place: TopicPartition, start: int, end: int) -> Iterator[Record]:
     consumer.assign([place])
     consumer.seek(place, start)
-    while consumer.position(place, timeout_ms=TIME_OUT_MS) < end:
-        for polled in consumer.poll(500).values():
+    while start < end:
+        for polled in consumer.poll(TIME_OUT_MS).values():
             yield from (record for record in records_of(place, polled) if record.offset < end)
+        before, start = start, consumer.position(place, timeout_ms=TIME_OUT_MS)
+        if start == before:
+            raise Unavailable(f"Kafka: {place.topic}-{place.partition} gives no records just now")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +43,7 @@ class KafkaEvents:
         with translated("publishing"):
             producer = self._producer()
             sent = [self._send(producer, event) for event in events]
-        return KafkaPublication(producer, sent, time.monotonic() + self._patience)
+        return KafkaPublication(producer, sent, self._patience)
 
     def reset(self) -> None:
         """End the producer with all that it still holds."""
@@ -95,12 +94,12 @@ class KafkaPublication:
 
     _producer: KafkaProducer
     _sent: Sequence[Any]
-    _deadline: float
+    _patience: float
 
     def wait(self) -> None:
         """Flush the producer, then look at every record."""
         with translated("waiting for the acknowledgement of events"):
-            self._producer.flush(max(0.0, self._deadline - time.monotonic()))
+            self._producer.flush(self._patience)
             for future in self._sent:
                 if not future.is_done:
                     raise Unavailable("Kafka: the acknowledgement of an event is overdue")

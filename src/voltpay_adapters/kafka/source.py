@@ -9,7 +9,12 @@ from typing import Any
 from attrs import define, field
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from kafka.errors import (
+    CorruptRecordError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    UnsupportedCodecError,
+)
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
 from voltpay_core.errors import Fenced, Unavailable
@@ -51,6 +56,7 @@ class KafkaSource:
     Attributes:
         batch_bytes: Most bytes fetched at a time from one broker, which bounds a batch.
         patience: Seconds that a poll waits for records.
+        bounded: Read no further than the partitions' ends at the start.
         skip_expired: Go on where records expired before they were read.
         notify: Told in a sentence what was skipped.
     """
@@ -60,6 +66,7 @@ class KafkaSource:
     _group: str
     _batch_bytes: int = 16 * 1024 * 1024
     _patience: float = 0.5
+    _bounded: bool = False
     _skip_expired: bool = False
     _notify: Callable[[str], None] = lambda _: None
     _notes: _Notes = field(factory=_Notes, init=False)
@@ -81,12 +88,18 @@ class KafkaSource:
                 if not self._positions.keys().isdisjoint(error.args[0]):
                     raise
                 found = {}  # a partition just gained, whose records expired: `rewind` meets that
+            except (CorruptRecordError, UnsupportedCodecError) as error:
+                raise _unreadable(consumer, error) from error
             finally:
                 consumer.resume(*(paused & consumer.assignment()))
             gained, lost = self._notes.gained, self._notes.lost - self._notes.gained
             for place in gained | lost:
                 self._positions.pop(place, None)
-            polled = {place: found[place] for place in found if place in self._positions}
+            polled = {
+                place: records
+                for place in found
+                if place in self._positions and (records := self._within(place, found[place]))
+            }
             report = Polled(
                 [record for place in polled for record in records_of(place, polled[place])],
                 self._move_on(polled),
@@ -105,6 +118,7 @@ class KafkaSource:
             consumer = self._consumer()
             places = consumer.assignment().intersection(map(_place, partitions))
             starts = find_offsets(consumer.beginning_offsets, places)
+            ends = find_offsets(consumer.end_offsets, places)
             new: dict[TopicPartition, int] = {}
             for place, start in starts.items():
                 committed = consumer.committed(place, timeout_ms=TIME_OUT_MS)
@@ -112,6 +126,8 @@ class KafkaSource:
                     new[place] = start
                 elif committed < start:
                     self._meet_expired(place, start - committed)
+                elif committed > ends[place]:
+                    raise _lost(place, committed, ends[place])
                 position = max(start, committed or 0)
                 consumer.seek(place, position)
                 self._positions[place] = position
@@ -206,8 +222,18 @@ class KafkaSource:
                 for place, before in self._positions.items()
                 if (position := self._position(place)) is not None and position != before
             }
+        if self._bounded:
+            moved = {
+                place: max(self._positions[place], min(position, self._ends.get(place, 0)))
+                for place, position in moved.items()
+            }
         self._positions.update(moved)
         return {_partition(place): position for place, position in moved.items()}
+
+    def _within(self, place: TopicPartition, records: Sequence[Any]) -> Sequence[Any]:
+        if not self._bounded:
+            return records
+        return [record for record in records if record.offset < self._ends.get(place, 0)]
 
     def _position(self, place: TopicPartition) -> int | None:
         with suppress(NoOffsetForPartitionError):  # of another one, which is yet to be rewound
@@ -234,6 +260,24 @@ def find_offsets(
         return find(list(places), timeout_ms=TIME_OUT_MS) if places else {}
     except KeyError:  # kafka-python leaves it out of its answers, and then misses it
         raise Unavailable("Kafka: a partition has no leader just now") from None
+
+
+def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
+    part = consumer._fetcher._next_partition_records  # kafka-python says nowhere else which it was
+    place, offset = part.topic_partition, part.next_fetch_offset
+    return Unavailable(
+        f"Kafka: cannot read {place.topic}-{place.partition}@{offset} or what it is compressed with"
+        f" ({type(error).__name__}): nothing behind it is read before the group's offset is moved",
+        halt=True,
+    )
+
+
+def _lost(place: TopicPartition, committed: int, end: int) -> Unavailable:
+    return Unavailable(
+        f"Kafka: {place.topic}-{place.partition} ends at {end}, and {committed} is acknowledged:"
+        " the topic has lost records, or is another one; set the group's offset before you go on",
+        halt=True,
+    )
 
 
 def _place(partition: Partition) -> TopicPartition:

@@ -66,14 +66,19 @@ def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[st
 
 
 def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
-    """How long a topic keeps its records; None stands for ever.
+    """How long a topic keeps its records at most; None stands for ever.
+
+    Kafka deletes whole segments, once the last record of one is old enough.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
     """
     with translated(f"looking up {topic}"), closing(connection.admin()) as admin:
-        kept = int(configuration(admin, topic)["retention.ms"])
-    return None if kept < 0 else timedelta(milliseconds=kept)
+        found = configuration(admin, topic)
+    kept = int(found["retention.ms"])
+    if kept < 0 or "delete" not in found["cleanup.policy"]:
+        return None
+    return timedelta(milliseconds=kept + int(found["segment.ms"]))
 
 
 def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[str]:

@@ -69,8 +69,9 @@ def _check_retention(settings: Settings, age: timedelta) -> None:
     kept = topics.input_retention(settings)
     if age < kept:
         raise Misconfigured(
-            f"--older-than: the input topic keeps records for {_words(kept)}: whatever comes again"
-            " after its claim is gone would be written twice; keep claims longer, or --force"
+            f"--older-than: the input topic keeps records for up to {_words(kept)}"
+            " (retention.ms + segment.ms): whatever comes again after its claim is gone would be"
+            " written twice; keep claims longer, or --force"
         )
 
 

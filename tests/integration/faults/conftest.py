@@ -20,14 +20,6 @@ SOON = {
 }
 
 
-# kafka-python leaves the socket open that it looks for leaders by while it is closed
-LEFT_SOCKET = r"unclosed <socket\.socket fd=\d+, .*laddr=\('127\.0\.0\.1', \d+\), raddr"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", f"ignore:{LEFT_SOCKET}:ResourceWarning")
-
-
 def pytest_report_header() -> str:
     return f"SEED={SEED}"
 

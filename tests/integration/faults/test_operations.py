@@ -7,7 +7,7 @@ import signal
 import pytest
 from attrs import evolve
 from tests.integration.history import read_topic
-from tests.integration.processes import MIX, RECORDS, Site, busy
+from tests.integration.processes import MIX, PATIENCE, RECORDS, Site, busy
 
 from voltpay_core.replaying import Letter
 
@@ -50,6 +50,22 @@ def test_letters_that_fail_again(site: Site) -> None:
     site.run(*REPLAY, "--max-attempts", "3")
     assert site.drain()["dead_letters"] == 0
     assert attempts(site).count(3) == letters
+    assert site.violations() == []
+
+
+@pytest.mark.faults
+def test_letters_fail_again_at_once(site: Site) -> None:
+    """A replay beside a running writer sends each letter once, though it comes back meanwhile."""
+    site.feed(RECORDS, mix=BAD)
+    site.drain()
+    letters = len(attempts(site))
+    writer = site.consume(1)
+    writer.wait_for(lambda: "took over" in writer.printed(), seconds=PATIENCE)
+    site.run(*REPLAY)
+    writer.send(signal.SIGTERM)
+    assert writer.exit_code() == 0
+    site.drain()
+    assert sorted(attempts(site)) == [1] * letters + [2] * letters
     assert site.violations() == []
 
 
