@@ -45,7 +45,7 @@ def kafka(request: pytest.FixtureRequest) -> KafkaAddress:
 @pytest.fixture(scope="session")
 def kafka_cluster() -> Iterator[KafkaCluster]:
     """A Kafka cluster of our own, for tests that take brokers away; they bring them back."""
-    with _had(KafkaCluster) as cluster:
+    with _had(lambda: KafkaCluster(thrifty=True)) as cluster:
         yield cluster
 
 

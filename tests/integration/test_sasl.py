@@ -44,7 +44,9 @@ def cluster(authority: Authority) -> Iterator[KafkaCluster]:
     store.write_text(key.read_text() + certificate.read_text())
     listeners = ("SASL_SSL", "SSL")
     made = _had(
-        lambda: KafkaCluster(properties(store, authority), listeners=listeners, heap="320m")
+        lambda: KafkaCluster(
+            properties(store, authority), listeners=listeners, heap="320m", thrifty=True
+        )
     )
     with made as cluster:
         with closing(KafkaAdminClient(bootstrap_servers=cluster.bootstrap)) as admin:

@@ -17,6 +17,8 @@ from tests.stack.processes import Process, free_ports
 BROKERS = (1, 2)
 _CONTROLLER = 3
 _START_SECONDS = 90
+_THRIFTY = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""The cheapest garbage collector and compiler."""
 
 _PROPERTIES = {
     "auto.create.topics.enable": "false",
@@ -55,7 +57,7 @@ class KafkaCluster(KafkaAddress):
     With one broker gone the other goes on, but holds back what asks for acks=all. `properties` are
     further server properties, for all three processes. `listeners` names what brokers listen on
     besides PLAINTEXT, SASL_SSL for example; `bootstrap_by` tells their addresses. `heap` is a
-    broker's, as Java writes it.
+    broker's, as Java writes it. `thrifty` brokers start sooner and are slower under load.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class KafkaCluster(KafkaAddress):
         *,
         listeners: Sequence[str] = (),
         heap: str = "512m",
+        thrifty: bool = False,
     ) -> None:
         self._java, self._jars = java(), jars("kafka")
-        self._heap = heap
+        self._broker_java = (f"-Xmx{heap}", *(_THRIFTY if thrifty else ()))
         self._properties = _PROPERTIES | dict(properties or {})
         names = ("PLAINTEXT", *listeners)
         self._controller_port, *ports = free_ports(1 + len(BROKERS) * len(names))
@@ -163,11 +166,9 @@ class KafkaCluster(KafkaAddress):
         )
 
     def _java_command(self, node: int) -> list[str | Path]:
-        # a controller has little to do: it takes the cheapest compiler and garbage collector
-        small = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         return [
             self._java,
-            *(small if node == _CONTROLLER else [f"-Xmx{self._heap}"]),
+            *(("-Xmx128m", *_THRIFTY) if node == _CONTROLLER else self._broker_java),
             "-Djava.awt.headless=true",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",

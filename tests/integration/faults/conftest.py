@@ -32,7 +32,7 @@ def brokers() -> Iterator[KafkaCluster]:
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "group.min.session.timeout.ms": "1000",
     }
-    with KafkaCluster(properties) as cluster:
+    with KafkaCluster(properties, thrifty=True) as cluster:
         yield cluster
 
 
