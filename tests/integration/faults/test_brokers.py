@@ -71,6 +71,7 @@ def test_leaders_change_unnoticed(site: Site, brokers: KafkaCluster) -> None:
         source.rewind(partitions)
 
 
+@pytest.mark.faults
 def test_a_partition_has_no_leader(site: Site, brokers: KafkaCluster) -> None:
     """Where the only broker of a partition is away, the source is unavailable, and says so."""
     topic = f"alone-{site.token}"

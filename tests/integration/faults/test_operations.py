@@ -22,7 +22,6 @@ def attempts(site: Site) -> list[int]:
     return [Letter.read(letter).attempt for letter in letters]
 
 
-@pytest.mark.faults
 def test_a_replay_is_killed(site: Site) -> None:
     """A replay that dies is run again; what it sent twice ends like what it sent once."""
     site.feed(RECORDS, mix=BAD)
