@@ -26,7 +26,7 @@ from kafka.admin import (
 )
 from tests.checker import violations
 from tests.integration.databases import connected
-from tests.integration.processes import RECORDS, Site, busy, eventually, rows
+from tests.integration.processes import PATIENCE, RECORDS, Site, busy, eventually, rows
 from tests.stack.postgres import PostgresServer
 
 from voltpay_adapters.postgres.database import NODE_LOCKS
@@ -286,7 +286,10 @@ def test_records_expire_unread(site: Site) -> None:
 
 def test_the_first_records_expire_unread(site: Site) -> None:
     """A partition that was watched while it was empty does not lose its first records unnoticed."""
-    site.drain()
+    watcher = site.consume(1)
+    watcher.wait_for(lambda: "took over" in watcher.printed(), seconds=PATIENCE)
+    watcher.send(signal.SIGTERM)
+    assert watcher.exit_code() == 0
     site.feed(RECORDS)
     expire_halves(site)
     halted = site.consume(1, "--exit-eof")
