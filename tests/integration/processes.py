@@ -132,7 +132,8 @@ class Site:
 
     def publish(self, records: Iterable[Event]) -> None:
         """Put records on topics."""
-        with closing(KafkaEvents(self.connection, self.partitions)) as events:
+        events = KafkaEvents(self.connection, self.partitions, patience=PATIENCE)
+        with closing(events):
             events.publish(list(records)).wait()
 
     def start(

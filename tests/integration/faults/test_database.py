@@ -133,8 +133,8 @@ def test_the_database_is_slow(site: Site) -> None:
     """Transactions that outlast the session time-out cost no rebalance."""
     site.feed(RECORDS)
     times = "nextval('write.times')"
-    interfere(site, STATEMENT, f"IF {times} <= 2 THEN PERFORM pg_sleep(3); END IF;")
-    consumer = site.consume(1, "--exit-eof")
+    interfere(site, STATEMENT, f"IF {times} <= 1 THEN PERFORM pg_sleep(8); END IF;")
+    consumer = site.consume(1, "--exit-eof", "-X", "session_timeout_ms=6000")
     assert consumer.exit_code() == 0
     assert consumer.printed().count("took over") == 1
     assert site.violations() == []

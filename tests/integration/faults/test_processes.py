@@ -153,7 +153,7 @@ def test_members_come_and_go(site: Site, rounds: int) -> None:
         assert guest.exit_code() == 0
     load.send(signal.SIGTERM)
     assert load.exit_code() == 0
-    eventually(lambda: site.lag() == 0)
+    eventually(lambda: site.lag() == 0, seconds=600)
     host.send(signal.SIGTERM)
     assert host.exit_code() == 0
     assert site.violations() == []
