@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from functools import partial
@@ -272,10 +272,7 @@ def a_broker_is_suspended(soak: Soak) -> None:
 
 
 def all_brokers_are_killed(soak: Soak) -> None:
-    for broker in BROKERS:
-        soak.kafka.kill_broker(broker)
-    with ThreadPoolExecutor() as together:
-        list(together.map(soak.kafka.start_broker, BROKERS))
+    soak.kafka.crash_brokers()
 
 
 FAULTS: dict[str, Callable[[Soak], None]] = {

@@ -1,8 +1,7 @@
 """Kafka passes the contracts of sources and publishers."""
 
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 
@@ -10,7 +9,7 @@ import pytest
 from attrs import define, evolve, field
 from kafka import OffsetAndMetadata, TopicPartition
 from tests.contracts.events import EventsContract, EventsHarness
-from tests.contracts.source import PATIENCE, SharedSourceContract
+from tests.contracts.source import SharedSourceContract, collect, polls
 from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 
@@ -19,8 +18,8 @@ from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Event, Headers, Partition, Record
-from voltpay_core.ports import MessageSource, Polled
+from voltpay_core.messages import Event, Headers, Partition
+from voltpay_core.ports import MessageSource
 
 
 @define
@@ -80,7 +79,7 @@ class TestKafkaSource(SharedSourceContract):
         compressed = KafkaEvents(evolve(harness.connection, options=options), 2)
         with closing(compressed) as events:
             events.publish([Event(harness.topic, b"1", b"x" * 1000, (), 0)]).wait()
-        assert [record.value for record in self.first(harness)] == [b"x" * 1000]
+        assert [record.value for record in collect(harness.open(), 1)] == [b"x" * 1000]
 
     def test_what_cannot_be_read_halts(self, harness: KafkaGroup) -> None:
         """A record that the client cannot decode halts its reader, which says where it is."""
@@ -89,7 +88,7 @@ class TestKafkaSource(SharedSourceContract):
         harness.produce(first, b"good")
         harness.produce(first, b"bad", headers=((broken, b""),))
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
-            self.first(harness, 2)
+            collect(harness.open(), 2)
         assert told.value.halt
 
     def test_offsets_beyond_the_end_halt(self, harness: KafkaGroup) -> None:
@@ -99,7 +98,7 @@ class TestKafkaSource(SharedSourceContract):
             beyond = {place: OffsetAndMetadata(7, "", -1)}
             admin.alter_group_offsets("group-" + harness.topic, beyond)
         with pytest.raises(Unavailable, match="ends at 0, and 7 is acknowledged") as told:
-            self.first(harness)
+            collect(harness.open(), 1)
         assert told.value.halt
 
     def test_a_bounded_source_ends_where_the_topic_ended(self, harness: KafkaGroup) -> None:
@@ -110,39 +109,18 @@ class TestKafkaSource(SharedSourceContract):
         assert source.partition_count == 2  # which has it look at the topic
         harness.produce(first, b"new")
         harness.produce(second, b"new")
-        seen: list[Record] = []
-        for polled in polls_until(source.drained, source, harness.partitions):
+        missing, seen = set(harness.partitions), []
+        for polled in polls(source, 100):
+            source.rewind(polled.gained)
+            missing -= polled.gained
             seen += polled.records
             source.acknowledge(polled.positions)
+            if not missing and source.drained():
+                break
         assert [record.value for record in seen] == [b"old"]
         with closing(harness.connection.consumer(group_id="group-" + harness.topic)) as consumer:
             assert consumer.committed(TopicPartition(harness.topic, 0)) == 1
             assert consumer.committed(TopicPartition(harness.topic, 1)) == 0
-
-    @staticmethod
-    def first(harness: KafkaGroup, count: int = 1) -> list[Record]:
-        seen: list[Record] = []
-
-        def enough() -> bool:
-            return len(seen) >= count
-
-        for polled in polls_until(enough, harness.open(), harness.partitions):
-            seen += polled.records
-        return seen
-
-
-def polls_until(
-    done: Callable[[], bool], source: KafkaSource, partitions: Sequence[Partition]
-) -> Iterator[Polled]:
-    """Polls, rewinding what is gained, once all partitions are there and until it is done."""
-    missing = set(partitions)
-    deadline = time.monotonic() + PATIENCE
-    while missing or not done():
-        assert time.monotonic() < deadline
-        polled = source.poll(100)
-        source.rewind(polled.gained)
-        missing -= polled.gained
-        yield polled
 
 
 class Header(str):

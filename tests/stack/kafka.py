@@ -6,6 +6,7 @@ import signal
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -121,6 +122,13 @@ class KafkaCluster(KafkaAddress):
     def kill_broker(self, broker: int) -> None:
         """Let a broker die at once (SIGKILL); the cluster notices after 3 seconds."""
         self._processes.pop(broker).end(signal.SIGKILL)
+
+    def crash_brokers(self) -> None:
+        """Let all brokers die at once and start again together; return when they serve."""
+        for broker in BROKERS:
+            self.kill_broker(broker)
+        with ThreadPoolExecutor() as together:
+            list(together.map(self.start_broker, BROKERS))
 
     def suspend_broker(self, broker: int) -> None:
         """Freeze a broker: its connections stay open and nothing answers (SIGSTOP)."""

@@ -224,7 +224,7 @@ class KafkaSource:
             }
         if self._bounded:
             moved = {
-                place: max(self._positions[place], min(position, self._ends.get(place, 0)))
+                place: max(self._positions[place], min(position, self._end(place)))
                 for place, position in moved.items()
             }
         self._positions.update(moved)
@@ -233,7 +233,11 @@ class KafkaSource:
     def _within(self, place: TopicPartition, records: Sequence[Any]) -> Sequence[Any]:
         if not self._bounded:
             return records
-        return [record for record in records if record.offset < self._ends.get(place, 0)]
+        return [record for record in records if record.offset < self._end(place)]
+
+    def _end(self, place: TopicPartition) -> int:
+        """Where a partition ended at the start; 0 where there was nothing, or all of it is done."""
+        return self._ends.get(place, 0)
 
     def _position(self, place: TopicPartition) -> int | None:
         with suppress(NoOffsetForPartitionError):  # of another one, which is yet to be rewound
@@ -264,9 +268,12 @@ def find_offsets(
 
 def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
     part = consumer._fetcher._next_partition_records  # kafka-python says nowhere else which it was
-    place, offset = part.topic_partition, part.next_fetch_offset
+    where = "a record"
+    if part is not None:
+        place = part.topic_partition
+        where = f"{place.topic}-{place.partition}@{part.next_fetch_offset}"
     return Unavailable(
-        f"Kafka: cannot read {place.topic}-{place.partition}@{offset} or what it is compressed with"
+        f"Kafka: cannot read {where} or what it is compressed with"
         f" ({type(error).__name__}): nothing behind it is read before the group's offset is moved",
         halt=True,
     )

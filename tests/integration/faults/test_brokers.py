@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -125,10 +124,7 @@ def test_a_broker_is_away_for_a_minute(site: Site, brokers: KafkaCluster, broker
 def test_all_brokers_die(site: Site, brokers: KafkaCluster) -> None:
     """The writer waits for its brokers, and finds its place again once they are back."""
     consumer = busy(site, "--exit-eof")
-    for broker in BROKERS:
-        brokers.kill_broker(broker)
-    with ThreadPoolExecutor() as together:
-        list(together.map(brokers.start_broker, BROKERS))
+    brokers.crash_brokers()
     assert consumer.exit_code() == 0
     assert site.violations(kills=2) == []
 
