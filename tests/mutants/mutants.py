@@ -92,7 +92,7 @@ MUTANTS = (
         "                    *self._write_or_bisect(work, messages[middle:]),\n",
         "                    *self._write_or_bisect(work, messages[middle:]),\n"
         "                    *self._write_or_bisect(work, messages[:middle]),\n",
-        LAWS,
+        ("tests/unit/test_writer.py", *LAWS),
     ),
     Mutant(
         "bisection stops early",

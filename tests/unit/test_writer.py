@@ -99,6 +99,17 @@ def test_a_refused_message_id_can_come_again(harness: SqliteHarness) -> None:
     assert dead_letter_key(refused.record) in harness.tables().claims
 
 
+def test_bisection_keeps_the_order(harness: SqliteHarness) -> None:
+    """Around a refused message the others are written, and get their ids, in their order (G3)."""
+    harness.refuse(13)
+    unit = [message(0, "a"), message(1, "b"), message(2, "c", 13), message(3, "d"), message(4, "e")]
+    committed = a_writer(harness.open().begin).write(unit, EPOCHS, [])
+    assert [outcome.record.offset for outcome in committed.outcomes] == [0, 1, 2, 3, 4]
+    ids = [each.payment.id.text for each in committed.outcomes if isinstance(each, Written)]
+    assert ids == sorted(ids)
+    assert len(ids) == 4
+
+
 @pytest.mark.parametrize(
     "other",
     [
