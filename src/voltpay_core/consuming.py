@@ -44,7 +44,7 @@ class BatchDone:
     """A batch is written, published and acknowledged.
 
     Attributes:
-        total: The whole run so far.
+        total: All runs of this consumer so far.
         lag: Records known and not yet polled.
     """
 
@@ -105,16 +105,17 @@ class PaymentConsumer:
         max_records: int | None = None,
         until_drained: bool = False,
     ) -> Tally:
-        """Consume until told to stop, finishing the batch in hand.
+        """Consume until told to stop, finishing the batch in hand; tell the total of all runs.
 
         Args:
             stop: Asked between batches.
-            max_records: Stop after so many records.
+            max_records: Stop after so many records of this run.
             until_drained: Stop when the source is drained.
 
         Raises:
             Unavailable: The world did not heal in time, or cannot without somebody's help (G5).
         """
+        self._acknowledged, self._drained = 0, False
         while not (stop() or self._drained or self._acknowledged == max_records):
             limit = self._batch_size
             if max_records is not None:

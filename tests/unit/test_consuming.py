@@ -70,6 +70,18 @@ def test_only_so_many_records(world: World) -> None:
     assert sum(world.log.acknowledged.values()) == 7
 
 
+def test_a_run_can_follow_another(world: World) -> None:
+    """Each run has its own limit and its own end, and the total goes on."""
+    fill(world, 5)
+    process = world.process(Way(batch_size=4))
+    process.run(Patience(), max_records=2)
+    process.run(Patience(), max_records=1)
+    assert sum(world.log.acknowledged.values()) == 3
+    assert process.run(Patience(), until_drained=True).records == 5
+    fill(world, 2, start=5)
+    assert process.run(Patience(), until_drained=True).records == 7
+
+
 def test_a_stop_finishes_the_batch(world: World) -> None:
     """A stop lets the batch in hand be written, published, acknowledged, and tidied up after."""
     fill(world, 10)
@@ -120,9 +132,9 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     source = MemorySource(world.log)
     source.assign([kept])
     process = world.process(Way(), source=source)
-    process.run(Patience(), until_drained=False, max_records=2)
+    process.run(Patience(), max_records=2)
     source.assign([kept, gained])
-    process.run(Patience(), max_records=3)
+    process.run(Patience(), max_records=1)
     fence = world.tables().fence
     assert {place: row.epoch for place, row in fence.items()} == {kept: 1, gained: 1}
 
