@@ -14,8 +14,7 @@ from attrs import evolve
 
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.local.files import FileEvents, FileSource
-from voltpay_adapters.local.lines import FilePayments
+from voltpay_adapters.local.files import FileEvents, FilePayments, FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import TimeOuts
 from voltpay_adapters.postgres.database import PostgresDatabase

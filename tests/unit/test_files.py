@@ -1,5 +1,6 @@
 """JSON lines pass the contracts of sources and publishers, and what is special about files."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from tests.contracts.events import EventsContract
 from tests.contracts.source import SourceContract, collect
 
-from voltpay_adapters.local.files import CHUNK_BYTES, FileEvents, FileSource, envelope, read_events
+from voltpay_adapters.local.files import (
+    CHUNK_BYTES,
+    FileEvents,
+    FilePayments,
+    FileSource,
+    read_events,
+)
+from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.messages import Event, Headers, Partition, Record
@@ -107,6 +115,30 @@ def test_a_line_is_a_payment_of_the_account_that_it_names(topic: FileTopic) -> N
     assert [record.key for record in records] == [b"7", b"8", None, None, b"k", None]
     assert [record.value for record in records[:4]] == lines[:4]
     assert (records[4].value, records[4].headers) == (b"v", (("h", b"x"),))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["key", "key_base64", "value", "value_base64", "headers", "timestamp"]),
+        st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()),
+    )
+)
+def test_unknown_fields_of_a_payment_are_ignored(
+    topic: FileTopic, foreign: dict[str, object]
+) -> None:
+    """A payment stays one, whatever fields of an envelope it happens to have, read or written."""
+    value = json.dumps({**foreign, "messageId": "a", "accountId": 7}).encode()
+    topic.path.write_bytes(value + b"\n")
+    with closing(FilePayments(str(topic.path))) as payments:
+        payments.publish([Event("payments", b"7", value)])
+    assert topic.path.read_bytes() == (value + b"\n") * 2
+    source = topic.open()
+    records = brought(source)
+    source.start_over()
+    topic.close(source)
+    assert [(record.key, record.value, record.headers) for record in records] == [
+        (b"7", value, ())
+    ] * 2
 
 
 def test_a_last_line_needs_no_newline(topic: FileTopic) -> None:

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import new_payments
 
-from voltpay_adapters.local.files import FileSource
-from voltpay_adapters.local.lines import FilePayments
+from voltpay_adapters.local.files import FilePayments, FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.outcomes import DeadLettered, Message

@@ -16,8 +16,7 @@ from tests.canary import PASSWORD, PAYMENT, records, songs, told_by_letters
 from tests.cli import LOCAL, voltpay
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.local.files import read_events
-from voltpay_adapters.local.lines import FilePayments
+from voltpay_adapters.local.files import FilePayments, read_events
 from voltpay_adapters.postgres.failures import translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.loading import load

@@ -5,42 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import sys
 import time
-from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO
 
-import msgspec
 from attrs import define, field
 
+from voltpay_adapters.local.lines import envelope, payment_line, read_envelope, read_line
 from voltpay_adapters.local.memory import Acknowledged
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.messages import Event, Headers, Partition, Record
+from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.ports import Begin, Polled, Publication
 
 STDIN = "-"
 CHUNK_BYTES = 1024 * 1024
 BEGINNING_BYTES = 64 * 1024
-
-
-class _Line(msgspec.Struct, omit_defaults=True):
-    key: str | None = None
-    key_base64: str | None = None
-    value: str | msgspec.UnsetType | None = msgspec.UNSET
-    value_base64: str | None = None
-    headers: dict[str, str] = {}
-    headers_base64: list[tuple[str, str | None]] = []
-    timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
-    message_id: msgspec.Raw = msgspec.field(name="messageId", default=msgspec.Raw())
-    account_id: int | None = msgspec.field(name="accountId", default=None)
-    cust_id: int | None = msgspec.field(name="custId", default=None)
-
-
-_decode = msgspec.json.Decoder(_Line).decode
-_encode = msgspec.json.Encoder().encode
 
 
 @define
@@ -171,34 +154,12 @@ class FileSource:
                 self._ahead.append(self._record(line))
 
     def _record(self, line: bytes) -> Record:
-        """The record of a line; a line that is neither payment nor envelope is its own value."""
-        try:
-            read = _decode(line)
-            if (read.value is msgspec.UNSET and read.value_base64 is None) or bytes(
-                read.message_id
-            ):
-                account = read.cust_id if read.account_id is None else read.account_id
-                key = None if account is None else str(account).encode()
-                return self._at(key, line)
-            return self._at(
-                _bytes(read.key, read.key_base64),
-                _bytes(read.value, read.value_base64),
-                _headers(read),
-                read.timestamp,
-            )
-        except (ValueError, RecursionError):
-            return self._at(None, line)
-
-    def _at(
-        self,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers = (),
-        timestamp: int | None = None,
-    ) -> Record:
         """The record of the line just read; its offset is that of the line's last byte."""
-        known = self._timestamp if timestamp is None else timestamp
-        return Record(self._partition, self._offset - 1, known, key, value, headers)
+        read = read_line(line)
+        timestamp = self._timestamp if read.timestamp is None else read.timestamp
+        return Record(
+            self._partition, self._offset - 1, timestamp, read.key, read.value, read.headers
+        )
 
 
 @define
@@ -244,6 +205,49 @@ class FileEvents:
         return self._files[topic]
 
 
+@define
+class FilePayments:
+    """An `EventPublisher` that appends to one file of payments; ``-`` is the standard output.
+
+    A payment under its own account's key is a plain line; whatever else is an envelope.
+    """
+
+    _path: str
+    _file: IO[bytes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open the file, made where there is none.
+
+        Raises:
+            Misconfigured: It cannot be written.
+        """
+        try:
+            self._file = (
+                sys.stdout.buffer if self._path == STDIN else Path(self._path).open("ab")  # noqa: SIM115 - closed by close()
+            )
+        except OSError as error:
+            raise Misconfigured(f"cannot write {self._path}: {error.strerror}") from None
+
+    def publish(self, events: Sequence[Event]) -> Publication:
+        """Append the records."""
+        try:
+            self._file.writelines(payment_line(event) + b"\n" for event in events)
+            self._file.flush()
+        except BrokenPipeError:
+            raise  # whoever reads our output has seen enough
+        except OSError as error:
+            raise Unavailable(f"cannot write {self._path}: {error.strerror}") from error
+        return Acknowledged()
+
+    def reset(self) -> None:
+        """Nothing is ever on its way here."""
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._path != STDIN:
+            self._file.close()
+
+
 def read_events(path: Path) -> list[Event]:
     """The events of a file that `FileEvents` wrote; its topic is the file's name.
 
@@ -251,29 +255,13 @@ def read_events(path: Path) -> list[Event]:
         Misconfigured: The file is not of that form.
     """
     try:
-        lines = [_decode(line) for line in path.read_bytes().splitlines()]
+        lines = [read_envelope(line) for line in path.read_bytes().splitlines()]
     except ValueError as error:
         raise Misconfigured(f"{path} holds a line that is no event: {error}") from None
     return [
-        Event(
-            path.stem,
-            _bytes(line.key, line.key_base64),
-            _bytes(line.value, line.value_base64),
-            _headers(line),
-            timestamp=line.timestamp,
-        )
+        Event(path.stem, line.key, line.value, line.headers, timestamp=line.timestamp)
         for line in lines
     ]
-
-
-def _headers(line: _Line) -> Headers:
-    return (
-        *((name, text.encode()) for name, text in line.headers.items()),
-        *(
-            (name, None if text is None else b64decode(text, validate=True))
-            for name, text in line.headers_base64
-        ),
-    )
 
 
 def _whole_lines(file: IO[bytes]) -> int:
@@ -286,35 +274,3 @@ def _whole_lines(file: IO[bytes]) -> int:
             return start + newline + 1
         end = start
     return 0
-
-
-def envelope(event: Event) -> bytes:
-    """One line that holds an event's key, value, headers and timestamp, whatever their bytes."""
-    line = _Line(timestamp=event.timestamp)
-    line.key, line.key_base64 = _text(event.key)
-    text, line.value_base64 = _text(event.value)
-    line.value = text if line.value_base64 is None else msgspec.UNSET
-    texts = {name: text for name, value in event.headers if (text := _text(value)[0]) is not None}
-    if len(texts) == len(event.headers):
-        line.headers = texts
-    else:  # bytes, nulls and repeated names find no place in an object
-        line.headers_base64 = [
-            (name, None if value is None else b64encode(value).decode())
-            for name, value in event.headers
-        ]
-    return _encode(line)
-
-
-def _text(value: bytes | None) -> tuple[str | None, str | None]:
-    if value is None:
-        return None, None
-    try:
-        return value.decode(), None
-    except UnicodeDecodeError:
-        return None, b64encode(value).decode()
-
-
-def _bytes(text: str | msgspec.UnsetType | None, base64: str | None) -> bytes | None:
-    if base64 is not None:
-        return b64decode(base64, validate=True)
-    return text.encode() if isinstance(text, str) else None

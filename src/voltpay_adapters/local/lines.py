@@ -1,87 +1,117 @@
-"""A file of payments to write to, as `FileSource` reads it."""
+"""The form of a line: a payment as it is, or an envelope for keys, headers and other bytes."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import IO
+from base64 import b64decode, b64encode
+from typing import Annotated
 
 import msgspec
-from attrs import define, field
+from attrs import frozen
 
-from voltpay_adapters.local.files import STDIN, envelope
-from voltpay_adapters.local.memory import Acknowledged
-from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.messages import Event
-from voltpay_core.ports import Publication
+from voltpay_core.messages import Event, Headers
 
 
-class _Named(msgspec.Struct):
-    account_id: int | None = msgspec.field(name="accountId", default=None)
-    cust_id: int | None = msgspec.field(name="custId", default=None)
-    message_id: str = msgspec.field(name="messageId", default="")
+@frozen
+class Line:
+    """What a line holds.
 
-
-_decode = msgspec.json.Decoder(_Named).decode
-
-
-@define
-class FilePayments:
-    """An `EventPublisher` that appends to one file of payments; ``-`` is the standard output.
-
-    A payment under its own account's key is a plain line; whatever else is an envelope.
+    Attributes:
+        timestamp: Milliseconds since 1970; None where the line has none.
     """
 
-    _path: str
-    _file: IO[bytes] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Open the file, made where there is none.
-
-        Raises:
-            Misconfigured: It cannot be written.
-        """
-        try:
-            self._file = (
-                sys.stdout.buffer if self._path == STDIN else Path(self._path).open("ab")  # noqa: SIM115 - closed by close()
-            )
-        except OSError as error:
-            raise Misconfigured(f"cannot write {self._path}: {error.strerror}") from None
-
-    def publish(self, events: Sequence[Event]) -> Publication:
-        """Append the records."""
-        try:
-            self._file.writelines(line(event) + b"\n" for event in events)
-            self._file.flush()
-        except BrokenPipeError:
-            raise  # whoever reads our output has seen enough
-        except OSError as error:
-            raise Unavailable(f"cannot write {self._path}: {error.strerror}") from error
-        return Acknowledged()
-
-    def reset(self) -> None:
-        """Nothing is ever on its way here."""
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._path != STDIN:
-            self._file.close()
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp: int | None = None
 
 
-def line(event: Event) -> bytes:
-    """The line that is read back as a record of this key, value and these headers."""
+class _Payment(msgspec.Struct, rename="camel"):
+    message_id: msgspec.Raw = msgspec.Raw()
+    account_id: int | None = None
+    cust_id: int | None = None
+    value: msgspec.Raw = msgspec.Raw()
+    value_base64: msgspec.Raw = msgspec.field(name="value_base64", default=msgspec.Raw())
+
+
+class _Envelope(msgspec.Struct, omit_defaults=True):
+    key: str | None = None
+    key_base64: str | None = None
+    value: str | msgspec.UnsetType | None = msgspec.UNSET
+    value_base64: str | None = None
+    headers: dict[str, str] = {}
+    headers_base64: list[tuple[str, str | None]] = []
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
+
+
+_decode_payment = msgspec.json.Decoder(_Payment).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def read_line(line: bytes) -> Line:
+    """A payment under its account's key, or what an envelope holds; else a value without a key."""
+    try:
+        payment = _decode_payment(line)
+        if not payment.message_id and (payment.value or payment.value_base64):
+            return read_envelope(line)
+    except (ValueError, RecursionError):
+        return Line(None, line)
+    account = payment.cust_id if payment.account_id is None else payment.account_id
+    return Line(None if account is None else str(account).encode(), line)
+
+
+def read_envelope(line: bytes) -> Line:
+    """What an envelope holds.
+
+    Raises:
+        ValueError: The line is no envelope.
+    """
+    read = _decode_envelope(line)
+    texts = ((name, text.encode()) for name, text in read.headers.items())
+    others = ((name, _bytes(None, base64)) for name, base64 in read.headers_base64)
+    return Line(
+        _bytes(read.key, read.key_base64),
+        _bytes(read.value, read.value_base64),
+        (*texts, *others),
+        read.timestamp,
+    )
+
+
+def payment_line(event: Event) -> bytes:
+    """The value alone where that is read back as this key, value and these headers."""
     value = event.value
     if value is None or event.key is None or event.headers or b"\n" in value:
         return envelope(event)
-    return value if _key(value) == event.key else envelope(event)
+    return value if read_line(value) == Line(event.key, value) else envelope(event)
 
 
-def _key(value: bytes) -> bytes | None:
-    """The key that a plain line of this value gets; None where it would not do."""
+def envelope(event: Event) -> bytes:
+    """One line that holds an event's key, value, headers and timestamp, whatever their bytes."""
+    line = _Envelope(timestamp=event.timestamp)
+    line.key, line.key_base64 = _text(event.key)
+    text, line.value_base64 = _text(event.value)
+    line.value = text if line.value_base64 is None else msgspec.UNSET
+    texts = {name: text for name, value in event.headers if (text := _text(value)[0]) is not None}
+    if len(texts) == len(event.headers):
+        line.headers = texts
+    else:  # bytes, nulls and repeated names find no place in an object
+        line.headers_base64 = [
+            (name, None if value is None else b64encode(value).decode())
+            for name, value in event.headers
+        ]
+    return _encode(line)
+
+
+def _text(value: bytes | None) -> tuple[str | None, str | None]:
+    if value is None:
+        return None, None
     try:
-        named = _decode(value)
-    except (ValueError, RecursionError):
-        return None
-    account = named.cust_id if named.account_id is None else named.account_id
-    return None if account is None or not named.message_id else str(account).encode()
+        return value.decode(), None
+    except UnicodeDecodeError:
+        return None, b64encode(value).decode()
+
+
+def _bytes(text: str | msgspec.UnsetType | None, base64: str | None) -> bytes | None:
+    if base64 is not None:
+        return b64decode(base64, validate=True)
+    return text.encode() if isinstance(text, str) else None
