@@ -26,8 +26,8 @@ class ExitCode(IntEnum):
     MISCONFIGURED = 78
 
 
-class Commands(TyperGroup):
-    """Commands whose failures end as one line on stderr and their exit code."""
+class ExitingGroup(TyperGroup):
+    """Commands and groups of them whose failures end as one line on stderr and an exit code."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command."""

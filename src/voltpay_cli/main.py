@@ -14,12 +14,12 @@ from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
-from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.exits import ExitCode, ExitingGroup
 from voltpay_cli.logs import wordless
 
 app = typer.Typer(
     name="voltpay",
-    cls=Commands,
+    cls=ExitingGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

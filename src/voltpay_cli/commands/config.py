@@ -8,16 +8,10 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags
-from voltpay_cli.exits import Commands
 from voltpay_cli.progress import Output
 from voltpay_cli.showing import shown
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="See the settings.")
-
-
-@app.callback()
-def config_group() -> None:
-    """See the settings."""
+app = typer.Typer(no_args_is_help=True, help="See the settings.")
 
 
 @app.command()

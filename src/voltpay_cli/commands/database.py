@@ -7,12 +7,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from voltpay_cli import administration, flags
-from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.exits import ExitCode
 from voltpay_cli.settings import Settings
 
-app = typer.Typer(
-    cls=Commands, no_args_is_help=True, help="Make and care for the PostgreSQL schema."
-)
+app = typer.Typer(no_args_is_help=True, help="Make and care for the PostgreSQL schema.")
 
 
 @app.command()

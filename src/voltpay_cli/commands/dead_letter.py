@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags, topics, wiring
-from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.exits import ExitCode
 from voltpay_cli.progress import Output
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core.errors import Misconfigured
 from voltpay_core.replaying import Letter, Plan, counts, plans, replay
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="See and replay dead letters.")
+app = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")
 
 Code = Annotated[str | None, typer.Option(help="only letters of this code", metavar="CODE")]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags, topics, values, wiring
-from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.exits import ExitCode
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core import purging
@@ -18,12 +18,7 @@ from voltpay_core.ports import Begin
 
 log = logging.getLogger("voltpay")
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="Care for the claimed message ids.")
-
-
-@app.callback()
-def idempotency() -> None:
-    """Care for the claimed message ids."""
+app = typer.Typer(no_args_is_help=True, help="Care for the claimed message ids.")
 
 
 @app.command()

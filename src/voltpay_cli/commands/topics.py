@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags, topics
-from voltpay_cli.exits import Commands, ExitCode
+from voltpay_cli.exits import ExitCode
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="Make and check the four topics.")
+app = typer.Typer(no_args_is_help=True, help="Make and check the four topics.")
 
 Partitions = Annotated[
     str | None, typer.Option(help="of each topic [VOLTPAY_TOPICS_PARTITIONS]", metavar="N")
