@@ -103,7 +103,8 @@ def _measure(task: Task) -> Figures:
 
 def _prepare(postgres: PostgresServer) -> None:
     postgres.create_database("voltpay")
-    bootstrap(postgres.superuser_url("voltpay"), migrator_password=MIGRATOR, writer_password=WRITER)
+    superuser = DatabaseUrl.parse(postgres.superuser_url("voltpay"))
+    bootstrap(superuser, migrator_password=MIGRATOR, writer_password=WRITER)
     migrator = DatabaseUrl.parse(postgres.url(MIGRATOR, "voltpay", MIGRATOR))
     if Liquibase(migrator, classpath=str(jars("liquibase"))).update():
         sys.exit("the schema could not be made")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from voltpay_adapters.postgres import bootstrap, maintenance
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_cli.connections import database_tls, required, secret
+from voltpay_cli.connections import database_tls, required, secret, with_password
 from voltpay_cli.settings import Settings
 from voltpay_core.errors import Misconfigured
 
@@ -20,9 +18,8 @@ def liquibase(settings: Settings) -> Liquibase:
     """
     given = settings.database
     database_tls(settings)  # tells of certificates that cannot be read, before Java does
-    target = DatabaseUrl.parse(migrator_url(settings))
     return Liquibase(
-        target,
+        _migrator(settings),
         given.liquibase_classpath,
         given.liquibase,
         sslmode=given.sslmode,
@@ -39,7 +36,7 @@ def bootstrap_database(settings: Settings) -> None:
     """
     given = settings.database
     bootstrap.bootstrap(
-        given.superuser or _store(settings),
+        DatabaseUrl.parse(given.superuser or _store(settings)),
         migrator_password=_migrator_password(settings),
         writer_password=secret(given.password, given.password_file, "database.password"),
         tls=database_tls(settings),
@@ -53,7 +50,7 @@ def maintain(settings: Settings) -> list[str]:
         Misconfigured: Nothing says which database, or a secret's file cannot be read.
         Unavailable: The database cannot be reached, or has no schema to maintain.
     """
-    partitions = maintenance.maintain(migrator_url(settings), database_tls(settings))
+    partitions = maintenance.maintain(_migrator(settings), database_tls(settings))
     return [
         f"{partition.table} {partition.start:%Y-%m}"
         if partition.start
@@ -62,20 +59,11 @@ def maintain(settings: Settings) -> list[str]:
     ]
 
 
-def migrator_url(settings: Settings) -> str:
+def _migrator(settings: Settings) -> DatabaseUrl:
     """The database, and the migrator with its password to reach it by."""
-    url = settings.database.migrator or _store(settings)
-    return with_password(url, _migrator_password(settings))
-
-
-def with_password(url: str, password: str | None) -> str:
-    """A URL of PostgreSQL with that password, unless it has one."""
-    target = DatabaseUrl.parse(url)
-    if target.password is not None or password is None:
-        return url
-    scheme, _, rest = url.partition("://")
-    user, _, place = rest.rpartition("@")
-    return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
+    return with_password(
+        settings.database.migrator or _store(settings), _migrator_password(settings)
+    )
 
 
 def _migrator_password(settings: Settings) -> str | None:

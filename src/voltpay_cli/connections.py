@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Settings
@@ -109,10 +111,14 @@ def secret(value: str | None, file: str | None, name: str) -> str | None:
 
 def database_target(settings: Settings, url: str) -> DatabaseUrl:
     """The database of the store, with the writer's password."""
-    target = DatabaseUrl.parse(url)
     given = settings.database
-    password = target.password or secret(given.password, given.password_file, "database.password")
-    return DatabaseUrl(target.host, target.port, target.database, target.user, password)
+    return with_password(url, secret(given.password, given.password_file, "database.password"))
+
+
+def with_password(url: str, password: str | None) -> DatabaseUrl:
+    """The database that a URL names, with this password unless the URL has one."""
+    target = DatabaseUrl.parse(url)
+    return target if target.password is not None else evolve(target, password=password)
 
 
 def database_tls(settings: Settings) -> ssl.SSLContext | None:

@@ -15,8 +15,7 @@ from voltpay_adapters.postgres import inspection
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.resources import changeset_ids
 from voltpay_cli import topics
-from voltpay_cli.administration import with_password
-from voltpay_cli.connections import database_tls, events_url, is_kafka, required, secret
+from voltpay_cli.connections import database_target, database_tls, events_url, is_kafka, required
 from voltpay_cli.exits import ExitCode
 from voltpay_cli.settings import Settings
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -96,9 +95,7 @@ def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
 
 
 def _answer(settings: Settings, url: str, question: Callable[[Connection], str]) -> str:
-    given = settings.database
-    password = secret(given.password, given.password_file, "database.password")
-    with session(with_password(url, password), database_tls(settings)) as connection:
+    with session(database_target(settings, url), database_tls(settings)) as connection:
         return question(connection)
 
 

@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import attrs
 import pytest
+from attrs import frozen
 from pg8000.native import Connection
 from tests.stack.places import jars
 from tests.stack.postgres import PostgresAddress
@@ -18,7 +18,7 @@ MIGRATOR_PASSWORD = "the migrator's: a/b@c"
 WRITER_PASSWORD = "the writer's: ü%20"
 
 
-@attrs.frozen
+@frozen
 class Database:
     """One database, and the URLs by which superuser, migrator and writer reach it."""
 
@@ -55,7 +55,7 @@ def bootstrapped(server: PostgresAddress, template: str = "template0") -> Iterat
     server.run_sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         bootstrap(
-            database.superuser,
+            DatabaseUrl.parse(database.superuser),
             migrator_password=MIGRATOR_PASSWORD,
             writer_password=WRITER_PASSWORD,
         )

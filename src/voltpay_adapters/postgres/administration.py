@@ -17,18 +17,16 @@ _PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
 
 
 @contextmanager
-def session(url: str, tls: ssl.SSLContext | None = None) -> Iterator[Connection]:
+def session(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> Iterator[Connection]:
     """A connection of its own, in UTC, where every statement commits by itself.
 
     Args:
-        url: ``postgresql://user[:password]@host:port/database``.
+        target: The database, and the user to reach it by.
         tls: How to encrypt and whom to trust; None does without.
 
     Raises:
-        Misconfigured: The URL is malformed.
         Unavailable: The database cannot be reached, or refuses a statement.
     """
-    target = DatabaseUrl.parse(url)
     try:
         with closing(connect(target, _PATIENCE, tls)) as connection:
             yield connection

@@ -9,6 +9,7 @@ from scramp import ScramMechanism
 
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.resources import bootstrap_file
+from voltpay_adapters.postgres.urls import DatabaseUrl
 
 MIGRATOR = "voltpay_migrator"
 WRITER = "voltpay_writer"
@@ -16,7 +17,7 @@ _ITERATIONS = 4096  # PostgreSQL's own number
 
 
 def bootstrap(
-    url: str,
+    target: DatabaseUrl,
     *,
     migrator_password: str | None = None,
     writer_password: str | None = None,
@@ -25,7 +26,7 @@ def bootstrap(
     """Prepare a database for its schema; running it again changes nothing but the passwords.
 
     Args:
-        url: The database, and a superuser to reach it by.
+        target: The database, and a superuser to reach it by.
         migrator_password: The new password of ``voltpay_migrator``; None leaves it as it is.
         writer_password: The new password of ``voltpay_writer``; None leaves it as it is.
         tls: How to encrypt and whom to trust; None does without.
@@ -33,7 +34,7 @@ def bootstrap(
     Raises:
         Unavailable: The database cannot be reached, or the user may not do this.
     """
-    with session(url, tls) as connection:
+    with session(target, tls) as connection:
         connection.run(bootstrap_file().read_text("utf-8"))
         for role, password in ((MIGRATOR, migrator_password), (WRITER, writer_password)):
             if password is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-import attrs
+from attrs import frozen
 from pg8000.native import Connection
 
 PAYMENT_TABLES = ("payment_core", "payment_metadata", "payment_notes")
@@ -50,7 +50,7 @@ _EXCESS = """
 """
 
 
-@attrs.frozen
+@frozen
 class Month:
     """One partition of a payment table: rows from `start` up to, but without, `end`.
 
@@ -63,11 +63,11 @@ class Month:
     end: datetime | None
 
 
-@attrs.frozen
+@frozen
 class Privileges:
     """How the current role's rights differ from what writing payments needs.
 
-    Args:
+    Attributes:
         missing: What it lacks, such as ``INSERT on write.outbox``.
         excess: What lets it change the schema, such as ``CREATE in schema write``.
     """
@@ -75,16 +75,6 @@ class Privileges:
     role: str
     missing: tuple[str, ...]
     excess: tuple[str, ...]
-
-    @property
-    def can_write_rows(self) -> bool:
-        """Whether it may do all that the writer does."""
-        return not self.missing
-
-    @property
-    def can_change_schema(self) -> bool:
-        """Whether it may do more than reading and writing rows."""
-        return bool(self.excess)
 
 
 def schema_version(connection: Connection) -> str | None:

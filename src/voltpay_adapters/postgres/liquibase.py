@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import attrs
+from attrs import frozen
 
 from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -17,7 +17,7 @@ _JAVAS_OWN = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
 _MAIN_CLASS = "liquibase.integration.commandline.LiquibaseCommandLine"
 
 
-@attrs.frozen
+@frozen
 class Liquibase:
     """The changelog's way into one database.
 
@@ -25,7 +25,7 @@ class Liquibase:
     its exit code: 0 when it did what was asked. Any ``LIQUIBASE_*`` variable of the environment
     that is not set here holds as Liquibase documents it.
 
-    Args:
+    Attributes:
         target: The database, and the migrator to reach it by.
         classpath: A folder with the jars of Liquibase, picocli and the PostgreSQL driver, or a Java
             class path; run by the ``java`` of JAVA_HOME or PATH.

@@ -6,9 +6,10 @@ import ssl
 
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, Month, partitions
+from voltpay_adapters.postgres.urls import DatabaseUrl
 
 
-def maintain(url: str, tls: ssl.SSLContext | None = None) -> tuple[Month, ...]:
+def maintain(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> tuple[Month, ...]:
     """Make the partitions of the next months that are not there yet.
 
     Writers are not held up. It also catches up after months without maintenance, and leaves the
@@ -16,7 +17,7 @@ def maintain(url: str, tls: ssl.SSLContext | None = None) -> tuple[Month, ...]:
     5; version 5 reads the newest month that holds rows once for each table.
 
     Args:
-        url: The database, and the migrator to reach it by.
+        target: The database, and the migrator to reach it by.
         tls: How to encrypt and whom to trust; None does without.
 
     Returns:
@@ -25,7 +26,7 @@ def maintain(url: str, tls: ssl.SSLContext | None = None) -> tuple[Month, ...]:
     Raises:
         Unavailable: The database cannot be reached, or has no schema to maintain.
     """
-    with session(url, tls) as connection:
+    with session(target, tls) as connection:
         for table in PAYMENT_TABLES:
             connection.run(
                 "SELECT partman.run_maintenance("

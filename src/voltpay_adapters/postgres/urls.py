@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import attrs
+from attrs import field, frozen
 
 from voltpay_core.errors import Misconfigured
 
 
-@attrs.frozen
+@frozen
 class DatabaseUrl:
     """A parsed ``postgresql://user[:password]@host:port/database``; its repr keeps the secret."""
 
@@ -19,7 +19,7 @@ class DatabaseUrl:
     port: int
     database: str
     user: str
-    password: str | None = attrs.field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Self:
