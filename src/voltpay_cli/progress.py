@@ -87,7 +87,7 @@ def _tell_take_over(notice: TakenOver) -> None:
     more = f" and {len(notice.partitions) - 8} more" if len(notice.partitions) > 8 else ""
     log.info("took over %s%s", names, more)
     if notice.republished:
-        log.warning("published the events of %d commit units again", notice.republished)
+        log.warning("published the events of %d outbox rows again", notice.republished)
 
 
 def _table(done: BatchDone, rate: float) -> Table:

@@ -152,7 +152,7 @@ class PaymentConsumer:
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
         for unit in commit_units(by_account(to_write), self._commit_unit):
             committed = self._writer.write(unit, self._epochs, self._relay.published)
-            self._relay.deleted()
+            self._relay.forget_published()
             self._relay.publish(committed.events, committed.rows)
             self.total = _add(self.total, committed)
         self._relay.wait()
@@ -167,7 +167,7 @@ class PaymentConsumer:
             self._source.acknowledge(polled.positions)
 
     def _finish(self) -> None:
-        self._relay.run_dry()
+        self._relay.settle()
         self._delete_published()
 
     def _delete_published(self) -> None:
@@ -175,14 +175,14 @@ class PaymentConsumer:
         if self._relay.published:
             with self._begin() as work:
                 work.outbox.delete(self._relay.published)
-            self._relay.deleted()
+            self._relay.forget_published()
 
     def _take_over(self) -> None:
         """Make what is in doubt surely ours: the one way back from every failure.
 
         The source looks its offsets up first: who is cut off from the group fences nobody.
         """
-        self._relay.run_dry()
+        self._relay.settle()
         partitions = frozenset(self._in_doubt)
         if not partitions:
             return

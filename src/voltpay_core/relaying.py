@@ -59,7 +59,7 @@ class OutboxRelay:
             self.published |= rows
             self._in_flight.popleft()
 
-    def run_dry(self) -> None:
+    def settle(self) -> None:
         """Wait for what was sent or, where that fails, drop it: the outbox has it still."""
         try:
             self.wait()
@@ -67,6 +67,6 @@ class OutboxRelay:
             self._publisher.reset()
             self._in_flight.clear()
 
-    def deleted(self) -> None:
+    def forget_published(self) -> None:
         """The published rows are deleted, and that is committed."""
         self.published = frozenset()

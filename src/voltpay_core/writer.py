@@ -38,8 +38,8 @@ class Breaker:
     """Tells a bad world from bad messages: so many like refusals in a row are the world (G5).
 
     Attributes:
-        limit: Refusals of one SQLSTATE and constraint in a row that halt the writer. What parts
-            them is as many payments written between two of them; a few do not.
+        limit: So many refusals of one SQLSTATE and constraint halt the writer, where fewer than
+            as many payments were written between each two of them.
     """
 
     limit: int = 20
@@ -133,7 +133,7 @@ class Writer:
                     *self._write_or_bisect(work, messages[:middle]),
                     *self._write_or_bisect(work, messages[middle:]),
                 ]
-            return self._retry_or_dead_letter(work, messages, refusal)
+            return [self._retry_or_dead_letter(work, messages[0], refusal)]
 
     def _write_together(self, work: UnitOfWork, messages: Sequence[Message]) -> list[Outcome]:
         with work.savepoint():
@@ -152,15 +152,15 @@ class Writer:
         return outcomes
 
     def _retry_or_dead_letter(
-        self, work: UnitOfWork, messages: Sequence[Message], refusal: Rejected
-    ) -> list[Outcome]:
+        self, work: UnitOfWork, message: Message, refusal: Rejected
+    ) -> Outcome:
         if isinstance(refusal, PaymentIdTaken):
             try:
-                return self._write_together(work, messages)  # with a fresh id
+                return self._write_together(work, [message])[0]  # with a fresh id
             except Rejected as again:
                 refusal = again
         self._breaker = self._breaker.refused(refusal)
-        return [DeadLettered(messages[0].record, refusal)]
+        return DeadLettered(message.record, refusal)
 
     def _claim_letters(self, work: UnitOfWork, outcomes: list[Outcome]) -> list[Outcome]:
         keys = {

@@ -268,8 +268,8 @@ MUTANTS = (
     Mutant(
         "rows are left in the outbox at the end",
         CONSUMING,
-        "        self._relay.run_dry()\n        self._delete_published()",
-        "        self._relay.run_dry()",
+        "        self._relay.settle()\n        self._delete_published()",
+        "        self._relay.settle()",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(

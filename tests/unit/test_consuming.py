@@ -168,7 +168,7 @@ def test_nothing_overtakes_what_failed() -> None:
     relay = OutboxRelay(publisher)
     for row in range(3):
         relay.publish([], frozenset({row}))
-    relay.run_dry()
+    relay.settle()
     assert relay.published == {0}
     assert publisher.asked == ["publish 0", "publish 1", "publish 2", "reset"]
     relay.wait()
@@ -182,5 +182,5 @@ def test_rows_are_done_with_when_acknowledged() -> None:
     assert relay.published == frozenset()
     relay.wait()
     assert relay.published == {1}
-    relay.deleted()
+    relay.forget_published()
     assert relay.published == frozenset()
