@@ -171,6 +171,15 @@ def test_old_claims_are_purged_in_chunks_of_any_size(ages: list[int], chunk: int
         assert (purged.exit_code, purged.stdout) == (0, f"deleted {expected} claims\n")
 
 
+def test_the_age_is_a_setting() -> None:
+    """Without a flag the purge goes by the setting that replays go by."""
+    claims(1, 3, 8)
+    flags = ("--store", "sqlite:voltpay.db", "--dry-run")
+    for days, old in {"7": 1, "2": 2}.items():
+        counted = voltpay("idempotency", "purge", *flags, env={"VOLTPAY_LIMITS_CLAIMS_DAYS": days})
+        assert counted.stdout == f"would delete {old} claims\n"
+
+
 def test_claims_are_kept_as_long_as_the_input_is() -> None:
     """An age below the input topic's retention is refused with 78, unless it is forced."""
     claims(2, 2)

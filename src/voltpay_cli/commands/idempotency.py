@@ -25,8 +25,12 @@ app = typer.Typer(no_args_is_help=True, help="Care for the claimed message ids."
 def purge(
     *,
     older_than: Annotated[
-        str, typer.Option(help="age of the claims that go, such as 7d or 48h", metavar="AGE")
-    ] = "7d",
+        str | None,
+        typer.Option(
+            help="age of the claims that go, such as 48h; limits.claims_days without it",
+            metavar="AGE",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only count them")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="also where the input topic keeps records longer")
@@ -39,7 +43,9 @@ def purge(
 ) -> None:
     """Delete old claims in chunks; it can be stopped and run again."""
     settings = flags.settings_of(config, x, source=source, store=store).settings
-    age = flags.checked("--older-than", values.duration, older_than)
+    age = timedelta(days=settings.limits.claims_days)
+    if older_than is not None:
+        age = flags.checked("--older-than", values.duration, older_than)
     if not force:
         _check_retention(settings, age)
     with stop_on_signals() as stop, wiring.database(settings) as begin:
@@ -64,9 +70,9 @@ def _check_retention(settings: Settings, age: timedelta) -> None:
     kept = topics.input_retention(settings)
     if age < kept:
         raise Misconfigured(
-            f"--older-than: the input topic keeps records for up to {_words(kept)}"
-            " (retention.ms + segment.ms): whatever comes again after its claim is gone would be"
-            " written twice; keep claims longer, or --force"
+            f"the input topic keeps records for up to {_words(kept)} (retention.ms + segment.ms),"
+            " and whatever comes again after its claim is gone would be written twice: keep claims"
+            " longer (limits.claims_days, --older-than), or --force"
         )
 
 
