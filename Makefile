@@ -5,6 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 VENV := .venv
 MINUTES ?= 60
+RATE ?= 500
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .PHONY: help demo test stack bench faults soak clean
@@ -15,7 +16,7 @@ help:
 	@echo "make stack   run Kafka and PostgreSQL to play with, until Ctrl-C"
 	@echo "make bench   measure the whole path"
 	@echo "make faults  break everything once, one after the other; SEED=... for the same payments"
-	@echo "make soak    steady load while things break; MINUTES=60 and SEED=... say how"
+	@echo "make soak    steady load while things break; MINUTES=60, RATE=500 (records/s), SEED=..."
 
 demo: $(VENV)/installed
 	@$(RUN) voltpay demo demo
@@ -38,7 +39,7 @@ faults: $(VENV)/developing
 
 soak: $(VENV)/developing
 	@$(RUN) python -m tests.stack.provision
-	@$(RUN) python -m tests.soak --minutes $(MINUTES)
+	@$(RUN) python -m tests.soak --minutes $(MINUTES) --rate $(RATE)
 
 clean:
 	rm -rf $(VENV) demo

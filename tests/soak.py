@@ -1,8 +1,4 @@
-"""Steady load, and something breaks every 10 to 30 seconds: `python -m tests.soak --minutes 60`.
-
-In the end everything is drained and checked. It writes what it saw into `soak/soak.json`, and a
-picture of it into `soak/soak.svg`.
-"""
+"""Steady load, and something breaks every 10 to 30 seconds: `python -m tests.soak --minutes 60`."""
 
 from __future__ import annotations
 
@@ -24,6 +20,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 from attrs import asdict, define, evolve, field, frozen
@@ -172,13 +169,13 @@ class Soak:
                 )
             )
 
-    def produce(self, rate: int, minutes: float) -> None:
+    def produce(self, rate: int, minutes: float, seeds: Random) -> None:
         """Make payments at that rate, minute by minute; an outage only costs the rest of one."""
         until = self.started + minutes * 60
         flags = ("--duplicates", "0.03", "--poison", "0.005", "--accounts", "5000")
         while (left := until - time.monotonic()) > 1 and not self.over.is_set():
             count = max(1, int(rate * min(left, 60)))
-            seed = str(secrets.randbits(32))
+            seed = str(seeds.getrandbits(32))
             self.site.start(
                 *("produce", "--rate", str(rate), "--count", str(count), "--seed", seed, *flags)
             ).exit_code(seconds=600)
@@ -301,7 +298,10 @@ FAULTS: dict[str, Callable[[Soak], None]] = {
 
 
 def main() -> int:
-    """Soak, check, and tell; 1 where anything is wrong."""
+    """Soak, drain and check all of it, then tell; 1 where anything is wrong.
+
+    What it saw goes into `soak/soak.json`, and a picture of it into `soak/soak.svg`.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=int, default=500, help="records a second")
@@ -312,7 +312,7 @@ def main() -> int:
     print(f"SEED={given.seed}", flush=True)
     with ExitStack() as opened:
         soak = _open(given.seed, opened)
-        run(soak, given.rate, given.minutes)
+        run(soak, given.rate, given.minutes, Random(given.seed))
         print(f"{soak.now:8.1f} drained; checking", flush=True)
         report = {
             "seed": given.seed,
@@ -349,9 +349,9 @@ def _open(seed: int, opened: ExitStack) -> Soak:
     return Soak(kafka, postgres, proxy, site, Random(seed))
 
 
-def run(soak: Soak, rate: int, minutes: float) -> None:
+def run(soak: Soak, rate: int, minutes: float, seeds: Random) -> None:
     """Load and faults for so many minutes, then calm until all is done."""
-    producer = threading.Thread(target=soak.produce, args=(rate, minutes))
+    producer = threading.Thread(target=soak.produce, args=(rate, minutes, seeds))
     watcher = threading.Thread(target=soak.watch)
     for _ in range(CONSUMERS):
         soak.join()
@@ -423,14 +423,20 @@ def _repeats(events: Sequence[Event], topic: str) -> int:
 
 def told(soak: Soak) -> dict[str, Any]:
     """What the run itself saw."""
-    recoveries = sorted(struck.recovery for struck in soak.struck)
+    recoveries = [struck.recovery for struck in soak.struck]
+    first = [sample.rss_mib for sample in soak.samples if sample.at < 600]
+    last = [sample.rss_mib for sample in soak.samples if sample.at > soak.samples[-1].at - 600]
     worst: dict[str, float] = {}
     for struck in soak.struck:
         worst[struck.fault] = max(struck.recovery, worst.get(struck.fault, 0.0))
     return {
         "faults_injected": len(soak.struck),
-        "recovery_median": recoveries[len(recoveries) // 2] if recoveries else None,
-        "recovery_worst": recoveries[-1] if recoveries else None,
+        "recovery_median": median(recoveries or [0]),
+        "recovery_nine_of_ten": sorted(recoveries or [0])[len(recoveries) * 9 // 10],
+        "recovery_worst": max(recoveries, default=0),
+        "rss_mib_first_ten_minutes": median(first or [0]),
+        "rss_mib_most": max((sample.rss_mib for sample in soak.samples), default=0),
+        "rss_mib_last_ten_minutes": median(last or [0]),
         "recovery_worst_by_fault": worst,
         "exits": dict(soak.exits),
         "faults": [asdict(struck) for struck in soak.struck],
