@@ -12,8 +12,11 @@ from typed_settings.cls_utils import deep_options
 
 from voltpay_cli import values
 from voltpay_core.payments import Status
+from voltpay_core.wire import Topics as TopicNames
 
 MIB = 1024 * 1024
+
+_NAMES = TopicNames()
 
 
 def setting(default: object, convert: Callable[[object], object], *, secret: bool = False) -> Any:
@@ -36,10 +39,10 @@ class Topics:
         dead_letter_retention_hours: How long dead letters are kept.
     """
 
-    writer: str = setting("payment_writer_topic", values.topic)
-    read: str = setting("payment_read_topic", values.topic)
-    email: str = setting("payment_email", values.topic)
-    dead_letter: str = setting("payment_writer_dlq", values.topic)
+    writer: str = setting(_NAMES.writer, values.topic)
+    read: str = setting(_NAMES.read, values.topic)
+    email: str = setting(_NAMES.email, values.topic)
+    dead_letter: str = setting(_NAMES.dead_letter, values.topic)
     partitions: int = setting(100, values.whole(1, 100_000))
     replication: int = setting(2, values.whole(1, 100))
     retention_hours: int = setting(24, values.whole(1, 100_000))
@@ -80,7 +83,7 @@ class Limits:
         batch_bytes: Bytes a batch, at most.
         value_bytes: A longer record value becomes a dead letter.
         publish_seconds: How long the acknowledgement of an event is waited for.
-        claims_days: How long claims are kept, by the schedule of `idempotency purge`.
+        claims_days: How long claims are kept: `idempotency purge` deletes older ones.
         clock_skew_seconds: How far this machine's clock and the database's may be apart.
         warm_ups: Warm-up records sent to the input topic at start.
     """

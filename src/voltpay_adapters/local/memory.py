@@ -9,6 +9,7 @@ from attrs import define, field
 from voltpay_core.errors import Fenced
 from voltpay_core.messages import Event, Headers, Partition, Record
 from voltpay_core.ports import Polled, Publication
+from voltpay_core.wire import Topics
 
 
 @define
@@ -19,7 +20,7 @@ class MemoryLog:
         acknowledged: The next offset of each partition; none means its beginning.
     """
 
-    topic: str = "payment_writer_topic"
+    topic: str = Topics().writer
     partitions: dict[Partition, list[Record]] = field(factory=dict)
     acknowledged: dict[Partition, int] = field(factory=dict)
 
