@@ -1,4 +1,4 @@
-"""The retry policy: the one place where anything is tried again."""
+"""The retry policy, by which everything is tried again that is."""
 
 from __future__ import annotations
 

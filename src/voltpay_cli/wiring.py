@@ -170,9 +170,7 @@ def _open_source(
         notify=log.warning,
     )
     opened.callback(source.close)
-    counted: list[int] = []
-    retry(lambda: counted.append(source.partition_count))
-    return source, counted[0]
+    return source, retry(source.count_partitions)
 
 
 def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol, TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -16,8 +17,14 @@ from voltpay_core.relaying import OutboxRelay
 from voltpay_core.wire import Wire
 from voltpay_core.writer import Committed, Writer
 
-Retry = Callable[[Callable[[], None]], None]
-"""Calls its argument until that ends without `Unavailable`, waiting in between, within bounds."""
+T = TypeVar("T")
+
+
+class Retry(Protocol):
+    """A policy by which outages are waited out."""
+
+    def __call__(self, act: Callable[[], T], /) -> T:
+        """Call until it ends without `Unavailable`, waiting in between, within bounds."""
 
 
 @frozen
@@ -74,7 +81,7 @@ class PaymentConsumer:
     Attributes:
         batch_size: Records a batch, at most.
         commit_unit: Accounts a transaction; None for the entire batch.
-        retry: The one place where anything is tried again.
+        retry: How outages are waited out (G5).
         notify: Told of what happens, for logs and progress.
     """
 

@@ -106,7 +106,7 @@ class TestKafkaSource(SharedSourceContract):
         first, second = harness.partitions
         harness.produce(first, b"old")
         source = harness.open(bounded=True)
-        assert source.partition_count == 2  # which has it look at the topic
+        assert source.count_partitions() == 2  # which has it look at the topic
         harness.produce(first, b"new")
         harness.produce(second, b"new")
         missing, seen = set(harness.partitions), []

@@ -77,21 +77,7 @@ class KafkaSource:
     def poll(self, limit: int) -> Polled:
         """The next records of the partitions that are ours and rewound."""
         with translated(f"reading {self._topic}"):
-            consumer = self._consumer()
-            paused = consumer.assignment() if limit == 0 else set()
-            consumer.pause(*paused)
-            try:
-                found = consumer.poll(self._patience * 1000, max_records=max(limit, 1))
-            except NoOffsetForPartitionError:
-                found = {}  # a partition just gained by a group that never acknowledged it
-            except OffsetOutOfRangeError as error:
-                if not self._positions.keys().isdisjoint(error.args[0]):
-                    raise
-                found = {}  # a partition just gained, whose records expired: `rewind` meets that
-            except (CorruptRecordError, UnsupportedCodecError) as error:
-                raise _unreadable(consumer, error) from error
-            finally:
-                consumer.resume(*(paused & consumer.assignment()))
+            found = self._fetch(limit)
             gained, lost = self._notes.gained, self._notes.lost - self._notes.gained
             for place in gained | lost:
                 self._positions.pop(place, None)
@@ -160,8 +146,7 @@ class KafkaSource:
             for place, position in self._positions.items()
         )
 
-    @property
-    def partition_count(self) -> int:
+    def count_partitions(self) -> int:
         """How many partitions the topic has.
 
         Raises:
@@ -175,6 +160,25 @@ class KafkaSource:
         if self._opened is not None:
             self._opened.close(autocommit=False, timeout_ms=5_000)
             self._opened = None
+
+    def _fetch(self, limit: int) -> Mapping[TopicPartition, Sequence[Any]]:
+        found: Mapping[TopicPartition, Sequence[Any]] = {}
+        consumer = self._consumer()
+        paused = consumer.assignment() if limit == 0 else set()
+        consumer.pause(*paused)
+        try:
+            found = consumer.poll(self._patience * 1000, max_records=max(limit, 1))
+        except NoOffsetForPartitionError:
+            pass  # a partition just gained by a group that never acknowledged it
+        except OffsetOutOfRangeError as error:
+            if not self._positions.keys().isdisjoint(error.args[0]):
+                raise
+            # a partition just gained, whose records expired: `rewind` meets that
+        except (CorruptRecordError, UnsupportedCodecError) as error:
+            raise _unreadable(consumer, error) from error
+        finally:
+            consumer.resume(*(paused & consumer.assignment()))
+        return found
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
