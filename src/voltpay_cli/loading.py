@@ -20,7 +20,6 @@ from voltpay_core.errors import Misconfigured
 CONFIG_FILE = "voltpay.toml"
 CONFIG_VARIABLE = "VOLTPAY_CONFIG"
 PREFIX = "VOLTPAY_"
-FOREIGN = ("VOLTPAY_TEST_", "VOLTPAY_STACK_")  # the test stack's own
 
 
 @frozen
@@ -139,7 +138,7 @@ def _keys(found: Mapping[str, object], known: Iterable[str], prefix: str = "") -
 def _unknown_variables() -> Iterator[str]:
     known = [*map(_variable, OPTIONS), CONFIG_VARIABLE]
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and not name.startswith(FOREIGN) and name not in known:
+        if name.startswith(PREFIX) and name not in known:
             yield f"{name} is no setting{_nearest(name, known)}"
 
 

@@ -27,7 +27,7 @@ from tests.stack.places import ROOT
 from typed_settings.dict_utils import get_path
 from typer.core import TyperGroup
 
-from voltpay_cli.loading import CONFIG_VARIABLE, FOREIGN, load
+from voltpay_cli.loading import CONFIG_VARIABLE, load
 from voltpay_cli.main import app
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_core.ids import PaymentId
@@ -140,7 +140,7 @@ def every_option(node: Any) -> set[str]:
 def test_named_variables_exist(document: Path) -> None:
     """Every variable of the environment that is named is a setting's."""
     known = {f"VOLTPAY_{o.path.replace('.', '_').upper()}" for o in OPTIONS} | {CONFIG_VARIABLE}
-    assert {v for v in variables(document) if not v.startswith(FOREIGN)} <= known
+    assert variables(document) <= known
 
 
 def test_the_settings_are_complete() -> None:

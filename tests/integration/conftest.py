@@ -35,8 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> KafkaAddress:
-    """A Kafka cluster to use: the one of VOLTPAY_TEST_KAFKA (host:port,…), or our own."""
-    if bootstrap := os.environ.get("VOLTPAY_TEST_KAFKA"):
+    """A Kafka cluster to use: the one of STACK_KAFKA (host:port,…), or our own."""
+    if bootstrap := os.environ.get("STACK_KAFKA"):
         return KafkaAddress(bootstrap)
     cluster: KafkaCluster = request.getfixturevalue("kafka_cluster")
     return cluster
@@ -51,8 +51,8 @@ def kafka_cluster() -> Iterator[KafkaCluster]:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> PostgresAddress:
-    """A PostgreSQL server to use: the superuser's URL in VOLTPAY_TEST_POSTGRES, or our own."""
-    if url := os.environ.get("VOLTPAY_TEST_POSTGRES"):
+    """A PostgreSQL server to use: the superuser's URL in STACK_POSTGRES, or our own."""
+    if url := os.environ.get("STACK_POSTGRES"):
         return PostgresAddress.from_url(url)
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return server

@@ -94,7 +94,7 @@ def settings(cluster: KafkaCluster, authority: Authority) -> Mapping[str, str]:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in os.environ:
-        if name.startswith("VOLTPAY_") and not name.startswith("VOLTPAY_STACK_"):
+        if name.startswith("VOLTPAY_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -87,7 +87,7 @@ def settings(server: PostgresServer, authority: Authority) -> Mapping[str, str]:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in os.environ:
-        if name.startswith("VOLTPAY_") and not name.startswith("VOLTPAY_STACK_"):
+        if name.startswith("VOLTPAY_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VOLTPAY_SOURCE", "file:in.jsonl")

@@ -38,20 +38,14 @@ def main() -> int:
 
 def prepare(postgres: PostgresServer, kafka: KafkaCluster) -> None:
     """Make roles, tables and topics with the project's own commands."""
-    voltpay("db", "bootstrap", VOLTPAY_STORE=postgres.superuser_url(DATABASE))
-    voltpay(
-        "db",
-        "update",
-        VOLTPAY_STORE=postgres.url("voltpay_migrator", DATABASE),
-        VOLTPAY_DATABASE_LIQUIBASE_CLASSPATH=str(jars("liquibase")),
-    )
-    voltpay("topics", "create", VOLTPAY_SOURCE=kafka.url)
-
-
-def voltpay(*arguments: str, **environment: str) -> None:
-    """Run one command of the project; what it prints goes to stderr."""
-    command = [sys.executable, "-m", "voltpay_cli", *arguments]
-    subprocess.run(command, check=True, env=os.environ | environment, stdout=sys.stderr)
+    environment = os.environ | addresses(postgres, kafka)
+    for command in (("db", "bootstrap"), ("db", "update"), ("topics", "create")):
+        subprocess.run(
+            [sys.executable, "-m", "voltpay_cli", *command],
+            check=True,
+            env=environment,
+            stdout=sys.stderr,
+        )
 
 
 def addresses(postgres: PostgresServer, kafka: KafkaCluster) -> dict[str, str]:
@@ -59,9 +53,11 @@ def addresses(postgres: PostgresServer, kafka: KafkaCluster) -> dict[str, str]:
     return {
         "VOLTPAY_SOURCE": kafka.url,
         "VOLTPAY_STORE": postgres.url("voltpay_writer", DATABASE),
-        "VOLTPAY_EVENTS": kafka.url,
-        "VOLTPAY_TEST_KAFKA": kafka.bootstrap,
-        "VOLTPAY_TEST_POSTGRES": postgres.superuser_url(),
+        "VOLTPAY_DATABASE_MIGRATOR": postgres.url("voltpay_migrator", DATABASE),
+        "VOLTPAY_DATABASE_SUPERUSER": postgres.superuser_url(DATABASE),
+        "VOLTPAY_DATABASE_LIQUIBASE_CLASSPATH": str(jars("liquibase")),
+        "STACK_KAFKA": kafka.bootstrap,
+        "STACK_POSTGRES": postgres.superuser_url(),
     }
 
 

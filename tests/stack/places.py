@@ -21,8 +21,8 @@ class MissingError(Exception):
 
 
 def stack_folder() -> Path:
-    """The folder that keeps resolved jars: VOLTPAY_STACK_DIR, or `.stack` in the project."""
-    return Path(os.environ.get("VOLTPAY_STACK_DIR") or ROOT / ".stack").resolve()
+    """The folder that keeps resolved jars: STACK_DIR, or `.stack` in the project."""
+    return Path(os.environ.get("STACK_DIR") or ROOT / ".stack").resolve()
 
 
 def jars(name: str) -> Path:

@@ -105,7 +105,6 @@ def test_an_unknown_key_is_named_with_the_nearest(
 def test_an_unknown_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is no setting is a warning: others may set VOLTPAY_ variables, too."""
     monkeypatch.setenv("VOLTPAY_TOPIC_WRITER", "x")
-    monkeypatch.setenv("VOLTPAY_TEST_KAFKA", "of the tests")
     (warning,) = load({}).warnings
     assert warning == "VOLTPAY_TOPIC_WRITER is no setting: did you mean VOLTPAY_TOPICS_WRITER?"
 
