@@ -1,7 +1,4 @@
-"""A producer: puts one payment on the writer topic, and ends once Kafka has it.
-
-$ python examples/producer.py kafka://localhost:9092 --account 1007919 --amount 12.50
-"""
+"""A producer: puts one payment on the writer topic, and ends once Kafka has it."""
 
 import argparse
 from contextlib import closing
@@ -16,7 +13,10 @@ from voltpay_core.wire import Topics, Wire
 
 
 def main() -> None:
-    """Produce the payment that the arguments state."""
+    """Produce the payment that the arguments state.
+
+    $ python examples/producer.py kafka://localhost:9092 --account 1007919 --amount 12.50
+    """
     given = _arguments().parse_args()
     payment = NewPayment(  # raises where the payment would become a dead letter
         message_id=given.message_id,

@@ -1,9 +1,4 @@
-"""A reader: keeps successful payments by account, each once, however often its event comes.
-
-What it has done and the event's id are one transaction of its own database; the offset follows.
-
-$ python examples/reader.py kafka://localhost:9092 --database reader.db
-"""
+"""A reader: keeps successful payments by account, each once, however often its event comes."""
 
 import argparse
 import json
@@ -26,7 +21,10 @@ CREATE TABLE IF NOT EXISTS payment (account integer, currency text, amount text)
 
 
 def main() -> None:
-    """Read events until as many were read as asked for, or for ever."""
+    """Read events until as many were read as asked for, or for ever.
+
+    $ python examples/reader.py kafka://localhost:9092 --database reader.db
+    """
     given = _arguments().parse_args()
     connection = KafkaConnection.parse(given.kafka)
     left: float = given.count or float("inf")
@@ -49,7 +47,10 @@ def main() -> None:
 def handle(
     database: sqlite3.Connection, headers: Iterable[tuple[str, bytes | None]], value: bytes
 ) -> bool:
-    """Take one event in, and tell whether it was new."""
+    """Take one event in, and tell whether it was new.
+
+    What is done and the event's id are one transaction of our own database; the offset follows.
+    """
     event_id = (last_header(headers, EVENT_ID_HEADER) or b"").decode()
     if not database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (event_id,)).rowcount:
         return False

@@ -26,15 +26,15 @@ from typing import Any
 from attrs import asdict, define, evolve, field, frozen
 from kafka.errors import KafkaError
 from pg8000.exceptions import DatabaseError, InterfaceError
-from tests.checker import violations
 from tests.integration.databases import Database, bootstrapped, connected
 from tests.integration.history import KafkaGroup
 from tests.integration.processes import Program, Site, eventually
 from tests.integration.proxy import Proxy
 from tests.integration.slices import read_slice
-from tests.picture import Panel, draw
 from tests.stack.kafka import BROKERS, KafkaCluster
 from tests.stack.postgres import PostgresServer
+from tests.support.checker import violations
+from tests.support.picture import Panel, draw
 
 from voltpay_core.messages import Event, last_header
 from voltpay_core.wire import EVENT_ID_HEADER

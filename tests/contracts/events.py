@@ -1,7 +1,4 @@
-"""The contract of an event publisher.
-
-An adapter's test file subclasses `EventsContract` with a fixture ``harness``.
-"""
+"""The contract of an event publisher."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class EventsHarness(Protocol):
 
 
 class EventsContract:
-    """The laws of a publisher."""
+    """The laws of a publisher, for a subclass with a fixture ``harness``."""
 
     def test_what_is_awaited_is_there(self, harness: EventsHarness) -> None:
         """After the wait every event is in its topic, whole and in order, and in no other one."""

@@ -1,9 +1,4 @@
-"""The contract of a message source.
-
-An adapter's test file subclasses `SourceContract`, and `SharedSourceContract` where several members
-share the partitions, with a fixture ``harness``. Nothing here sleeps: a poll waits a while for
-records, and what may come some polls later is polled for until a deadline.
-"""
+"""The contract of a message source."""
 
 from __future__ import annotations
 
@@ -48,7 +43,11 @@ class SourceHarness(Protocol):
 
 
 class SourceContract:
-    """The laws of a source that one member reads."""
+    """The laws of a source that one member reads, for a subclass with a fixture ``harness``.
+
+    Nothing here sleeps: a poll waits a while for records, and what may come some polls later is
+    polled for until a deadline.
+    """
 
     def test_nothing_comes_of_a_partition_before_its_rewind(self, harness: SourceHarness) -> None:
         """A partition is reported as gained first; its records wait until it is rewound."""

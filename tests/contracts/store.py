@@ -1,8 +1,4 @@
-"""The contract of a payment database: a unit of work and the four stores that it joins.
-
-An adapter's test file subclasses `StoreContract`, and `SharedStoreContract` where several
-connections can open one database, with a fixture ``harness``.
-"""
+"""The contract of a payment database: a unit of work and the four stores that it joins."""
 
 from __future__ import annotations
 
@@ -17,8 +13,8 @@ from typing import Protocol, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import strategies
-from tests.tables import Tables, rows_of
+from tests.support import strategies
+from tests.support.tables import Tables, rows_of
 
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
 from voltpay_core.ids import PaymentIds
@@ -69,7 +65,7 @@ class Crash(BaseException):
 
 
 class StoreContract:
-    """The laws of a unit of work on one connection."""
+    """The laws of a unit of work on one connection, for a subclass with a fixture ``harness``."""
 
     @pytest.fixture
     def database(self, harness: StoreHarness) -> Database:

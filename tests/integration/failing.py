@@ -1,9 +1,4 @@
-"""`voltpay`, but something happens at one step: `python -m tests.integration.failing consume`.
-
-VOLTPAY_TEST_FAILPOINT is the way there and what happens in the end, as in
-`2 after acknowledge, after commit = kill`: the steps of `tests.faults`, some of them several times.
-VOLTPAY_TEST_CLOCK sets the process's clock so many seconds ahead.
-"""
+"""`voltpay`, but something happens at one step: `python -m tests.integration.failing consume`."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from tests.faults import Faults, FaultyPublisher, FaultySource, faulty_begin
+from tests.support.faults import Faults, FaultyPublisher, FaultySource, faulty_begin
 
 from voltpay_cli import wiring
 from voltpay_cli.main import main
@@ -25,7 +20,12 @@ from voltpay_core.ports import Begin, EventPublisher, MessageSource
 
 
 class Failpoint(Faults):
-    """Lets something happen once the steps of a way are done, one after the other."""
+    """Lets something happen once the steps of a way are done, one after the other.
+
+    The plan is the way and what happens at its end, as in
+    ``2 after acknowledge, after commit = kill``: the steps of `tests.support.faults`, some of them
+    several times.
+    """
 
     def __init__(self, plan: str) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def decorate(faults: Faults) -> None:
 
 
 def set_clock(ahead: timedelta) -> None:
-    """Let the process believe that it is later."""
+    """Let the process believe that it is later, by so much."""
     milliseconds = wiring._milliseconds
     wiring._milliseconds = lambda: milliseconds() + int(ahead.total_seconds() * 1000)
     wiring._now = lambda: datetime.now(UTC) + ahead

@@ -9,9 +9,9 @@ from typing import Any
 from attrs import frozen
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
-from tests.checker import History
 from tests.integration.databases import Database, connected
-from tests.tables import read_tables
+from tests.support.checker import History
+from tests.support.tables import read_tables
 
 from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.wire import Topics, Wire

@@ -18,12 +18,12 @@ import pytest
 from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
 from kafka import KafkaAdminClient
-from tests.checker import History, violations
 from tests.integration.databases import Database, connected
 from tests.integration.history import KafkaGroup, read_history, read_topic
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import ROOT
 from tests.stack.processes import Process
+from tests.support.checker import History, violations
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents

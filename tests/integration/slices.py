@@ -1,8 +1,4 @@
-"""Reads a history that is too long for memory, one source partition at a time.
-
-A slice is whole because every record of an account, and every repeat of a message id, is in one
-partition, and its events in the partition of the same number.
-"""
+"""Reads a history that is too long for memory, one source partition at a time."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from kafka import KafkaAdminClient
-from tests.checker import History
 from tests.integration.databases import Database, connected
 from tests.integration.history import KafkaGroup, read_events, read_topic
-from tests.tables import Tables, read_tables
+from tests.support.checker import History
+from tests.support.tables import Tables, read_tables
 
 from voltpay_core.messages import Record
 from voltpay_core.outcomes import Message
@@ -38,7 +34,11 @@ CREATE TEMP VIEW partition_fence AS SELECT * FROM write.partition_fence;
 
 
 def read_slice(group: KafkaGroup, database: Database, number: int) -> History:
-    """Everything of one partition."""
+    """Everything of one partition.
+
+    That is a whole: every record of an account, and every repeat of a message id, is in one
+    partition, and its events in the partition of the same number.
+    """
     only = frozenset({number})
     produced = list(read_topic(group.servers, group.topics.writer, only))
     wire = Wire(group.topics)

@@ -5,10 +5,10 @@ import secrets
 from pathlib import Path
 
 import pytest
-from tests.cli import voltpay
 from tests.integration.databases import Database
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
+from tests.support.cli import voltpay
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 from tests.contracts.store import SharedStoreContract
 from tests.integration.databases import Database, connected
-from tests.tables import Tables, read_tables
+from tests.support.tables import Tables, read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl

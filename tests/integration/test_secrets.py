@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import pytest
 from attrs import evolve
-from tests import canary
-from tests.cli import start
 from tests.integration.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database
 from tests.integration.history import read_topic
 from tests.integration.processes import Site
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
 from tests.stack.processes import descendants
+from tests.support import canary
+from tests.support.cli import start
 
 from voltpay_core.messages import Event
 from voltpay_core.wire import Wire

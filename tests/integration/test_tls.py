@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests import canary
-from tests.cli import voltpay
 from tests.integration.certificates import Authority
 from tests.integration.conftest import _had
 from tests.stack.places import jars
 from tests.stack.postgres import PostgresServer
+from tests.support import canary
+from tests.support.cli import voltpay
 
 from voltpay_core.samples import Mix, samples
 from voltpay_core.wire import Wire

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import strategies
-from tests.faults import Fault, Faults, crash, unavailable
-from tests.strategies import REFUSED
-from tests.tables import Tables
-from tests.world import Fresh, Way, World
+from tests.support import strategies
+from tests.support.faults import Fault, Faults, crash, unavailable
+from tests.support.strategies import REFUSED
+from tests.support.tables import Tables
+from tests.support.world import Fresh, Way, World
 
 from voltpay_core.messages import Record, last_header
 from voltpay_core.outcomes import Message

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 from attrs import define
-from tests.faults import Faults, crash
 from tests.laws.actors import Actor
-from tests.world import Way, World
+from tests.support.faults import Faults, crash
+from tests.support.world import Way, World
 
 from voltpay_adapters.local.memory import MemorySource
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 from functools import cache
 
 import pytest
-from tests.faults import Fault, Faults, crash, unavailable
 from tests.laws.core import a_world, substance
-from tests.sqlite import SqliteHarness
-from tests.strategies import REFUSED, TOPIC
-from tests.world import Way, World
+from tests.support.faults import Fault, Faults, crash, unavailable
+from tests.support.sqlite import SqliteHarness
+from tests.support.strategies import REFUSED, TOPIC
+from tests.support.world import Way, World
 
 from voltpay_core.messages import Partition, Record
 from voltpay_core.payments import NewPayment, Status

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 from tests.laws.core import core_laws
-from tests.sqlite import SqliteHarness
-from tests.world import Fresh
+from tests.support.sqlite import SqliteHarness
+from tests.support.world import Fresh
 
 
 class TestSqliteLaws(core_laws(settings())):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests.laws.members import Member
 from tests.laws.test_every_step import good
-from tests.sqlite import SqliteHarness
-from tests.world import Way, World
+from tests.support.sqlite import SqliteHarness
+from tests.support.world import Way, World
 
 WAY = Way(batch_size=1, late_events=True)
 HISTORY = (good(1, "a"), good(1, "b"), good(1, "c"))

@@ -17,12 +17,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests import strategies
-from tests.faults import unavailable
 from tests.laws.members import Member
-from tests.sqlite import SqliteHarness
-from tests.strategies import PARTITIONS, REFUSED, TOPIC
-from tests.world import Way, World
+from tests.support import strategies
+from tests.support.faults import unavailable
+from tests.support.sqlite import SqliteHarness
+from tests.support.strategies import PARTITIONS, REFUSED, TOPIC
+from tests.support.world import Way, World
 
 from voltpay_core.messages import Partition, Record
 

@@ -1,8 +1,4 @@
-"""Try every mutant: `python -m tests.mutants [part of a name …]`.
-
-Each is one replacement in a copy of the sources; the laws run against the copy, and one of them
-must fail. The session fails where a mutant survives, and where a replacement no longer applies.
-"""
+"""Tries every mutant: `python -m tests.mutants [part of a name …]`."""
 
 from __future__ import annotations
 
@@ -24,7 +20,11 @@ WORKERS = os.cpu_count() or 1
 
 
 def main(words: Sequence[str]) -> int:
-    """Try the mutants whose names hold one of the words, or all; the number of survivors."""
+    """Try the mutants whose names hold one of the words, or all; the number of survivors.
+
+    Each is one replacement in a copy of the sources; the laws run against the copy, and one of them
+    must fail. A replacement that no longer applies counts as a survivor.
+    """
     chosen = [mutant for mutant in MUTANTS if not words or any(w in mutant.name for w in words)]
     tests = sorted({test for mutant in chosen for test in mutant.tests})
     if failure := failing("", "", "", tests):

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 from attrs import evolve
-from tests.checker import History, violations
 from tests.laws.test_every_step import HISTORY
-from tests.sqlite import SqliteHarness
-from tests.strategies import REFUSED
-from tests.tables import WaitingRow
-from tests.world import Way, World
+from tests.support.checker import History, violations
+from tests.support.sqlite import SqliteHarness
+from tests.support.strategies import REFUSED
+from tests.support.tables import WaitingRow
+from tests.support.world import Way, World
 
 from voltpay_core.ids import PaymentId
 from voltpay_core.messages import Event

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.cli import LOCAL, voltpay
+from tests.support.cli import LOCAL, voltpay
 
 from voltpay_cli.exits import ExitCode
 from voltpay_cli.progress import in_words

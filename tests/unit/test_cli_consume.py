@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.cli import LOCAL, start, voltpay
+from tests.support.cli import LOCAL, start, voltpay
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 from attrs import define, field
-from tests.faults import Faults, unavailable
-from tests.sqlite import SqliteHarness
-from tests.world import Patience, Way, World
+from tests.support.faults import Faults, unavailable
+from tests.support.sqlite import SqliteHarness
+from tests.support.world import Patience, Way, World
 
 from voltpay_adapters.local.memory import Acknowledged, MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver

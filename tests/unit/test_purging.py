@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from tests.sqlite import SqliteHarness
+from tests.support.sqlite import SqliteHarness
 
 from voltpay_core.purging import expired, purge
 

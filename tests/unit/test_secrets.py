@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from pg8000.exceptions import DatabaseError
-from tests.canary import PASSWORD, PAYMENT, records, songs, told_by_letters
-from tests.cli import LOCAL, voltpay
+from tests.support.canary import PASSWORD, PAYMENT, records, songs, told_by_letters
+from tests.support.cli import LOCAL, voltpay
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.local.files import FilePayments, read_events

@@ -10,9 +10,9 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests import strategies
 from tests.stack.places import ROOT
-from tests.strategies import POISON, Poison
+from tests.support import strategies
+from tests.support.strategies import POISON, Poison
 
 from voltpay_core.errors import Rejected
 from voltpay_core.ids import PaymentId, PaymentIds

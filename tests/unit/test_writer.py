@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from attrs import define, field
-from tests.sqlite import SqliteHarness
+from tests.support.sqlite import SqliteHarness
 
 from voltpay_core.errors import Fenced, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import PaymentIds

@@ -1,8 +1,4 @@
-"""A greeting before there is a client: servers that are not trusted, or do not let us in, say so.
-
-kafka-python would try again for minutes: over TLS it loses a broker's refusal, because the
-connection is closed right behind it.
-"""
+"""A greeting before there is a client: who is not trusted, or does not let us in, says so."""
 
 from __future__ import annotations
 
@@ -48,6 +44,9 @@ def trust(options: Mapping[str, Any]) -> ssl.SSLContext | None:
 
 def greet(servers: Iterable[str], options: Mapping[str, Any]) -> None:
     """Let the first server that answers tell who it is and let us in, where that is asked for.
+
+    kafka-python itself would try again for minutes: over TLS it loses a broker's refusal, because
+    the connection is closed right behind it.
 
     Raises:
         Unavailable: (halt) Its certificate is not trusted, or it does not let us in.

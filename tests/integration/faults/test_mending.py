@@ -24,10 +24,10 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
 )
-from tests.checker import violations
 from tests.integration.databases import connected
 from tests.integration.processes import PATIENCE, RECORDS, Site, busy, eventually, rows
 from tests.stack.postgres import PostgresServer
+from tests.support.checker import violations
 
 from voltpay_adapters.postgres.database import NODE_LOCKS
 from voltpay_core.messages import Partition

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from attrs import define, field
-from tests.tables import Tables, read_tables
+from tests.support.tables import Tables, read_tables
 
 from voltpay_adapters.local.sqlite import MEMORY, SqliteDatabase
 

@@ -1,7 +1,4 @@
-"""The checker over history: what was produced, what is there now, and what is wrong with it.
-
-It reads nothing itself: a `History` is filled from memory, or from real tables, topics and offsets.
-"""
+"""The checker over history: what was produced, what is there now, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from attrs import evolve, field, frozen
-from tests.tables import Tables, rows_of
+from tests.support.tables import Tables, rows_of
 
 from voltpay_core.ids import PaymentId
 from voltpay_core.messages import Event, Partition, Record, last_header
@@ -32,7 +29,7 @@ Place = tuple[Partition, int]
 
 @frozen
 class History:
-    """Everything that can be known afterwards.
+    """Everything that can be known afterwards, from memory or from real tables, topics and offsets.
 
     Attributes:
         produced: Every input record, in the order of its partition.

@@ -1,9 +1,4 @@
-"""The fault plan: real objects whose every call is a step at which something may go wrong.
-
-A plan is a mapping from step numbers to faults, so that it replays exactly. A step before a call
-stands for a call that never arrives, one after it for an answer that is lost; a commit whose answer
-is lost has happened all the same. Crashes inside a transaction roll it back, as a dead client does.
-"""
+"""The fault plan: real objects whose every call is a step at which something may go wrong."""
 
 from __future__ import annotations
 
@@ -52,7 +47,11 @@ Fault = Callable[[], None]
 
 @define
 class Faults:
-    """A plan, and how far it has come.
+    """A plan, and how far it has come; the same plan goes wrong in the same way again.
+
+    A step before a call stands for a call that never arrives, one after it for an answer that is
+    lost; a commit whose answer is lost has happened all the same. Crashes inside a transaction roll
+    it back, as a dead client does.
 
     Attributes:
         plan: Faults by the numbers of their steps.

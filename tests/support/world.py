@@ -8,9 +8,9 @@ from itertools import count
 from typing import Protocol
 
 from attrs import define, field, frozen
-from tests.checker import History, violations
 from tests.contracts.store import Database, StoreHarness
-from tests.faults import (
+from tests.support.checker import History, violations
+from tests.support.faults import (
     Crash,
     Faults,
     FaultyPublisher,
@@ -18,7 +18,7 @@ from tests.faults import (
     LateEvents,
     faulty_begin,
 )
-from tests.tables import Tables
+from tests.support.tables import Tables
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
 from voltpay_core.consuming import Notice, PaymentConsumer, Tally
