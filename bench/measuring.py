@@ -18,12 +18,12 @@ from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli import wiring
+from voltpay_cli.samples import Mix, samples
 from voltpay_cli.settings import Settings
 from voltpay_core.ids import PaymentIds
 from voltpay_core.messages import Partition, Record
 from voltpay_core.outcomes import Written
 from voltpay_core.payments import Payment
-from voltpay_core.samples import Mix, samples
 from voltpay_core.wire import Wire
 
 T = TypeVar("T")

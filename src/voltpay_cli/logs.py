@@ -33,7 +33,7 @@ def wordless(error: BaseException) -> str:
 
 
 def log_to_stderr(level: str) -> None:
-    """Log on stderr from this level on, and what the Kafka client tells from warnings on."""
+    """Log on stderr from this level on, and what the Kafka client tells of errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(_FORMAT))
     for name, fixed in _LIBRARIES.items():

@@ -29,7 +29,6 @@ from voltpay_cli.settings import Settings
 from voltpay_core.consuming import Notice, PaymentConsumer, Retry
 from voltpay_core.ids import PaymentIds
 from voltpay_core.ports import Begin, EventPublisher
-from voltpay_core.samples import warm_ups
 from voltpay_core.wire import Topics, Wire
 from voltpay_core.writer import Breaker, Writer
 
@@ -175,7 +174,7 @@ def _open_source(
 
 def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
     """Send a few records that warm the path, to the input topic and never elsewhere."""
-    records = warm_ups(wire_form(settings), settings.limits.warm_ups)
+    records = wire_form(settings).warm_ups(settings.limits.warm_ups)
     with nullcontext(publisher) if publisher else input_publisher(settings) as to:
         to.publish(records).wait()
 

@@ -116,6 +116,10 @@ class Wire:
         """Write a payment as producers do, for `decode_payment` to read."""
         return _encode_json({**self._fields(payment), **_notes(payment)})
 
+    def warm_ups(self, count: int) -> list[Event]:
+        """Records for the writer topic that warm the path and become nothing."""
+        return [Event(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
+
     def events(self, written: Written) -> list[Event]:
         """The read event of a payment, and its e-mail event where its status asks for one."""
         payment, stated = written.payment, written.payment.stated

@@ -28,9 +28,9 @@ from tests.support.checker import History, violations
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_cli.samples import Mix, samples
 from voltpay_core.messages import Event
 from voltpay_core.replaying import Letter
-from voltpay_core.samples import Mix, samples
 from voltpay_core.wire import Topics, Wire
 
 VOLTPAY = Path(sys.executable).with_name("voltpay")

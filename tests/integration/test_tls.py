@@ -17,7 +17,7 @@ from tests.stack.postgres import PostgresServer
 from tests.support import canary
 from tests.support.cli import voltpay
 
-from voltpay_core.samples import Mix, samples
+from voltpay_cli.samples import Mix, samples
 from voltpay_core.wire import Wire
 
 DATABASE = "payments"

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 from attrs import evolve
 
+from voltpay_cli.samples import POISON, poisoned
 from voltpay_core.messages import Event
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.samples import POISON, poisoned
 from voltpay_core.wire import Wire
 
 PASSWORD = "canary-password"

@@ -10,10 +10,10 @@ from tests.support.strategies import new_payments
 
 from voltpay_adapters.local.files import FilePayments, FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_cli.samples import POISON, Mix, poisoned, samples
 from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.outcomes import DeadLettered, Message
 from voltpay_core.payments import NewPayment
-from voltpay_core.samples import POISON, Mix, poisoned, samples
 from voltpay_core.wire import WARM_UP_HEADER, Wire
 
 mixes = st.builds(

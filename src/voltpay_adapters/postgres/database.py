@@ -112,7 +112,7 @@ class PostgresDatabase:
         """Close the connection and give the node id back."""
         if self._session is not None:
             self._session.close()
-            self._session = None
+            self._session = None  # the lease tells later that this was not the first start
 
     def _roll_back(self, session: Session) -> None:
         try:

@@ -12,10 +12,10 @@ from voltpay_cli.commands.consume import run
 from voltpay_cli.exits import ExitCode
 from voltpay_cli.logs import log_to_stderr
 from voltpay_cli.producing import send
+from voltpay_cli.samples import Mix, samples
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core.errors import Misconfigured
-from voltpay_core.samples import Mix, samples
 
 COUNT, SEED = 2000, 7
 MARK = ".voltpay-demo"

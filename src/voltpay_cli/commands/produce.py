@@ -10,9 +10,8 @@ import typer
 
 from voltpay_cli import flags, wiring
 from voltpay_cli.producing import send
+from voltpay_cli.samples import Mix, samples
 from voltpay_cli.stopping import stop_on_signals
-from voltpay_core import samples
-from voltpay_core.samples import Mix
 
 
 def produce(
@@ -42,7 +41,7 @@ def produce(
     settings = flags.settings_of(config, x, source=source).settings
     seed = SystemRandom().getrandbits(32) if seed is None else seed
     wire, mix = wiring.wire_form(settings), Mix(accounts, duplicates, poison)
-    records = chain(samples.warm_ups(wire, warm_ups), samples.samples(wire, count, seed, mix))
+    records = chain(wire.warm_ups(warm_ups), samples(wire, count, seed, mix))
     with stop_on_signals() as stop, wiring.input_publisher(settings) as publisher:
         sent = send(publisher, records, rate=rate, stop=stop)
     typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")

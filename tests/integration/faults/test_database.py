@@ -12,7 +12,7 @@ from tests.integration.processes import MIX, RECORDS, SEED, Site, busy, rows
 from tests.integration.proxy import Proxy
 from tests.stack.postgres import PostgresServer, StopMode
 
-from voltpay_core.samples import samples
+from voltpay_cli.samples import samples
 from voltpay_core.wire import Wire
 
 IMPATIENT = {"database__lock_seconds": 1, "database__statement_seconds": 2}

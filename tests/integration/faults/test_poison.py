@@ -9,8 +9,8 @@ from attrs import evolve
 from tests.integration.history import read_topic
 from tests.integration.processes import MIX, SEED, Site
 
+from voltpay_cli.samples import samples
 from voltpay_core.messages import Event, last_header
-from voltpay_core.samples import samples
 from voltpay_core.wire import CODE_HEADER, Wire
 
 KIND = "kind-of-poison"

@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from voltpay_core.messages import Event
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import WARM_UP_HEADER, Wire
+from voltpay_core.wire import Wire
 
 _CURRENCIES = {"EUR": 2, "USD": 2, "GBP": 2, "SEK": 2, "PLN": 2, "JPY": 0, "KWD": 3, "BHD": 3}
 _TYPES = ("BWI", "VSA", "MSC", "AMX", "PPL", "SEP")
@@ -63,11 +63,6 @@ def samples(wire: Wire, count: int, seed: int, mix: Mix) -> Iterator[Event]:
         else:
             remembered.append(_record(payments.draw(), wire))
             yield remembered[-1]
-
-
-def warm_ups(wire: Wire, count: int) -> list[Event]:
-    """Records for the writer topic that warm the path and become nothing."""
-    return [Event(wire.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
 
 
 def poisoned(kind: str, payment: NewPayment, wire: Wire) -> Event:
