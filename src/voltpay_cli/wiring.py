@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-
-from attrs import evolve
 
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
@@ -27,7 +25,7 @@ from voltpay_cli.connections import (
 )
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import Notice, PaymentConsumer, Retry
-from voltpay_core.ids import PaymentIds
+from voltpay_core.ids import NODE_IDS, PaymentIds
 from voltpay_core.ports import Begin, EventPublisher
 from voltpay_core.wire import Topics, Wire
 from voltpay_core.writer import Breaker, Writer
@@ -56,7 +54,9 @@ def payment_consumer(
     source_url, store_url, events_url = required(settings, "source", "store", "events")
     wire = wire_form(settings)
     with ExitStack() as opened:
-        begin = _open_database(settings, store_url, opened)
+        node_id = settings.node_id
+        node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
+        begin = _open_database(settings, store_url, opened, node_ids=node_ids)
         source, partitions = _open_source(
             settings, source_url, begin, opened, retry=retry, skip_expired=skip_expired
         )
@@ -81,10 +81,10 @@ def payment_consumer(
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Begin]:
-    """The store alone, beside whatever node is running, closed in the end."""
+    """The store alone, without a node id that a writer might want, closed in the end."""
     (url,) = required(settings, "store")
     with ExitStack() as opened:
-        yield _open_database(evolve(settings, node_id="auto"), url, opened)
+        yield _open_database(settings, url, opened, node_ids=NODE_IDS[::-1])
 
 
 @contextmanager
@@ -128,16 +128,17 @@ def commit_unit(settings: Settings) -> int | None:
     return unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit]
 
 
-def _open_database(settings: Settings, url: str, opened: ExitStack) -> Begin:
-    node_id = settings.node_id if isinstance(settings.node_id, int) else None
+def _open_database(
+    settings: Settings, url: str, opened: ExitStack, *, node_ids: Sequence[int]
+) -> Begin:
     given = settings.database
     store: SqliteDatabase | PostgresDatabase
     if url.startswith("sqlite:"):
-        store = SqliteDatabase(url.removeprefix("sqlite:"), node_id, float(given.lock_seconds))
+        store = SqliteDatabase(url.removeprefix("sqlite:"), node_ids, float(given.lock_seconds))
     else:
         store = PostgresDatabase(
             database_target(settings, url),
-            node_id,
+            node_ids,
             TimeOuts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
             database_tls(settings),
             clock_skew=settings.limits.clock_skew_seconds,

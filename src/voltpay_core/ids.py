@@ -9,6 +9,7 @@ from typing import Self
 from attrs import frozen
 from ulid import ULID, ULIDGenerator
 
+NODE_IDS = range(1000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tests.support import strategies
 from tests.support.tables import Tables, rows_of
 
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
-from voltpay_core.ids import PaymentIds
+from voltpay_core.ids import NODE_IDS, PaymentIds
 from voltpay_core.messages import Partition
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.ports import UnitOfWork
@@ -44,7 +44,7 @@ class Database(Protocol):
 class StoreHarness(Protocol):
     """One empty database of a test's own."""
 
-    def open(self, node_id: int | None = None) -> Database:
+    def open(self, node_ids: Sequence[int] = NODE_IDS) -> Database:
         """Another database object; the harness closes what a test leaves open."""
 
     def refuse(self, account_id: int) -> None:
@@ -384,15 +384,23 @@ class SharedStoreContract(StoreContract):
         with second.begin() as work:
             assert work.node_id != taken
         first.close()
-        with harness.open(taken).begin() as work:
+        with harness.open((taken,)).begin() as work:
             assert work.node_id == taken
 
     def test_a_held_node_id_cannot_be_asked_for(self, harness: StoreHarness) -> None:
         """Who asks for a node id that another one holds does not start."""
-        with harness.open(7).begin() as work:
+        with harness.open((7,)).begin() as work:
             assert work.node_id == 7
-        with pytest.raises(Misconfigured, match="7"), harness.open(7).begin():
+        with pytest.raises(Misconfigured, match="7"), harness.open((7,)).begin():
             pytest.fail("two hold one node id")
+
+    def test_the_first_free_node_id_is_taken(self, harness: StoreHarness) -> None:
+        """Of the node ids that will do it is the first that nobody holds, in the order given."""
+        with harness.open((7,)).begin():
+            pass
+        for wanted, got in (((7, 9, 8), 9), ((9, 8, 7), 8)):
+            with harness.open(wanted).begin() as work:
+                assert work.node_id == got
 
     def test_what_is_not_committed_is_nobody_elses(
         self, harness: StoreHarness, database: Database

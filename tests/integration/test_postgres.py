@@ -1,6 +1,6 @@
 """PostgreSQL passes the contract of a payment database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
 
@@ -12,6 +12,8 @@ from tests.support.tables import Tables, read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.ids import NODE_IDS
+from voltpay_core.messages import Partition
 
 
 @define
@@ -21,8 +23,8 @@ class PostgresHarness:
     database: Database
     _opened: list[PostgresDatabase] = field(factory=list, init=False)
 
-    def open(self, node_id: int | None = None) -> PostgresDatabase:
-        self._opened.append(PostgresDatabase(DatabaseUrl.parse(self.database.writer), node_id))
+    def open(self, node_ids: Sequence[int] = NODE_IDS) -> PostgresDatabase:
+        self._opened.append(PostgresDatabase(DatabaseUrl.parse(self.database.writer), node_ids))
         return self._opened[-1]
 
     def refuse(self, account_id: int) -> None:
@@ -43,6 +45,10 @@ class PostgresHarness:
     def age_outbox(self, by: timedelta) -> None:
         self._administer(f"UPDATE write.outbox SET created_at = created_at - interval '{by}'")
 
+    def isolate(self, level: str) -> None:
+        name = self.database.name
+        self._administer(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+
     def tables(self) -> Tables:
         with connected(self.database.superuser) as connection:
             return read_tables(connection.run, "write.")
@@ -62,3 +68,14 @@ class TestPostgres(SharedStoreContract):
     def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:
         with closing(PostgresHarness(migrated_database)) as harness:
             yield harness
+
+    def test_a_unit_sees_what_is_committed_meanwhile(self, harness: PostgresHarness) -> None:
+        """Whatever the server's default isolation, a take-over sees what it has waited for."""
+        harness.isolate("serializable")
+        place = Partition("payments", 0)
+        former, owner = harness.open(), harness.open()
+        with owner.begin() as taking:
+            taking.outbox.waiting([place])
+            with former.begin() as leaving:
+                (row,) = leaving.outbox.put({place: b"left"})
+            assert [waiting.id for waiting in taking.outbox.waiting([place])] == [row]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from attrs import define, field
 from tests.support.tables import Tables, read_tables
 
 from voltpay_adapters.local.sqlite import MEMORY, SqliteDatabase
+from voltpay_core.ids import NODE_IDS
 
 
 @define
@@ -22,11 +23,11 @@ class SqliteHarness:
     durable: bool = True
     _opened: list[SqliteDatabase] = field(factory=list, init=False)
 
-    def open(self, node_id: int | None = None) -> SqliteDatabase:
+    def open(self, node_ids: Sequence[int] = NODE_IDS) -> SqliteDatabase:
         if self.path == MEMORY and self._opened:
             return self._opened[0]
         database = (
-            SqliteDatabase(self.path, node_id) if self.durable else _Hasty(self.path, node_id)
+            SqliteDatabase(self.path, node_ids) if self.durable else _Hasty(self.path, node_ids)
         )
         self._opened.append(database)
         return database

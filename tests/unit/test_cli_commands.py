@@ -13,8 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.cli import LOCAL, voltpay
 
+from voltpay_cli import wiring
 from voltpay_cli.exits import ExitCode
 from voltpay_cli.progress import in_words
+from voltpay_cli.settings import Settings
 from voltpay_core.consuming import Tally
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -169,6 +171,13 @@ def test_old_claims_are_purged_in_chunks_of_any_size(ages: list[int], chunk: int
     for expected in (old, 0):
         purged = voltpay("idempotency", "purge", *flags, "--chunk", str(chunk))
         assert (purged.exit_code, purged.stdout) == (0, f"deleted {expected} claims\n")
+
+
+def test_a_purge_is_in_no_writers_way() -> None:
+    """A purge leases the last node id, and leaves the first ones to writers."""
+    given = Settings(store="sqlite:voltpay.db")
+    with wiring.database(given) as begin, begin() as work:
+        assert work.node_id == 999
 
 
 def test_the_age_is_a_setting() -> None:

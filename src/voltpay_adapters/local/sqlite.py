@@ -14,12 +14,12 @@ from typing import IO
 from attrs import define, field, frozen
 
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.ids import NODE_IDS
 from voltpay_core.messages import Partition
 from voltpay_core.payments import Payment
 from voltpay_core.ports import OutboxRow, UnitOfWork
 
 MEMORY = ":memory:"
-NODE_IDS = range(1000)
 
 _NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _SCHEMA = """
@@ -235,12 +235,12 @@ class SqliteDatabase:
     """A database file, or ``:memory:``, made where there is none.
 
     Attributes:
-        node_id: The node id (0-999) to lease; None takes the first free one.
+        node_ids: Those that will do; the first free one is leased.
         patience: Seconds to wait for another process's transaction.
     """
 
     _path: str
-    _node_id: int | None = None
+    _node_ids: Sequence[int] = NODE_IDS
     _patience: float = 30.0
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
@@ -271,7 +271,7 @@ class SqliteDatabase:
         """The open connection, with its tables; the first call makes them."""
         if self._connection is None:
             if self._path != MEMORY and self._lease is None:
-                self._lease = NodeLease.take(Path(self._path), self._node_id)
+                self._lease = NodeLease.take(Path(self._path), self._node_ids)
             connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -301,13 +301,13 @@ class NodeLease:
     _lock: IO[bytes]
 
     @classmethod
-    def take(cls, database: Path, node_id: int | None) -> NodeLease:
-        """Lock that node id, or the first free one.
+    def take(cls, database: Path, node_ids: Sequence[int]) -> NodeLease:
+        """Lock the first free one of these node ids.
 
         Raises:
-            Misconfigured: It is another running process's, or the folder cannot be written.
+            Misconfigured: They are other running processes', or the folder cannot be written.
         """
-        for candidate in NODE_IDS if node_id is None else (node_id,):
+        for candidate in node_ids:
             try:
                 lock = Path(f"{database}.node-{candidate:03}").open("ab")  # noqa: SIM115 - it is the lease
             except OSError as error:
@@ -319,7 +319,7 @@ class NodeLease:
             else:
                 return cls(candidate, lock)
         raise Misconfigured(
-            f"node id {node_id} is taken by another process that uses {database}:"
+            f"node id {node_ids[0]} is taken by another process that uses {database}:"
             " choose another --node-id, or auto"
         )
 

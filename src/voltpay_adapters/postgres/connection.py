@@ -76,7 +76,7 @@ class Session:
             connection = connect(target, time_outs.client, tls, time_outs.for_server())
         return cls(connection, target.place)
 
-    def run(self, sql: str, **parameters: str | float) -> list[Row]:
+    def run(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
         """Run one statement, prepared at its first use where it takes parameters.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from voltpay_adapters.postgres.stores import (
 )
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import UnitOfWork
 
 NODE_LOCKS = 0x566F6C74
@@ -56,14 +57,14 @@ class PostgresDatabase:
 
     Attributes:
         target: The database, and the role and secret to reach it by.
-        node_id: The node id (0-999) to lease; None takes the first free one.
+        node_ids: Those that will do; the first free one is leased.
         tls: How to encrypt and whom to trust; None does without.
         now: Our clock, to be compared with the database's.
         clock_skew: How far the two may be apart, in seconds.
     """
 
     _target: DatabaseUrl
-    _node_id: int | None = None
+    _node_ids: Sequence[int] = NODE_IDS
     _time_outs: TimeOuts = field(factory=TimeOuts)
     _tls: ssl.SSLContext | None = None
     _now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -76,7 +77,7 @@ class PostgresDatabase:
         """Open a unit of work."""
         session, node_id = self.connect()
         try:
-            session.run("BEGIN")
+            session.run("BEGIN ISOLATION LEVEL READ COMMITTED")  # see whatever was waited for
             yield PostgresUnitOfWork(
                 session,
                 node_id,
@@ -135,17 +136,15 @@ class PostgresDatabase:
             )
 
     def _take_node_id(self, session: Session) -> int:
-        wanted = range(1000) if self._node_id is None else range(self._node_id, self._node_id + 1)
         rows = session.run(
-            "SELECT id FROM generate_series(:first::int, :last::int) AS id"
+            "SELECT id FROM unnest(:ids::int[]) AS id"
             " WHERE pg_try_advisory_lock(:locks::int, id) LIMIT 1",
-            first=wanted[0],
-            last=wanted[-1],
+            ids=list(self._node_ids),
             locks=NODE_LOCKS,
         )
         if rows:
             return int(rows[0][0])
-        reason = f"node id {self._node_id} is taken: choose another --node-id, or auto"
+        reason = f"node id {self._node_ids[0]} is taken: choose another --node-id, or auto"
         if self._lease is None:
             raise Misconfigured(reason)
         raise Unavailable(reason)
