@@ -276,13 +276,18 @@ def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]
 def owning(harness: SourceHarness) -> MessageSource:
     """A source that has every partition and has rewound it."""
     source = harness.open()
-    missing = set(harness.partitions)
+    own(source, harness.partitions)
+    return source
+
+
+def own(source: MessageSource, partitions: Sequence[Partition]) -> None:
+    """Wait until all these partitions are gained, and rewind them."""
+    missing = set(partitions)
     for polled in polls(source, 100):
         missing -= polled.gained
         if not missing:
             break
-    source.rewind(set(harness.partitions))
-    return source
+    source.rewind(set(partitions))
 
 
 def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, Polled]]:

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 from attrs import define, evolve, field
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from tests.contracts.events import EventsContract, EventsHarness
-from tests.contracts.source import SharedSourceContract, collect, polls
+from tests.contracts.source import SharedSourceContract, collect, own, owning, polls
 from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 
@@ -47,10 +47,16 @@ class KafkaGroup:
             [Event(partition.topic, key, value, headers, partition.number, timestamp)]
         ).wait()
 
-    def open(self, *, bounded: bool = False) -> KafkaSource:
-        group = "group-" + self.topic
-        self._opened.append(KafkaSource(self.connection, self.topic, group, bounded=bounded))
-        return self._opened[-1]
+    def open(self, *, bounded: bool = False, skip_expired: bool = False) -> KafkaSource:
+        source = KafkaSource(
+            self.connection,
+            self.topic,
+            "group-" + self.topic,
+            bounded=bounded,
+            skip_expired=skip_expired,
+        )
+        self._opened.append(source)
+        return source
 
     def close(self, source: MessageSource) -> None:
         for opened in self._opened:
@@ -101,6 +107,48 @@ class TestKafkaSource(SharedSourceContract):
             collect(harness.open(), 1)
         assert told.value.halt
 
+    def test_what_was_skipped_is_not_missed_again(self, harness: KafkaGroup) -> None:
+        """Records that expired are told of once: who skips them acknowledges that."""
+        first, _ = harness.partitions
+        source = harness.open()
+        harness.produce(first, b"read")
+        (record,) = collect(source, 1)
+        source.acknowledge({first: record.offset + 1})
+        harness.close(source)
+        harness.produce(first, b"expired")
+        with closing(harness.connection.admin()) as admin:
+            admin.delete_records({TopicPartition(harness.topic, 0): 2})
+        source = harness.open()
+        with pytest.raises(Unavailable, match=r"1 records of .* expired"):
+            own(source, harness.partitions)
+        harness.close(source)
+        for skip_expired in (True, False):
+            source = harness.open(skip_expired=skip_expired)
+            own(source, harness.partitions)
+            harness.close(source)
+        harness.produce(first, b"new")
+        assert [record.value for record in collect(harness.open(), 1)] == [b"new"]
+
+    def test_a_poll_for_nothing_moves_nothing(self, harness: KafkaGroup) -> None:
+        """What a transaction leaves at a partition's end is passed over once records may come."""
+        place = TopicPartition(harness.topic, 0)
+        first, _ = harness.partitions
+        source = owning(harness)
+        with closing(transactional(harness.connection)) as producer:
+            producer.begin_transaction()
+            producer.send(harness.topic, b"value", b"1", partition=0)
+            producer.commit_transaction()
+        (record,) = collect(source, 1)
+        source.acknowledge({first: record.offset + 1})
+        with closing(harness.connection.consumer()) as consumer:
+            assert consumer.end_offsets([place])[place] == record.offset + 2
+        for _ in range(5):
+            assert source.poll(0).positions == {}
+        for polled in polls(source, 100):
+            if polled.positions:
+                break
+        assert polled.positions == {first: record.offset + 2}
+
     def test_a_bounded_source_ends_where_the_topic_ended(self, harness: KafkaGroup) -> None:
         """What comes while it reads is neither read nor acknowledged, in whichever partition."""
         first, second = harness.partitions
@@ -121,6 +169,14 @@ class TestKafkaSource(SharedSourceContract):
         with closing(harness.connection.consumer(group_id="group-" + harness.topic)) as consumer:
             assert consumer.committed(TopicPartition(harness.topic, 0)) == 1
             assert consumer.committed(TopicPartition(harness.topic, 1)) == 0
+
+
+def transactional(connection: KafkaConnection) -> KafkaProducer:
+    producer = KafkaProducer(
+        bootstrap_servers=connection.servers, transactional_id=secrets.token_hex(4)
+    )
+    producer.init_transactions()
+    return producer
 
 
 class Header(str):
@@ -217,3 +273,10 @@ def test_a_topic_keeps_whole_segments(
     topic = f"kept-{secrets.token_hex(4)}"
     create(connection, [Topic(topic, 1, 2, configuration)])
     assert retention(connection, topic) == kept
+
+
+def test_what_kafka_does_not_tell_halts(kafka: KafkaAddress) -> None:
+    """Where a topic's configuration is not told, somebody is asked for the right to see it."""
+    with pytest.raises(Unavailable, match=r"configuration of nowhere.* DESCRIBE_CONFIGS") as told:
+        retention(KafkaConnection.parse(kafka.url), "nowhere")
+    assert told.value.halt

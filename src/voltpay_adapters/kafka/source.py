@@ -88,7 +88,7 @@ class KafkaSource:
             }
             report = Polled(
                 [record for place in polled for record in records_of(place, polled[place])],
-                self._move_on(polled),
+                self._move_on(polled) if limit else {},
                 frozenset(map(_partition, gained)),
                 frozenset(map(_partition, lost)),
             )
@@ -98,7 +98,8 @@ class KafkaSource:
     def rewind(self, partitions: Collection[Partition]) -> None:
         """Go on from the group's committed offsets; without one, from the log's start.
 
-        That start is committed at once: what expires from now on is missed.
+        That start is committed at once, so that what expires from now on is missed; and so is the
+        end of a gap that is skipped, so that it is not missed again.
         """
         with translated(f"finding the offsets of {self._group}", frozenset(partitions)):
             consumer = self._consumer()
@@ -112,6 +113,7 @@ class KafkaSource:
                     new[place] = start
                 elif committed < start:
                     self._meet_expired(place, start - committed)
+                    new[place] = start
                 elif committed > ends[place]:
                     raise _lost(place, committed, ends[place])
                 position = max(start, committed or 0)

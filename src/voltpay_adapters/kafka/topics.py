@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_core.errors import Unavailable
 
 
 @frozen
@@ -104,8 +105,19 @@ def _configurations(admin: KafkaAdminClient, topics: Iterable[Topic]) -> Iterato
 
 
 def configuration(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
-    """The configuration in force of a topic, defaults included."""
+    """The configuration in force of a topic, defaults included.
+
+    Raises:
+        Unavailable: (halt) Kafka does not tell it; kafka-python passes over the reason.
+    """
     described = admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all"
     )
-    return {name: str(entry["value"]) for name, entry in described["topic"][topic].items()}
+    entries = described["topic"][topic]
+    if not entries:
+        raise Unavailable(
+            f"Kafka does not tell the configuration of {topic}: there is no such topic, or the"
+            " user lacks the right DESCRIBE_CONFIGS on it",
+            halt=True,
+        )
+    return {name: str(entry["value"]) for name, entry in entries.items()}
