@@ -20,6 +20,7 @@ from voltpay_core.ports import MessageSource
 
 KAFKAS_MAX_MESSAGE = 1_048_588
 SEGMENT_HOURS = 1
+ANY_TIME = 2**63 - 1  # milliseconds
 LETTER_ROOM = 16 * 1024
 """Bytes that a dead letter's headers may add."""
 
@@ -34,6 +35,7 @@ def wanted(settings: Settings) -> list[Topic]:
         "max.message.bytes": str(
             max(KAFKAS_MAX_MESSAGE, settings.limits.value_bytes) + LETTER_ROOM
         ),
+        "message.timestamp.after.max.ms": str(ANY_TIME),  # a letter keeps its record's timestamp
     }
     configurations = {
         given.writer: kept | soon,

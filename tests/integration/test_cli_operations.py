@@ -157,6 +157,16 @@ def test_letters_older_than_claims_are_kept_for_who_insists(
     assert "sent 1" in printed("dead-letter", "replay", "--yes", "--force")
 
 
+def test_a_time_far_ahead_keeps_no_letter_back(stack: Database, kafka: KafkaAddress) -> None:
+    """A poison record of whatever time becomes a dead letter, and does not block the others."""
+    ahead = '{"key":"1","value":"x","timestamp":9000000000000000}'
+    Path("ahead.jsonl").write_text(ahead + "\n")
+    flags = ("--source", "file:ahead.jsonl", "--events", kafka.url)
+    result = voltpay("consume", *flags, env={"VOLTPAY_LIMITS_RETRY_SECONDS": "1"})
+    assert result.exit_code == 0, result.output
+    assert attempts() == [1]
+
+
 def test_claims_outlive_the_input_topic(stack: Database) -> None:
     """The purge asks Kafka how long the input topic keeps its records."""
     refused = voltpay("idempotency", "purge", "--older-than", "24h")
