@@ -104,7 +104,7 @@ def input_retention(settings: Settings) -> timedelta:
     """
     source = settings.source
     if not (source and is_kafka(source)):
-        return timedelta(hours=settings.topics.retention_hours)
+        return timedelta(hours=settings.topics.retention_hours + SEGMENT_HOURS)
     found = topics.retention(kafka_connection(settings, source), settings.topics.writer)
     return timedelta.max if found is None else found
 

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -147,8 +148,9 @@ def test_letters_older_than_claims_are_kept_for_who_insists(
     stack: Database, kafka: KafkaAddress
 ) -> None:
     """Without --force nothing goes back whose message might have come again unnoticed."""
-    old = '{"key":"1","value":"x","headers":{"voltpay-dlq-first-failed-at":"2020-01-01T00:00:00Z"}}'
-    Path("old.jsonl").write_text(old + "\n")
+    since = datetime.now(UTC) - timedelta(days=6, hours=1)  # a day goes to what waits in the input
+    failed = {"voltpay-dlq-first-failed-at": since.isoformat()}
+    Path("old.jsonl").write_text(json.dumps({"key": "1", "value": "x", "headers": failed}) + "\n")
     printed("consume", "--source", "file:old.jsonl", "--events", kafka.url)
     assert "1 of them older" in printed("dead-letter", "replay")
     refused = voltpay("dead-letter", "replay", "--yes")
@@ -167,13 +169,15 @@ def test_a_time_far_ahead_keeps_no_letter_back(stack: Database, kafka: KafkaAddr
     assert attempts() == [1]
 
 
-def test_claims_outlive_the_input_topic(stack: Database) -> None:
+def test_claims_outlive_the_input_topic(stack: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The purge asks Kafka how long the input topic keeps its records."""
+    monkeypatch.setenv("VOLTPAY_LIMITS_CLAIMS_DAYS", "1")
     refused = voltpay("idempotency", "purge", "--older-than", "24h")
     assert refused.exit_code == 78
     assert "25 hours" in refused.stderr
-    assert printed("idempotency", "purge", "--older-than", "25h") == "deleted 0 claims\n"
-    assert printed("idempotency", "purge", "--dry-run") == "would delete 0 claims\n"
+    purge = ("idempotency", "purge", "--older-than", "25h")
+    assert printed(*purge) == "deleted 0 claims\n"
+    assert printed(*purge, "--dry-run") == "would delete 0 claims\n"
 
 
 def test_warm_ups_go_to_the_input_topic_and_end_there(stack: Database) -> None:

@@ -192,12 +192,22 @@ def test_the_age_is_a_setting() -> None:
 def test_claims_are_kept_as_long_as_the_input_is() -> None:
     """An age below the input topic's retention is refused with 78, unless it is forced."""
     claims(2, 2)
-    flags = ("--store", "sqlite:voltpay.db", "--older-than", "36h")
-    kept = {"VOLTPAY_TOPICS_RETENTION_HOURS": "48"}
+    flags = ("--store", "sqlite:voltpay.db", "--older-than", "48h")
+    kept = {"VOLTPAY_TOPICS_RETENTION_HOURS": "48", "VOLTPAY_LIMITS_CLAIMS_DAYS": "1"}
     refused = voltpay("idempotency", "purge", *flags, env=kept)
     assert refused.exit_code == 78
-    assert "keeps records for up to 48 hours" in refused.stderr
+    assert "keeps records for up to 49 hours" in refused.stderr
     assert voltpay("idempotency", "purge", *flags, "--force", env=kept).exit_code == 0
+
+
+def test_claims_are_kept_for_replays() -> None:
+    """An age below the one that replays count on is refused with 78, unless it is forced."""
+    claims(2, 2)
+    flags = ("--store", "sqlite:voltpay.db", "--older-than", "6d")
+    refused = voltpay("idempotency", "purge", *flags)
+    assert refused.exit_code == 78
+    assert "limits.claims_days" in refused.stderr
+    assert voltpay("idempotency", "purge", *flags, "--force").exit_code == 0
 
 
 @pytest.mark.parametrize("age", ["", "7", "d", "-1d", "1.5d", "7 d", "week", "9999999d", "\u0667d"])

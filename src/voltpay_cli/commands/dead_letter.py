@@ -89,6 +89,7 @@ def replay_letters(
 
 
 def _plans(settings: Settings, code: str | None, max_attempts: int) -> Iterator[tuple[str, Plan]]:
+    waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
     codes = [code] if code else counts(map(Letter.read, topics.dead_letters(settings)))
     for found in codes:
         waiting = topics.dead_letters(settings, topics.replay_group(settings, found))
@@ -96,7 +97,7 @@ def _plans(settings: Settings, code: str | None, max_attempts: int) -> Iterator[
             waiting,
             max_attempts=max_attempts,
             now=datetime.now(UTC),
-            claims_kept=timedelta(days=settings.limits.claims_days),
+            claims_kept=timedelta(days=settings.limits.claims_days) - waits,
         )
         yield found, planned.get(found, Plan())
 

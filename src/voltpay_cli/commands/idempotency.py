@@ -33,7 +33,7 @@ def purge(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only count them")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="also where the input topic keeps records longer")
+        bool, typer.Option("--force", help="also claims that the input topic or replays count on")
     ] = False,
     chunk: Annotated[int, typer.Option(help="claims a transaction", min=1, metavar="N")] = 10_000,
     source: flags.Source = None,
@@ -47,7 +47,7 @@ def purge(
     if older_than is not None:
         age = flags.checked("--older-than", values.duration, older_than)
     if not force:
-        _check_retention(settings, age)
+        _check(settings, age)
     with stop_on_signals() as stop, wiring.database(settings) as begin:
         if dry_run:
             typer.echo(f"would delete {purging.expired(begin, age)} claims")
@@ -66,13 +66,18 @@ def _purge(begin: Begin, age: timedelta, chunk: int, stop: Stop) -> None:
         typer.echo(f"deleted {deleted} claims")
 
 
-def _check_retention(settings: Settings, age: timedelta) -> None:
+def _check(settings: Settings, age: timedelta) -> None:
     kept = topics.input_retention(settings)
     if age < kept:
         raise Misconfigured(
             f"the input topic keeps records for up to {_words(kept)} (retention.ms + segment.ms),"
             " and whatever comes again after its claim is gone would be written twice: keep claims"
             " longer (limits.claims_days, --older-than), or --force"
+        )
+    if age < timedelta(days=settings.limits.claims_days):
+        raise Misconfigured(
+            "replays of dead letters count on claims that are kept for limits.claims_days"
+            f" ({settings.limits.claims_days}): purge older ones, or --force"
         )
 
 
