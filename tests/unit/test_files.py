@@ -1,6 +1,7 @@
 """JSON lines pass the contracts of sources and publishers, and what is special about files."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_a_killed_run_resumes(topic: FileTopic) -> None:
     topic.close(source)
     assert a_source(topic)[1] == [b"two", b"three"]
     assert [text.rpartition(": ")[2] for text in topic.told] == [
-        "reads from its beginning, never seen before",
+        "reads from its beginning",
         "goes on at byte 4",
     ]
 
@@ -182,6 +183,16 @@ def test_another_file_under_the_same_name_starts_anew(topic: FileTopic) -> None:
     assert a_source(topic)[1] == []
 
 
+def test_a_file_can_be_read_once_more(topic: FileTopic) -> None:
+    """After a start over a file is read from its first byte."""
+    topic.path.write_bytes(b"one\ntwo\n")
+    for _ in range(2):
+        source, values = a_source(topic)
+        assert values == [b"one", b"two"]
+        source.start_over()
+        topic.close(source)
+
+
 def test_a_file_has_one_reader(topic: FileTopic) -> None:
     """A file that another process reads, or that cannot be read, is bad configuration."""
     topic.path.write_bytes(b"one\n")
@@ -190,6 +201,16 @@ def test_a_file_has_one_reader(topic: FileTopic) -> None:
         topic.open()
     with pytest.raises(Misconfigured, match="cannot read"):
         FileSource(str(topic.folder), topic.database.begin)
+
+
+def test_a_pipe_is_read_as_the_standard_input(topic: FileTopic) -> None:
+    """What cannot be read on from where a run ended is refused, with the way to read it."""
+    os.mkfifo(topic.path)
+    with (
+        closing(os.fdopen(os.open(topic.path, os.O_RDWR), "wb")),
+        pytest.raises(Misconfigured, match="file:-"),
+    ):
+        topic.open()
 
 
 @define

@@ -51,10 +51,11 @@ def test_a_finished_file_has_nothing_new(payments: Path) -> None:
 
 
 def test_a_grown_file_adds_its_growth(payments: Path) -> None:
-    """Lines appended between runs are written, and nothing of the earlier ones is told again."""
+    """Of a file that has grown between runs the growth is read, and nothing else."""
     consume(payments)
-    grow(payments)
-    assert consume(payments).written == 1
+    for _ in range(2):
+        grow(payments)
+        assert consume(payments).records == 1
     assert len(published(payments, Topics().read)) == 21
     assert len(published(payments, Topics().dead_letter)) == 1
 
@@ -105,6 +106,14 @@ def opened(payments: Path) -> Iterator[tuple[Begin, FileSource, FileEvents]]:
         closing(FileEvents(payments.with_name("out"))) as events,
     ):
         yield database.begin, source, events
+
+
+def test_a_file_that_was_read_before_its_last_newline_goes_on(payments: Path) -> None:
+    """A last line without a newline is a record, and what comes behind its newline the next."""
+    payments.write_bytes(payments.read_bytes().rstrip(b"\n"))
+    assert consume(payments).records == 21
+    payments.write_bytes(payments.read_bytes() + b"\n" + PAYMENT % 99)
+    assert consume(payments).records == 1
 
 
 def grow(payments: Path) -> None:

@@ -30,9 +30,10 @@ BEGINNING_BYTES = 64 * 1024
 class FileSource:
     """A `MessageSource` of one partition: the lines of a file, their byte offsets the offsets.
 
-    The next offset stands in the store's fence under the file's path and a digest of its beginning:
-    other content under the same path starts anew, and the claims know what of it is not new. What
-    the outbox holds goes by the path alone. ``-`` reads the standard input and keeps no position.
+    The next offset stands in the store's fence under the file's path and a digest of what was read
+    of its beginning, and the length of that under the path: a file that has grown is read on, other
+    content under the same path starts anew, and the claims know what of it is not new. What the
+    outbox holds goes by the path alone. ``-`` reads the standard input and keeps no position.
 
     Attributes:
         notify: Told in a sentence where reading begins.
@@ -45,7 +46,6 @@ class FileSource:
     _patience: float = 0.5
     _file: IO[bytes] = field(init=False)
     _partition: Partition = field(init=False)
-    _bookmark: Partition | None = field(default=None, init=False)
     _timestamp: int = field(default=0, init=False)
     _announced: bool = field(default=False, init=False)
     _started: bool = field(default=False, init=False)
@@ -59,7 +59,7 @@ class FileSource:
         """Open the file; ours alone while it is open.
 
         Raises:
-            Misconfigured: It cannot be read, or another process reads it.
+            Misconfigured: It cannot be read, or not from the middle, or another process reads it.
         """
         if self._path == STDIN:
             self._file = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -74,9 +74,10 @@ class FileSource:
             raise Misconfigured(f"{self._path} is being read by another process") from None
         except OSError as error:
             raise Misconfigured(f"cannot read {self._path}: {error.strerror}") from None
-        beginning = sha256(self._file.read(BEGINNING_BYTES) or b"").hexdigest()[:16]
+        if not self._file.seekable():
+            self._file.close()
+            raise Misconfigured(f"{self._path} is a pipe: let it be the standard input, file:-")
         self._partition = Partition(str(Path(self._path).resolve()), 0)
-        self._bookmark = Partition(f"{self._partition.topic}#{beginning}", 0)
 
     def poll(self, limit: int) -> Polled:
         """The next lines; the first poll only reports the file as gained."""
@@ -99,15 +100,12 @@ class FileSource:
             self._ahead.extendleft(reversed(self._unacknowledged))
             self._unacknowledged.clear()
             return
-        if self._bookmark is not None:
-            with self._begin() as work:
-                position = work.fence.position(self._bookmark)
-            self._offset = self._file.seek(position or 0)
-            self._notify(
-                f"{self._path}: reads from its beginning, never seen before"
-                if position is None
-                else f"{self._path}: goes on at byte {position}"
+        if self._path != STDIN:
+            self._offset = self._file.seek(self._kept())
+            where = (
+                f"goes on at byte {self._offset}" if self._offset else "reads from its beginning"
             )
+            self._notify(f"{self._path}: {where}")
         self._started = True
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
@@ -137,10 +135,25 @@ class FileSource:
         """Close the file."""
         self._file.close()
 
+    def _kept(self) -> int:
+        with self._begin() as work:
+            length = work.fence.position(self._bookmark(b""))
+            beginning = self._beginning(BEGINNING_BYTES if length is None else length)
+            return work.fence.position(self._bookmark(beginning)) or 0
+
     def _keep(self, position: int) -> None:
-        if self._bookmark is not None:
+        if self._path != STDIN:
+            beginning = self._beginning(min(position, BEGINNING_BYTES))
             with self._begin() as work:
-                work.fence.move(self._bookmark, position)
+                work.fence.move(self._bookmark(b""), len(beginning))
+                work.fence.move(self._bookmark(beginning), position)
+
+    def _beginning(self, most: int) -> bytes:
+        return os.pread(self._file.fileno(), most, 0)
+
+    def _bookmark(self, beginning: bytes) -> Partition:
+        digest = sha256(beginning).hexdigest()[:16] if beginning else ""
+        return Partition(f"{self._partition.topic}#{digest}", 0)
 
     def _read_ahead(self) -> None:
         if not select.select([self._file], [], [], self._patience)[0]:
@@ -200,7 +213,9 @@ class FileEvents:
             path = self._directory / f"{topic}.jsonl"
             path.touch()
             with path.open("r+b") as file:
-                file.truncate(_whole_lines(file))
+                whole = _whole_lines(file)
+                if whole < file.seek(0, os.SEEK_END):  # not where others may be appending
+                    file.truncate(whole)
             self._files[topic] = path.open("ab")
         return self._files[topic]
 
