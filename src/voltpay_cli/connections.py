@@ -64,21 +64,23 @@ def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
             and password are missing.
     """
     kafka = settings.kafka
-    options: dict[str, Any] = {"security_protocol": kafka.protocol}
-    if kafka.protocol.startswith("SASL"):
-        password = secret(kafka.password, kafka.password_file, "kafka.password")
-        options |= {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.username,
-            "sasl_plain_password": password,
-        }
     files = {
         "ssl_cafile": kafka.cafile,
         "ssl_certfile": kafka.certfile,
         "ssl_keyfile": kafka.keyfile,
     }
-    options |= {name: path for name, path in files.items() if path}
-    options |= _underscored(kafka.options)
+    options: dict[str, Any] = {
+        "security_protocol": kafka.protocol,
+        **{name: path for name, path in files.items() if path},
+        **_underscored(kafka.options),
+    }
+    if options["security_protocol"].startswith("SASL"):
+        options = {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.username,
+            "sasl_plain_password": secret(kafka.password, kafka.password_file, "kafka.password"),
+            **options,
+        }
     _check_credentials(options)
     return KafkaConnection.parse(url, options)
 

@@ -526,7 +526,7 @@ MUTANTS = (
         "a torn line stays",
         FILES,
         "                    file.truncate(whole)\n",
-        "                pass\n",
+        "                    pass\n",
         ("tests/unit/test_files.py",),
     ),
     Mutant(

@@ -40,9 +40,18 @@ then, and could do nothing else for the five minutes of its own default."""
 _FIXED = {
     *("acks", "allow_auto_create_topics", "auto_offset_reset", "bootstrap_servers"),
     *("delivery_timeout_ms", "enable_auto_commit", "enable_idempotence", "group_id"),
-    *("isolation_level", "key_deserializer", "key_serializer", "partition_assignment_strategy"),
+    *(
+        "group_instance_id",
+        "isolation_level",
+        "key_deserializer",
+        "key_serializer",
+        "partition_assignment_strategy",
+    ),
     *("transactional_id", "value_deserializer", "value_serializer"),
 }
+_OBJECTS = {"api_version", "sasl_oauth_token_provider", "ssl_context"}
+_NUMBERS = {"receive_buffer_bytes", "send_buffer_bytes"}
+_CODECS = ("gzip", "lz4", "snappy", "zstd")
 _CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
 
 
@@ -132,6 +141,10 @@ def _named(error: Exception) -> str:
 
 def _is_address(server: str) -> bool:
     host, colon, port = server.rpartition(":")
+    try:
+        host.encode("idna")  # as a resolver will
+    except UnicodeError:
+        return False
     return bool(host and "@" not in host and colon and port.isdigit())
 
 
@@ -141,11 +154,19 @@ def _typed(name: str, value: Any) -> Any:
     defaults = [client.DEFAULT_CONFIG[name] for client in _CLIENTS if name in client.DEFAULT_CONFIG]
     if not defaults:
         raise Misconfigured(f"kafka-python has no option {name}")
-    if not isinstance(value, str):
-        return value
-    if isinstance(defaults[0], bool):
-        return value.lower() in {"1", "true", "yes", "on"}
+    return _read(name, value, defaults[0]) if isinstance(value, str) else value
+
+
+def _read(name: str, text: str, default: object) -> object:
+    if name in _OBJECTS or not isinstance(default, bool | int | float | str | None):
+        raise Misconfigured(f"the Kafka option {name} cannot be given as text")
+    if name == "compression_type" and text not in _CODECS:
+        raise Misconfigured(f"the Kafka option {name} needs one of {', '.join(_CODECS)}")
+    if isinstance(default, bool):
+        return text.lower() in {"1", "true", "yes", "on"}
+    if not isinstance(default, int | float) and name not in _NUMBERS:
+        return text
     try:
-        return type(defaults[0])(value) if isinstance(defaults[0], int | float) else value
+        return float(text) if isinstance(default, float) else int(text)
     except ValueError:
         raise Misconfigured(f"the Kafka option {name} needs a number") from None

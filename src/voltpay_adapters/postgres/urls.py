@@ -31,6 +31,7 @@ class DatabaseUrl:
         try:
             parts = urlsplit(url)
             port = parts.port or 5432
+            (parts.hostname or "").encode("idna")  # as a resolver will
         except ValueError:
             raise _malformed() from None
         database = unquote(parts.path.removeprefix("/"))
