@@ -17,7 +17,6 @@ from voltpay_core.messages import Partition
 
 _NO_LONGER_OURS = (
     kafka_errors.CommitFailedError,
-    kafka_errors.FencedInstanceIdError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.RebalanceInProgressError,
     kafka_errors.UnknownMemberIdError,
@@ -40,14 +39,9 @@ then, and could do nothing else for the five minutes of its own default."""
 _FIXED = {
     *("acks", "allow_auto_create_topics", "auto_offset_reset", "bootstrap_servers"),
     *("delivery_timeout_ms", "enable_auto_commit", "enable_idempotence", "group_id"),
-    *(
-        "group_instance_id",
-        "isolation_level",
-        "key_deserializer",
-        "key_serializer",
-        "partition_assignment_strategy",
-    ),
-    *("transactional_id", "value_deserializer", "value_serializer"),
+    *("group_instance_id", "isolation_level", "key_deserializer", "key_serializer"),
+    *("partition_assignment_strategy", "transactional_id", "value_deserializer"),
+    "value_serializer",
 }
 _OBJECTS = {"api_version", "sasl_oauth_token_provider", "ssl_context"}
 _NUMBERS = {"receive_buffer_bytes", "send_buffer_bytes"}
