@@ -9,12 +9,21 @@ from typing import Any
 from attrs import frozen
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from tests.integration.databases import Database, connected
 from tests.support.checker import History
 from tests.support.tables import read_tables
 
 from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.wire import Topics, Wire
+
+patiently = retry(
+    retry=retry_if_exception_type(KafkaError),  # brokers that have just come back may not know yet
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.5),
+    reraise=True,
+)
 
 
 @frozen
@@ -29,6 +38,7 @@ class KafkaGroup:
     def servers(self) -> str:
         return self.url.removeprefix("kafka://")
 
+    @patiently
     def acknowledged(self, admin: KafkaAdminClient) -> Mapping[Partition, int]:
         """The committed offsets."""
         found = admin.list_group_offsets({self.name: None})[self.name]
@@ -36,6 +46,7 @@ class KafkaGroup:
             Partition(place.topic, place.partition): told.offset for place, told in found.items()
         }
 
+    @patiently
     def ends(self, admin: KafkaAdminClient) -> Mapping[Partition, int]:
         """Where the partitions of the writer topic end."""
         (described,) = admin.describe_topics([self.topics.writer])
