@@ -56,7 +56,7 @@ def payment_consumer(
     with ExitStack() as opened:
         node_id = settings.node_id
         node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
-        begin = _open_database(settings, store_url, opened, node_ids=node_ids)
+        begin = _open_database(settings, store_url, opened, node_ids)
         source, partitions = _open_source(
             settings, source_url, begin, opened, retry=retry, skip_expired=skip_expired
         )
@@ -84,7 +84,7 @@ def database(settings: Settings) -> Iterator[Begin]:
     """The store alone, without a node id that a writer might want, closed in the end."""
     (url,) = required(settings, "store")
     with ExitStack() as opened:
-        yield _open_database(settings, url, opened, node_ids=NODE_IDS[::-1])
+        yield _open_database(settings, url, opened, NODE_IDS[::-1])
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def commit_unit(settings: Settings) -> int | None:
 
 
 def _open_database(
-    settings: Settings, url: str, opened: ExitStack, *, node_ids: Sequence[int]
+    settings: Settings, url: str, opened: ExitStack, node_ids: Sequence[int]
 ) -> Begin:
     given = settings.database
     store: SqliteDatabase | PostgresDatabase
