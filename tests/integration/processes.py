@@ -19,7 +19,7 @@ from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
 from kafka import KafkaAdminClient
 from tests.integration.databases import Database, connected
-from tests.integration.history import KafkaGroup, read_history, read_topic
+from tests.integration.history import KafkaGroup, patiently, read_history, read_topic
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import ROOT
 from tests.stack.processes import Process
@@ -125,6 +125,13 @@ class Site:
         """Make those topics that are not there."""
         names = astuple(self.topics)
         create(self.connection, [Topic(name, self.partitions, 2, {}) for name in names])
+
+    @patiently
+    def remove_topics(self) -> None:
+        """Delete those topics that are there: many of them make brokers slow, and slow to start."""
+        with closing(self.admin()) as admin:
+            if left := set(astuple(self.topics)) & set(admin.list_topics()):
+                admin.delete_topics(sorted(left))
 
     def feed(self, count: int, *, seed: int = SEED, mix: Mix = MIX) -> None:
         """Make payments from within, which is faster than by the program."""

@@ -55,4 +55,5 @@ def site(
     ):
         site.prepare()
         yield site
+        site.remove_topics()
     gc.collect()  # what kafka-python leaves of refused connections, while their warning is ignored
