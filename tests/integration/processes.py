@@ -256,7 +256,7 @@ def busy(site: Site, *flags: str, seed: int = SEED, **settings: object) -> Progr
     return consumer
 
 
-def eventually(holds: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
+def eventually(holds: Callable[[], object], *, seconds: float = PATIENCE) -> None:
     """Return once it holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 
 import pytest
@@ -96,6 +96,29 @@ class TestKafkaSource(SharedSourceContract):
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
             collect(harness.open(), 2)
         assert told.value.halt
+
+    def test_a_topic_may_come_later(self, harness: KafkaGroup) -> None:
+        """Brokers know a new topic one after the other: a missing one is waited for."""
+        harness.topic = f"later-{secrets.token_hex(4)}"
+        source = harness.open()
+        with pytest.raises(
+            Unavailable, match=f"no topic {harness.topic}: .* topics create"
+        ) as told:
+            source.poll(1)
+        assert not told.value.halt
+        create(harness.connection, [Topic(harness.topic, 2, 2, {})])
+        harness.produce(harness.partitions[0], b"value")
+        read: list[bytes | None] = []
+
+        def look() -> list[bytes | None]:
+            with suppress(Unavailable):
+                polled = source.poll(10)
+                source.rewind(polled.gained)
+                read.extend(record.value for record in polled.records)
+            return read
+
+        eventually(look)
+        assert read == [b"value"]
 
     def test_offsets_beyond_the_end_halt(self, harness: KafkaGroup) -> None:
         """Where more is acknowledged than there is, nothing is read until somebody has looked."""

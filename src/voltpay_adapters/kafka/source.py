@@ -212,9 +212,7 @@ class KafkaSource:
             for number in consumer.partitions_for_topic(self._topic)
         ]
         if not places:
-            raise Unavailable(
-                f"Kafka has no topic {self._topic}: run `voltpay topics create`", halt=True
-            )
+            raise Unavailable(f"Kafka has no topic {self._topic}: run `voltpay topics create`")
         starts = find_offsets(consumer.beginning_offsets, places)
         ends = find_offsets(consumer.end_offsets, places)
         return {place: end for place, end in ends.items() if end > starts[place]}
