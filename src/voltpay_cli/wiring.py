@@ -48,15 +48,15 @@ def payment_consumer(
         warm: Send warm-up records to the input topic first.
 
     Raises:
-        Misconfigured: A setting is missing or cannot work.
-        Unavailable: The broker cannot be reached.
+        Misconfigured: A setting is missing or cannot work, or the node id is taken.
+        Unavailable: The broker or the database cannot be reached.
     """
     source_url, store_url, events_url = required(settings, "source", "store", "events")
     wire = wire_form(settings)
     with ExitStack() as opened:
         node_id = settings.node_id
         node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
-        begin = _open_database(settings, store_url, opened, node_ids)
+        begin = retry(partial(_open_database, settings, store_url, opened, node_ids))
         source, partitions = _open_source(
             settings, source_url, begin, opened, retry=retry, skip_expired=skip_expired
         )
@@ -144,6 +144,7 @@ def _open_database(
             clock_skew=settings.limits.clock_skew_seconds,
         )
     opened.callback(store.close)
+    store.connect()  # who may not write is to learn it before joining a consumer group
     return store.begin
 
 

@@ -268,19 +268,17 @@ class SqliteDatabase:
                     connection.execute("ROLLBACK")
 
     def connect(self) -> sqlite3.Connection:
-        """The open connection, with its tables; the first call makes them."""
+        """The open connection, with its tables; the first call makes them.
+
+        Raises:
+            Misconfigured: The node id is another running process's.
+            Unavailable: The file cannot be opened or read.
+        """
         if self._connection is None:
             if self._path != MEMORY and self._lease is None:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
-            connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.executescript(_SCHEMA)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            with _translated():
+                self._connection = self._opened()
         return self._connection
 
     def close(self) -> None:
@@ -291,6 +289,17 @@ class SqliteDatabase:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 @frozen
