@@ -18,6 +18,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from voltpay_core.consuming import BatchDone, Notice, TakenOver, Tally
+from voltpay_core.errors import Fenced
 
 log = logging.getLogger("voltpay")
 
@@ -45,6 +46,8 @@ class Progress:
         match notice:
             case TakenOver():
                 _tell_take_over(notice)
+            case Fenced():
+                log.info("%s", notice)
             case BatchDone():
                 now = time.monotonic()
                 self._show(notice, notice.total.records / max(now - self._started, 1e-9))

@@ -71,7 +71,7 @@ class TakenOver:
     republished: int
 
 
-Notice = BatchDone | TakenOver
+Notice = BatchDone | TakenOver | Fenced
 
 
 @define
@@ -147,6 +147,7 @@ class PaymentConsumer:
             self._in_doubt |= self._epochs.keys()
             if isinstance(failure, Unavailable):
                 raise
+            self._notify(failure)
 
     def _note(self, polled: Polled) -> None:
         self._in_doubt = (self._in_doubt | polled.gained) - polled.lost

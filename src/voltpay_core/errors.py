@@ -48,12 +48,16 @@ class Unavailable(Exception):
 
 
 class Fenced(Exception):
-    """These partitions are no longer ours: their records are dropped, the rest goes on."""
+    """These partitions are no longer ours: their records are dropped, the rest goes on.
 
-    def __init__(self, partitions: Iterable[Partition]) -> None:
+    Args:
+        reason: How that is known.
+    """
+
+    def __init__(self, partitions: Iterable[Partition], reason: str) -> None:
         self.partitions = frozenset(partitions)
-        names = ", ".join(sorted(map(str, self.partitions)))
-        super().__init__(f"no longer the owner of {names}")
+        names = ", ".join(sorted(map(str, self.partitions))) or "some partitions"
+        super().__init__(f"no longer the owner of {names}: {reason}")
 
 
 class Misconfigured(Exception):

@@ -36,7 +36,7 @@ def test_an_outage_is_waited_out(failures: int) -> None:
     [
         Unavailable("disk full", halt=True),
         Rejected("code", "reason"),
-        Fenced(()),
+        Fenced((), "taken over"),
         Misconfigured("x"),
         ValueError("a bug"),
     ],

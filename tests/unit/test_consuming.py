@@ -12,7 +12,7 @@ from tests.support.world import Patience, Way, World
 
 from voltpay_adapters.local.memory import Acknowledged, MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver
-from voltpay_core.errors import Unavailable
+from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.messages import Event
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.ports import Publication
@@ -122,6 +122,19 @@ def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
     batches = [notice for notice in told if isinstance(notice, BatchDone)]
     assert [batch.total.written for batch in batches] == [2, 4, 5]
     assert [batch.lag for batch in batches] == [3, 1, 0]
+
+
+def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
+    """Who finds a fence raised is told of it before it takes over anew."""
+    fill(world, 2)
+    told: list[Notice] = []
+    process = world.process(Way(batch_size=1), notify=told.append)
+    process.run(Patience(), max_records=1)
+    with world.harness.open().begin() as work:
+        work.fence.raise_epochs(sorted(world.log.partitions))
+    process.run(Patience(), until_drained=True)
+    assert [type(notice) for notice in told] == [TakenOver, BatchDone, Fenced, TakenOver, BatchDone]
+    assert "another process has raised their epochs" in str(told[2])
 
 
 def test_a_kept_partition_costs_nothing(world: World) -> None:

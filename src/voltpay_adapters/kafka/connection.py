@@ -119,7 +119,7 @@ def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> It
     try:
         yield
     except _NO_LONGER_OURS as error:
-        raise Fenced(partitions) from error
+        raise Fenced(partitions, f"Kafka: {doing}: {type(error).__name__}") from error
     except (kafka_errors.KafkaError, OSError) as error:
         halt = isinstance(error, _NEEDS_A_PERSON)
         raise Unavailable(f"Kafka: {doing}: {_named(error)}", halt=halt) from error

@@ -126,7 +126,8 @@ class KafkaSource:
         """Commit these offsets."""
         foreign = [partition for partition in positions if _place(partition) not in self._positions]
         if foreign:
-            raise Fenced(foreign)  # the broker would accept them from any member of the group
+            # the broker would accept them from any member of the group
+            raise Fenced(foreign, "the group has assigned them anew")
         with translated(f"committing offsets of {self._group}", frozenset(positions)):
             self._commit({_place(p): offset for p, offset in positions.items()})
 

@@ -89,7 +89,7 @@ class MemorySource:
         """Store the offsets in the log."""
         foreign = positions.keys() - self.owned
         if foreign:
-            raise Fenced(foreign)
+            raise Fenced(foreign, "they were assigned to another member")
         self._log.acknowledged.update(positions)
 
     def drained(self) -> bool:
