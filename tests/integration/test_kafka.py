@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.base import MemberState
 from tests.contracts.events import EventsContract, EventsHarness
 from tests.contracts.source import SharedSourceContract, collect, own, owning, polls
 from tests.integration.processes import eventually
@@ -96,6 +97,17 @@ class TestKafkaSource(SharedSourceContract):
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
             collect(harness.open(), 2)
         assert told.value.halt
+
+    def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
+        """Where kafka-python forgets a join that outlasted its poll, the member joins anew."""
+        first, _ = harness.partitions
+        source = owning(harness)
+        coordinator = source._opened._coordinator  # type: ignore[attr-defined]
+        coordinator.state = MemberState.REBALANCING  # and no rejoin needed: as it is left behind
+        harness.produce(first, b"value")
+        (record,) = collect(source, 1)
+        source.acknowledge({first: record.offset + 1})
+        assert coordinator.state is MemberState.STABLE
 
     def test_a_topic_may_come_later(self, harness: KafkaGroup) -> None:
         """Brokers know a new topic one after the other: a missing one is waited for."""

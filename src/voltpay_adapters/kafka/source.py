@@ -167,6 +167,8 @@ class KafkaSource:
     def _fetch(self, limit: int) -> Mapping[TopicPartition, Sequence[Any]]:
         found: Mapping[TopicPartition, Sequence[Any]] = {}
         consumer = self._consumer()
+        if consumer._coordinator.rebalance_in_progress():
+            consumer._coordinator.request_rejoin()  # kafka-python forgets joins that outlast a poll
         paused = consumer.assignment() if limit == 0 else set()
         consumer.pause(*paused)
         try:
