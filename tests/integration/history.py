@@ -103,7 +103,7 @@ def read_topic(
 def _read_partition(consumer: KafkaConsumer, place: TopicPartition) -> Iterator[Record]:
     consumer.assign([place])
     consumer.seek_to_beginning(place)
-    end = consumer.end_offsets([place])[place]
+    end = _end(consumer, place)
     partition = Partition(place.topic, place.partition)
     while consumer.position(place) < end:
         for found in consumer.poll(1000).get(place, []):
@@ -115,6 +115,12 @@ def _read_partition(consumer: KafkaConsumer, place: TopicPartition) -> Iterator[
                 found.value,
                 tuple(found.headers),
             )
+
+
+@patiently
+def _end(consumer: KafkaConsumer, place: TopicPartition) -> int:
+    end: int = consumer.end_offsets([place])[place]
+    return end
 
 
 def _event(record: Record) -> Event:
