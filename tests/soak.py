@@ -27,7 +27,7 @@ from attrs import asdict, define, evolve, field, frozen
 from kafka.errors import KafkaError
 from pg8000.exceptions import DatabaseError, InterfaceError
 from tests.integration.databases import Database, bootstrapped, connected
-from tests.integration.history import KafkaGroup
+from tests.integration.history import KafkaGroup, patiently
 from tests.integration.processes import Program, Site, eventually
 from tests.integration.proxy import Proxy
 from tests.integration.slices import read_slice
@@ -36,7 +36,7 @@ from tests.stack.postgres import PostgresServer
 from tests.support.checker import violations
 from tests.support.picture import Panel, draw
 
-from voltpay_core.messages import Event, last_header
+from voltpay_core.messages import Event, Partition, last_header
 from voltpay_core.wire import EVENT_ID_HEADER
 
 CONSUMERS = 3
@@ -128,17 +128,18 @@ class Soak:
         print(f"{at:8.1f} {name}", end="", flush=True)
         FAULTS[name](self)
         healed = self.now
-        ends = patiently(self.ends)
+        ends = self.ends()
         eventually(lambda: self.reached(ends), seconds=300)
         self.struck.append(Struck(name, at, healed, round(self.now - healed, 1)))
         print(f", healed {healed:.1f}, recovered {self.now:.1f}", flush=True)
         self.revive()
 
-    def ends(self) -> dict[Any, int]:
+    @patiently
+    def ends(self) -> Mapping[Partition, int]:
         with closing(self.site.admin()) as admin:
             return self.site.group.ends(admin)
 
-    def reached(self, ends: dict[Any, int]) -> bool:
+    def reached(self, ends: Mapping[Partition, int]) -> bool:
         """Whether everything before these offsets is acknowledged."""
         self.revive()
         try:
@@ -364,7 +365,7 @@ def run(soak: Soak, rate: int, minutes: float, seeds: Random) -> None:
             next_at = soak.now + soak.random.uniform(10, 30)
             soak.strike()
         producer.join()
-        ends = patiently(soak.ends)
+        ends = soak.ends()
         eventually(lambda: soak.reached(ends), seconds=300)
         soak.over.wait(4)  # for the last samples, at rest
     finally:
@@ -372,18 +373,6 @@ def run(soak: Soak, rate: int, minutes: float, seeds: Random) -> None:
         watcher.join()
     while soak.consumers:
         soak.leave(signal.SIGTERM)
-
-
-def patiently(ask: Callable[[], Any]) -> Any:
-    """The answer, which brokers that have just come back may not have yet."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return ask()
-        except KafkaError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 def check(site: Site) -> dict[str, Any]:
