@@ -1,5 +1,6 @@
 """The real servers that integration tests run against, started once a session."""
 
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,6 +32,10 @@ LEFT_SOCKETS = (
 def pytest_configure(config: pytest.Config) -> None:
     for socket in LEFT_SOCKETS:
         config.addinivalue_line("filterwarnings", f"ignore:{socket}:ResourceWarning")
+
+
+def pytest_sessionfinish() -> None:
+    gc.collect()  # those of the last test, for afterwards their warning is ignored no longer
 
 
 @pytest.fixture(scope="session")

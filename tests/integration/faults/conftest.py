@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -56,4 +55,3 @@ def site(
         site.prepare()
         yield site
         site.remove_topics()
-    gc.collect()  # what kafka-python leaves of refused connections, while their warning is ignored
