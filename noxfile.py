@@ -72,6 +72,7 @@ def faults(session: nox.Session) -> None:
     """Everything that breaks, also what takes its time."""
     seed = os.environ.get("SEED") or str(secrets.randbits(32))
     session.log(f"SEED={seed}")
+    session.run("pytest", "tests/laws", f"--hypothesis-seed={seed}")
     rows = ("tests/integration/faults", "-m", "faults or not faults")
     session.run("pytest", *rows, *session.posargs, env={"SEED": seed})
 

@@ -56,6 +56,12 @@ class KafkaGroup:
         found = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
         return {Partition(place.topic, place.partition): end.offset for place, end in found.items()}
 
+    @patiently
+    def members(self, admin: KafkaAdminClient) -> int:
+        """How many members the group has."""
+        (described,) = admin.describe_groups([self.name]).values()
+        return len(described["members"])
+
     def lag(self, admin: KafkaAdminClient) -> int:
         """Records of the writer topic that the group has yet to acknowledge."""
         acknowledged = self.acknowledged(admin)

@@ -217,6 +217,11 @@ class Site:
         with closing(self.admin()) as admin:
             return self.group.lag(admin)
 
+    def members(self) -> int:
+        """How many members the group has."""
+        with closing(self.admin()) as admin:
+            return self.group.members(admin)
+
     def admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
 

@@ -88,6 +88,14 @@ class _Known:
         return {_place(record): decode(record) for record in self.history.produced}
 
     @cached_property
+    def ends(self) -> dict[Partition, int]:
+        """Where the input partitions end that have records."""
+        found: dict[Partition, int] = {}
+        for record in self.history.produced:
+            found[record.partition] = max(record.offset + 1, found.get(record.partition, 0))
+        return found
+
+    @cached_property
     def messages(self) -> dict[str, list[Message]]:
         found = defaultdict(list)
         for item in self.decoded.values():
@@ -226,20 +234,23 @@ def _repeats_are_the_same(known: _Known) -> Iterator[str]:
 def _repeats_are_few(known: _Known) -> Iterator[str]:
     if known.history.most_repeats is None:
         return
-    read, dead_letter = known.history.wire.topics.read, known.history.wire.topics.dead_letter
-    times: Counter[tuple[str, Place]] = Counter(
-        (told.id, _place(told.message.record))
+    times: Counter[tuple[str, str, Place]] = Counter(
+        (event.topic, told.id, _place(told.message.record))
         for event, told in known.published
-        if told and event.topic == read
+        if told
     )
+    dead_letter = known.history.wire.topics.dead_letter
     times.update(
-        ("dead letter", place)
+        (dead_letter, "", place)
         for event in known.history.published
         if event.topic == dead_letter and (place := _origin(event))
     )
+    again: Counter[tuple[str, Place]] = Counter()
+    for (_, payment_id, place), count in times.items():
+        again[payment_id, place] = max(count - 1, again[payment_id, place])
     repeats: Counter[Partition] = Counter()
-    for (_, (partition, _)), count in times.items():
-        repeats[partition] += count - 1
+    for (_, (partition, _)), count in again.items():
+        repeats[partition] += count
     for partition, count in repeats.items():
         if count > known.history.most_repeats:
             yield (
@@ -324,13 +335,23 @@ def _ends(known: _Known, place: Place, item: Decoded | WarmedUp) -> int:
             return int(lettered) + written if len(same) == 1 else int(lettered or written)
 
 
+def _writers_are_fenced(known: _Known) -> Iterator[str]:
+    for partition in {told.message.record.partition for told in known.told}:
+        row = known.tables.fence.get(partition)
+        if row is None or row.epoch < 1:
+            yield f"G1: {partition} was written by somebody who never raised its fence"
+
+
+def _nothing_unheard_of_is_acknowledged(known: _Known) -> Iterator[str]:
+    for partition, end in known.ends.items():
+        if known.history.acknowledged.get(partition, 0) > end:
+            yield f"G5: {partition} is acknowledged beyond its end"
+
+
 def _all_is_done(known: _Known) -> Iterator[str]:
     if not known.history.finished:
         return
-    ends: dict[Partition, int] = {}
-    for record in known.history.produced:
-        ends[record.partition] = max(record.offset + 1, ends.get(record.partition, 0))
-    for partition, end in ends.items():
+    for partition, end in known.ends.items():
         if known.history.acknowledged.get(partition, 0) < end:
             yield f"G5: {partition} is not acknowledged up to its end"
     if known.tables.outbox:
@@ -356,6 +377,8 @@ CHECKS: Sequence[Callable[[_Known], Iterable[str]]] = (
     _dead_letters_are_true,
     _records_end,
     _what_is_acknowledged_is_published,
+    _writers_are_fenced,
+    _nothing_unheard_of_is_acknowledged,
     _all_is_done,
     _nothing_is_empty,
 )

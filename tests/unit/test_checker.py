@@ -17,7 +17,7 @@ from voltpay_core.ids import PaymentId
 from voltpay_core.messages import Event
 from voltpay_core.outcomes import Written
 from voltpay_core.payments import Payment
-from voltpay_core.wire import pack
+from voltpay_core.wire import EVENT_ID_HEADER, Wire, pack
 
 Break = Callable[[History], History]
 READ, EMAIL, DEAD = "payment_read_topic", "payment_email", "payment_writer_dlq"
@@ -180,6 +180,25 @@ def a_dead_letter_repeated_without_reason(history: History) -> History:
     return evolve(history, published=[*history.published, on(history, DEAD)[0]])
 
 
+@breaking("told of again")
+def an_email_repeated_without_reason(history: History) -> History:
+    return evolve(history, published=[*history.published, on(history, EMAIL)[0]])
+
+
+@breaking("is not the event that it repeats")
+def a_repeat_that_says_something_else(history: History) -> History:
+    event = on(history, READ)[0]
+    other = evolve(event, value=(event.value or b"").replace(b"1.50", b"1.51"))
+    return evolve(history, published=[*history.published, other], most_repeats=9)
+
+
+@breaking("tells of what nobody produced")
+def a_repeat_under_another_id(history: History) -> History:
+    event = on(history, READ)[0]
+    other = evolve(event, headers=((EVENT_ID_HEADER, b"other"),))
+    return evolve(history, published=[*history.published, other], most_repeats=9)
+
+
 @breaking("dead-lettered anew")
 def a_dead_letter_made_twice(history: History) -> History:
     event = on(history, DEAD)[0]
@@ -233,6 +252,32 @@ def a_record_with_two_ends(history: History) -> History:
 def a_lag(history: History) -> History:
     acknowledged = {place: offset - 1 for place, offset in history.acknowledged.items()}
     return evolve(history, acknowledged=acknowledged)
+
+
+@breaking("acknowledged beyond its end")
+def an_offset_beyond_the_end(history: History) -> History:
+    acknowledged = {place: offset + 1 for place, offset in history.acknowledged.items()}
+    return evolve(history, acknowledged=acknowledged)
+
+
+@breaking("never raised its fence")
+def a_write_without_a_fence(history: History) -> History:
+    return tables(history, fence={})
+
+
+@breaking("a field without a value")
+def an_empty_comment(history: History) -> History:
+    """The wire itself goes wrong, so that the event is what it was meant to be."""
+
+    class Wrong(Wire):
+        def events(self, written: Written) -> list[Event]:
+            return [empty(event) for event in super().events(written)]
+
+    def empty(event: Event) -> Event:
+        return evolve(event, value=(event.value or b"")[:-1] + b',"more":""}')
+
+    published = [event if event.topic == DEAD else empty(event) for event in history.published]
+    return evolve(history, published=published, wire=Wrong(history.wire.topics))
 
 
 @breaking("left in the outbox")

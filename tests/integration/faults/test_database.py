@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.integration.databases import connected
-from tests.integration.processes import MIX, RECORDS, SEED, Site, busy, rows
+from tests.integration.processes import MIX, RECORDS, SEED, Program, Site, busy, rows
 from tests.integration.proxy import Proxy
 from tests.stack.postgres import PostgresServer, StopMode
 
@@ -24,6 +24,8 @@ def test_the_database_restarts(site: Site, postgres_server: PostgresServer, mode
     consumer = busy(site, "--exit-eof")
     postgres_server.restart(mode)
     assert consumer.exit_code() == 0
+    assert consumer.printed().count("took over") > 1
+    assert keeps_its_group(consumer)
     assert site.violations() == []
 
 
@@ -36,6 +38,8 @@ def test_the_backend_is_terminated(site: Site) -> None:
         " AND datname = current_database()"
     )
     assert consumer.exit_code() == 0
+    assert consumer.printed().count("took over") > 1
+    assert keeps_its_group(consumer)
     assert site.violations() == []
 
 
@@ -48,6 +52,10 @@ def behind(site: Site, server: PostgresServer) -> Iterator[tuple[Proxy, str]]:
 
 def cut(proxy: Proxy) -> None:
     proxy.cut()
+
+
+def stall(proxy: Proxy) -> None:
+    proxy.stall()
 
 
 def never_reply(proxy: Proxy) -> None:
@@ -71,6 +79,7 @@ def once(holds: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
 
 WIRES = {
     "cut": cut,
+    "stalled": stall,
     "the reply never comes": never_reply,
     "the answer to COMMIT never comes": swallow_commit,
     "the connection ends instead of the answer to COMMIT": cut_at_commit,
@@ -85,10 +94,17 @@ def test_the_connection_breaks(
     with behind(site, postgres_server) as (proxy, url):
         consumer = busy(site, "--exit-eof", store=url, **IMPATIENT)
         strike(proxy)
+        consumer.wait_for(lambda: "cannot be reached" in consumer.printed(), seconds=30)
+        proxy.go_on()
         assert consumer.exit_code(seconds=60) == 0
-    assert "cannot be reached" in consumer.printed()
     assert consumer.printed().count("took over") == 2
     assert site.violations() == []
+
+
+def keeps_its_group(consumer: Program) -> bool:
+    """Whether it took its partitions over again only because it tried something again."""
+    said = consumer.printed()
+    return said.count("took over") <= 1 + said.count("; attempt ")
 
 
 STATEMENT, ROW = "FOR EACH STATEMENT", "FOR EACH ROW"
@@ -122,8 +138,10 @@ def test_the_database_asks_for_patience(site: Site, sqlstate: str) -> None:
     site.feed(RECORDS)
     times = "nextval('write.times')"
     interfere(site, STATEMENT, f"IF {times} <= 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF;")
-    site.drain()
+    consumer = site.consume(1, "--exit-eof")
+    assert consumer.exit_code() == 0
     assert site.number("SELECT last_value FROM write.times") > 3
+    assert keeps_its_group(consumer)
     assert site.violations() == []
 
 
@@ -149,6 +167,7 @@ def test_a_table_is_locked(site: Site, waits: int) -> None:
         consumer.wait_for(lambda: consumer.printed().count("55P03") >= waits, seconds=600)
         connection.run("ROLLBACK")
     assert consumer.exit_code() == 0
+    assert keeps_its_group(consumer)
     assert site.violations() == []
 
 

@@ -86,5 +86,8 @@ def test_a_purge_is_killed(site: Site) -> None:
     assert "deadlock" not in writer.printed()
     left = {key for (key,) in site.rows("SELECT message_id FROM write.idempotency")}
     assert {key for (key,) in kept} <= left
+    done = writer.summary()
+    fresh = "SELECT count(*) FROM write.idempotency WHERE date > now() - interval '1 day'"
+    assert site.number(fresh) == done["written"] + done["dead_letters"]
     assert not site.rows("SELECT 1 FROM write.idempotency WHERE date < now() - interval '7 days'")
     assert site.violations(claims_kept=False) == []

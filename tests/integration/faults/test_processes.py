@@ -65,6 +65,7 @@ def test_killed_at_rest(site: Site) -> None:
 
 
 STALLS = {
+    "before the transaction": f"{WORKED}, before begin",
     "inside the transaction": f"{WORKED}, after outbox.put",
     "after the commit": f"{WORKED}, after outbox.put, after commit",
 }
@@ -100,8 +101,10 @@ def test_too_long_between_two_polls(site: Site) -> None:
 def test_stopped(site: Site) -> None:
     """A stopped process finishes its batch and leaves; the next owner repeats nothing."""
     consumer = busy(site)
+    assert site.members() == 1
     consumer.send(signal.SIGTERM)
     assert consumer.exit_code() == 0
+    assert site.members() == 0
     assert site.lag() > 0
     site.drain()
     assert site.violations() == []
