@@ -50,14 +50,6 @@ def behind(site: Site, server: PostgresServer) -> Iterator[tuple[Proxy, str]]:
         yield proxy, site.database.writer.replace(f":{server.port}/", f":{proxy.port}/")
 
 
-def cut(proxy: Proxy) -> None:
-    proxy.cut()
-
-
-def stall(proxy: Proxy) -> None:
-    proxy.stall()
-
-
 def never_reply(proxy: Proxy) -> None:
     proxy.swallow = once(lambda said: True)
 
@@ -78,8 +70,8 @@ def once(holds: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
 
 
 WIRES = {
-    "cut": cut,
-    "stalled": stall,
+    "cut": Proxy.cut,
+    "stalled": Proxy.stall,
     "the reply never comes": never_reply,
     "the answer to COMMIT never comes": swallow_commit,
     "the connection ends instead of the answer to COMMIT": cut_at_commit,
