@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from attrs import define, evolve, field, frozen
 
 from voltpay_core.errors import Fenced, Unavailable
+from voltpay_core.fencing import FencingGuard
 from voltpay_core.grouping import by_account, commit_units
 from voltpay_core.messages import Partition
 from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Outcome, WarmedUp, Written
@@ -100,6 +101,7 @@ class PaymentConsumer:
     _in_doubt: set[Partition] = field(factory=set, init=False)
     _acknowledged: int = field(default=0, init=False)
     _drained: bool = field(default=False, init=False)
+    _fences: FencingGuard = field(factory=FencingGuard, init=False)
     total: Tally = field(factory=Tally, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -143,13 +145,19 @@ class PaymentConsumer:
             else:
                 self._idle(polled)
                 self._drained = until_drained and not self._in_doubt and self._source.drained()
-        except (Fenced, Unavailable) as failure:
+            self._fences = self._fences.turn_finished()
+        except Unavailable:
             self._in_doubt |= self._epochs.keys()
-            if isinstance(failure, Unavailable):
-                raise
-            self._notify(failure)
+            raise
+        except Fenced as fence:
+            self._in_doubt |= self._epochs.keys()
+            self._notify(fence)
+            self._fences = self._fences.fenced(fence)
+            self._fences.check(fence)
 
     def _note(self, polled: Polled) -> None:
+        if polled.gained or polled.lost:
+            self._fences = self._fences.rebalanced()
         self._in_doubt = (self._in_doubt | polled.gained) - polled.lost
         for partition in polled.lost:
             self._epochs.pop(partition, None)

@@ -40,11 +40,13 @@ class Unavailable(Exception):
     Args:
         reason: One sentence that names the thing, the place and the way out.
         halt: True where trying again cannot help before somebody mends the world.
+        code: A stable word for programs, such as ``another-writer``.
     """
 
-    def __init__(self, reason: str, *, halt: bool = False) -> None:
+    def __init__(self, reason: str, *, halt: bool = False, code: str = "unavailable") -> None:
         super().__init__(reason)
         self.halt = halt
+        self.code = code
 
 
 class Fenced(Exception):
@@ -52,9 +54,14 @@ class Fenced(Exception):
 
     Args:
         reason: How that is known.
+        code: ``not-assigned`` where the source has assigned them to somebody else, and
+            ``epoch-bumped`` where another process has bumped their epochs in the database.
     """
 
-    def __init__(self, partitions: Iterable[Partition], reason: str) -> None:
+    def __init__(
+        self, partitions: Iterable[Partition], reason: str, *, code: str = "not-assigned"
+    ) -> None:
+        self.code = code
         self.partitions = frozenset(partitions)
         names = ", ".join(sorted(map(str, self.partitions))) or "some partitions"
         super().__init__(f"no longer the owner of {names}: {reason}")

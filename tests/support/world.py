@@ -21,7 +21,7 @@ from tests.support.faults import (
 from tests.support.tables import Tables
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
-from voltpay_core.consuming import Notice, PaymentConsumer, Tally
+from voltpay_core.consuming import Notice, PaymentConsumer, Retry, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIds
 from voltpay_core.messages import Event, Record
@@ -101,6 +101,7 @@ class World:
         faults: Faults | None = None,
         database: Database | None = None,
         notify: Callable[[Notice], None] = lambda _: None,
+        retry: Retry | None = None,
     ) -> PaymentConsumer:
         """A process; without a source of its own it has all partitions."""
         faults = faults or Faults()
@@ -122,7 +123,7 @@ class World:
                 now=self.now,
                 breaker=Breaker(way.breaker),
             ),
-            retry=self.patiently,
+            retry=retry or self.patiently,
             batch_size=way.batch_size,
             commit_unit=way.commit_unit,
             notify=notify,

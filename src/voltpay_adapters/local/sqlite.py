@@ -171,7 +171,7 @@ class SqliteFence:
         """Compare the epochs with the database's."""
         raised = {p for p, epoch in epochs.items() if self._read(p)[0] != epoch}
         if raised:
-            raise Fenced(raised, "another process has raised their epochs")
+            raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
 
     def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Raise the epochs by one."""

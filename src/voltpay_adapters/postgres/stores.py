@@ -176,7 +176,7 @@ class PostgresFence:
         found = {Partition(topic, number): epoch for topic, number, epoch in rows}
         raised = {place for place, epoch in epochs.items() if found.get(place) != epoch}
         if raised:
-            raise Fenced(raised, "another process has raised their epochs")
+            raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
 
     def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Raise the epochs by one."""

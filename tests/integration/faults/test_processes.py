@@ -157,3 +157,24 @@ def test_members_come_and_go(site: Site, rounds: int) -> None:
     host.send(signal.SIGTERM)
     assert host.exit_code() == 0
     assert site.violations() == []
+
+
+def test_two_groups_on_one_database(site: Site) -> None:
+    """Consumers of two groups fence each other; one stops and names the cause, nothing is lost."""
+    site.feed(RECORDS)
+    load = site.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
+    ours = site.consume(1)
+    theirs = site.consume(2, "--group", f"{site.group.name}-other")
+    both = (ours, theirs)
+    eventually(lambda: not all(consumer.running for consumer in both), seconds=60)
+    load.send(signal.SIGTERM)
+    assert load.exit_code() == 0
+    loud = [consumer for consumer in both if not consumer.running]
+    for consumer in loud:
+        assert consumer.exit_code() == 69
+        assert "another consumer group writes this topic" in consumer.printed()
+    for consumer in set(both).difference(loud):
+        consumer.send(signal.SIGTERM)
+        assert consumer.exit_code() in {0, 69, 75}
+    site.drain()
+    assert site.violations(kills=20) == []
