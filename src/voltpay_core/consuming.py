@@ -146,14 +146,13 @@ class PaymentConsumer:
                 self._idle(polled)
                 self._drained = until_drained and not self._in_doubt and self._source.drained()
             self._fences = self._fences.turn_finished()
-        except Unavailable:
+        except (Fenced, Unavailable) as failure:
             self._in_doubt |= self._epochs.keys()
-            raise
-        except Fenced as fence:
-            self._in_doubt |= self._epochs.keys()
-            self._notify(fence)
-            self._fences = self._fences.fenced(fence)
-            self._fences.check(fence)
+            if isinstance(failure, Unavailable):
+                raise
+            self._notify(failure)
+            self._fences = self._fences.fenced(failure)
+            self._fences.check(failure)
 
     def _note(self, polled: Polled) -> None:
         if polled.gained or polled.lost:
