@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from attrs import frozen
-from pg8000.native import Connection
 
 from voltpay_adapters.postgres import inspection
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import Administration, session
 from voltpay_adapters.postgres.resources import changeset_ids
 from voltpay_cli import topics
 from voltpay_cli.connections import database_target, database_tls, events_url, is_kafka, required
@@ -79,7 +78,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 
 
 def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
-    questions: dict[str, Callable[[Connection], str]] = {
+    questions: dict[str, Callable[[Administration], str]] = {
         "database": _version,
         "schema": _schema,
         "partitions": _months,
@@ -94,17 +93,17 @@ def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
             return
 
 
-def _answer(settings: Settings, url: str, question: Callable[[Connection], str]) -> str:
+def _answer(settings: Settings, url: str, question: Callable[[Administration], str]) -> str:
     with session(database_target(settings, url), database_tls(settings)) as connection:
         return question(connection)
 
 
-def _version(connection: Connection) -> str:
+def _version(connection: Administration) -> str:
     ((version, user),) = connection.run("SELECT current_setting('server_version'), current_user")
     return f"PostgreSQL {version} lets {user} in"
 
 
-def _schema(connection: Connection) -> str:
+def _schema(connection: Administration) -> str:
     version, known = inspection.schema_version(connection), changeset_ids()
     if version is None:
         raise Misconfigured("there is none; voltpay db bootstrap, then voltpay db update")
@@ -115,7 +114,7 @@ def _schema(connection: Connection) -> str:
     return f"is at {version}, as this program wants it"
 
 
-def _months(connection: Connection) -> str:
+def _months(connection: Administration) -> str:
     present = inspection.partitions(connection)
     if missing := inspection.missing_months(present, datetime.now(UTC)):
         raise Misconfigured(f"missing: {', '.join(missing)}; voltpay db maintain")
@@ -124,7 +123,7 @@ def _months(connection: Connection) -> str:
     return "this month and the next have theirs"
 
 
-def _privileges(connection: Connection) -> str:
+def _privileges(connection: Administration) -> str:
     rights = inspection.privileges(connection)
     if rights.missing:
         raise Misconfigured(f"{rights.role} lacks {', '.join(rights.missing)}; voltpay db update")
@@ -135,7 +134,7 @@ def _privileges(connection: Connection) -> str:
     return f"{rights.role} may write rows, and nothing else"
 
 
-def _clock(connection: Connection, most: float) -> str:
+def _clock(connection: Administration, most: float) -> str:
     ((theirs,),) = connection.run("SELECT clock_timestamp()")
     apart = abs((datetime.now(UTC) - theirs).total_seconds())
     if apart > most:
@@ -143,7 +142,7 @@ def _clock(connection: Connection, most: float) -> str:
     return f"{apart:.1f} s from the database's"
 
 
-def _outbox(connection: Connection, most: float) -> str:
+def _outbox(connection: Administration, most: float) -> str:
     ((rows, age),) = connection.run(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float"
         " FROM write.outbox"

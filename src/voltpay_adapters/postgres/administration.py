@@ -1,38 +1,64 @@
-"""Short-lived connections for the care of the database, apart from the writing of payments."""
+"""Short-lived sessions for the care of the database, apart from the writing of payments."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from pg8000.exceptions import DatabaseError, InterfaceError
-from pg8000.native import Connection
+from attrs import frozen
 
-from voltpay_adapters.postgres.connection import connect
+from voltpay_adapters.postgres.connection import Row, connect
+from voltpay_adapters.postgres.driver import PostgresConnection
+from voltpay_adapters.postgres.failures import translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_core.errors import Unavailable
 
 _PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
 
 
+@frozen
+class Administration:
+    """A session in UTC, where every statement commits by itself."""
+
+    _connection: PostgresConnection
+    _place: str
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the database, such as UTF8."""
+        return self._connection.encoding
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a connection pooler stands between."""
+        return self._connection.pooled
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What the session has set for itself, of what this server knows."""
+        return self._connection.settings
+
+    def run(self, sql: str, **parameters: str | float | list[str]) -> list[Row]:
+        """Run one statement, or several without parameters.
+
+        Raises:
+            Unavailable: The database cannot be reached, or refuses it.
+        """
+        with translated(self._place, refusable=False):
+            return self._connection.run(sql, **parameters) or []
+
+
 @contextmanager
-def session(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> Iterator[Connection]:
-    """A connection of its own, in UTC, where every statement commits by itself.
+def session(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> Iterator[Administration]:
+    """A connection of its own.
 
     Args:
         target: The database, and the user to reach it by.
         tls: How to encrypt and whom to trust; None does without.
 
     Raises:
-        Unavailable: The database cannot be reached, or refuses a statement.
+        Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
+        Unavailable: The database cannot be reached, or does not let us in.
     """
-    try:
-        with closing(connect(target, _PATIENCE, tls)) as connection:
-            yield connection
-    except DatabaseError as error:
-        refusal: dict[str, str] = error.args[0]
-        reason = f"PostgreSQL at {target.place} refused: {refusal.get('M')} ({refusal.get('C')})"
-        raise Unavailable(reason, halt=True) from error
-    except (InterfaceError, OSError) as error:
-        raise Unavailable(f"PostgreSQL at {target.place} cannot be reached: {error}") from error
+    with closing(connect(target, _PATIENCE, tls)) as connection:
+        yield Administration(connection, target.place)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from base64 import b64encode
-
-from scramp import ScramMechanism
 
 from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.passwords import scram_verifier
 from voltpay_adapters.postgres.resources import bootstrap_file
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
 MIGRATOR = "voltpay_migrator"
 WRITER = "voltpay_writer"
-_ITERATIONS = 4096  # PostgreSQL's own number
 
 
 def bootstrap(
@@ -32,6 +29,7 @@ def bootstrap(
         tls: How to encrypt and whom to trust; None does without.
 
     Raises:
+        Misconfigured: A password holds what no password can.
         Unavailable: The database cannot be reached, or the user may not do this.
     """
     with session(target, tls) as connection:
@@ -39,13 +37,3 @@ def bootstrap(
         for role, password in ((MIGRATOR, migrator_password), (WRITER, writer_password)):
             if password is not None:
                 connection.run(f"ALTER ROLE {role} PASSWORD '{scram_verifier(password)}'")
-
-
-def scram_verifier(password: str) -> str:
-    """What PostgreSQL stores of a password: with it, the secret itself need never be sent."""
-    mechanism = ScramMechanism("SCRAM-SHA-256")
-    salt, stored, server, _ = mechanism.make_auth_info(password, iteration_count=_ITERATIONS)
-    encoded_salt, encoded_stored, encoded_server = (
-        b64encode(key).decode() for key in (salt, stored, server)
-    )
-    return f"SCRAM-SHA-256${_ITERATIONS}:{encoded_salt}${encoded_stored}:{encoded_server}"

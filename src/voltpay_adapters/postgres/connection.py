@@ -1,21 +1,27 @@
-"""One connection to PostgreSQL, with its time-outs and its prepared statements."""
+"""One connection to PostgreSQL, with its settings, its time-outs and its prepared statements."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
 from pg8000.exceptions import DatabaseError
-from pg8000.native import Connection, PreparedStatement
+from pg8000.native import PreparedStatement
 
+from voltpay_adapters.postgres import passwords, session_settings
+from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.failures import translated
+from voltpay_adapters.postgres.poolers import refuse_shared
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.errors import Rejected, Unavailable
 
 Row = list[Any]
+
+_PROBE_SECONDS = 3.0
 
 
 @frozen
@@ -57,7 +63,7 @@ class Session:
         broken: True where a reply may be outstanding: nothing can be asked any more.
     """
 
-    _connection: Connection
+    _connection: PostgresConnection
     _place: str
     broken: bool = field(default=False, init=False)
     _prepared: dict[str, PreparedStatement] = field(factory=dict, init=False)
@@ -66,28 +72,44 @@ class Session:
     def open(
         cls, target: DatabaseUrl, time_outs: TimeOuts, tls: ssl.SSLContext | None = None
     ) -> Session:
-        """Connect, in UTC and with these time-outs.
+        """Connect, with settings of our own and with these time-outs.
 
         Raises:
-            Misconfigured: It asks for a password, and there is none.
+            Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
             Unavailable: The database cannot be reached, or (halt) does not let us in.
         """
-        with translated(target.place):
-            connection = connect(target, time_outs.client, tls, time_outs.for_server())
+        connection = connect(target, time_outs.client, tls, time_outs.for_server())
         return cls(connection, target.place)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the database, such as UTF8."""
+        return self._connection.encoding
 
     def run(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
         """Run one statement, prepared at its first use where it takes parameters.
 
         Raises:
-            Rejected: The database refuses a payment.
+            Unavailable: The database cannot serve now, or (halt) refuses the statement.
+        """
+        try:
+            return self.attempt(sql, **parameters)
+        except Rejected as refusal:
+            reason = f"PostgreSQL at {self._place}: SQLSTATE {refusal.sqlstate}"
+            raise Unavailable(reason, halt=True) from None
+
+    def attempt(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
+        """Run one statement that carries payments or their keys, like `run`.
+
+        Raises:
+            Rejected: The database refuses one of them.
             Unavailable: The database cannot serve now.
         """
         self.broken = True
         with translated(self._place):
             try:
                 rows = self._statement(sql).run(**parameters) if parameters else self._plain(sql)
-            except DatabaseError:
+            except (DatabaseError, UnicodeEncodeError):  # of the latter nothing was sent
                 self.broken = False
                 raise
         self.broken = False
@@ -95,10 +117,7 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, politely where it still listens."""
-        try:
-            self._connection.close()
-        except Exception:  # noqa: BLE001 - it is gone either way
-            self.broken = True
+        self._connection.close()
 
     def _plain(self, sql: str) -> list[Row] | None:
         rows: list[Row] | None = self._connection.run(sql)
@@ -115,28 +134,47 @@ def connect(
     patience: float,
     tls: ssl.SSLContext | None,
     settings: Mapping[str, str] | None = None,
-) -> Connection:
-    """A connection in UTC, whose errors are pg8000's own.
+) -> PostgresConnection:
+    """A connection whose session depends on no default, and whose later errors are pg8000's own.
 
     Args:
         patience: Seconds that an answer may take.
-        settings: PostgreSQL's settings for this session.
+        settings: PostgreSQL's settings for this session, beside `session_settings`.
 
     Raises:
-        Misconfigured: The database asks for a password, and there is none.
-        Unavailable: (halt) Its certificate is not trusted, or is another host's.
+        Misconfigured: The database asks for a password, and there is none; or a pooler shares
+            sessions.
+        Unavailable: The database cannot be reached, or (halt) does not let us in.
     """
+    with translated(target.place, refusable=False):
+        connection = _log_in(target, patience, tls)
+        try:
+            connection.fix(settings or {})
+            if connection.pooled:
+                refuse_shared(
+                    connection, partial(_log_in, target, _PROBE_SECONDS, tls), target.place
+                )
+                connection.run("DISCARD ALL")  # of whoever had this server connection before
+                connection.fix(settings or {})
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _log_in(target: DatabaseUrl, patience: float, tls: ssl.SSLContext | None) -> PostgresConnection:
     link = _socket(target, patience)
     try:
-        return Connection(
+        return PostgresConnection(
+            target.place,
             target.user,
             host=target.host,
             database=target.database,
-            password=target.password,
+            password=None if target.password is None else passwords.encoded(target.password),
             sock=link,
             ssl_context=tls or False,
             application_name="voltpay",
-            startup_params={"TimeZone": "UTC", **(settings or {})},
+            startup_params=session_settings.AT_START,
         )
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
@@ -144,10 +182,8 @@ def connect(
             " see database.sslrootcert, and the host's name",
             halt=True,
         ) from error
-    except BaseException as error:
+    except BaseException:
         link.close()
-        if target.password is None and isinstance(error, AttributeError):  # pg8000 stumbles over it
-            raise Misconfigured(f"PostgreSQL at {target.place} asks for a password") from error
         raise
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.errors import Misconfigured, PaymentIdTaken, Rejected, Unavailable
 
 CHECK_VIOLATION = "23514"
 UNIQUE_VIOLATION = "23505"
@@ -19,24 +19,37 @@ _MAY_HOLD_VALUES = ("22", "23", "P0")
 
 
 @contextmanager
-def translated(place: str) -> Iterator[None]:
+def translated(place: str, *, refusable: bool = True) -> Iterator[None]:
     """Turn what pg8000 raises inside into the core's kinds of failure.
 
     Args:
         place: The database's name for people, without its password.
+        refusable: Whether payments are sent, which the database may refuse and nobody may print.
     """
     try:
         yield
+    except (Misconfigured, Unavailable):
+        raise
     except DatabaseError as error:
         fields = error.args[0]
+        if not refusable:
+            raise _unavailable(place, fields, str(fields.get("M"))) from error
         hidden = fields.get("C", "").startswith(_MAY_HOLD_VALUES)  # DETAIL prints whole rows
         raise failure(place, fields) from (None if hidden else error)
     except (InterfaceError, OSError) as error:
         raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
+    except Exception as error:  # noqa: BLE001 - pg8000 raises anything over a strange answer
+        if refusable and isinstance(error, UnicodeEncodeError):
+            reason = "its text cannot be encoded for the database"
+            raise Rejected("refused-by-database", reason) from None
+        raise Unavailable(
+            f"PostgreSQL at {place} gave an answer that cannot be read ({type(error).__name__}):"
+            " is it a PostgreSQL server?"
+        ) from None
 
 
 def failure(place: str, fields: dict[str, str]) -> Exception:
-    """The failure that an error response of PostgreSQL stands for.
+    """The failure that an error response of PostgreSQL to payments stands for.
 
     Args:
         fields: The response by field code: C is the SQLSTATE, n the constraint, t the table.
@@ -50,8 +63,15 @@ def failure(place: str, fields: dict[str, str]) -> Exception:
     if sqlstate.startswith(_THE_MESSAGE) or (sqlstate == CHECK_VIOLATION and constraint):
         reason = f"the database refuses the payment with SQLSTATE {sqlstate}"
         return Rejected("refused-by-database", reason, sqlstate=sqlstate, constraint=constraint)
-    words = "" if sqlstate.startswith(_MAY_HOLD_VALUES) else f": {fields.get('M')}"
     if sqlstate == CHECK_VIOLATION:
-        words = f": {fields.get('t')} has no partition for this month; run `voltpay db maintain`"
+        words = f"{fields.get('t')} has no partition for this month; run `voltpay db maintain`"
+        return _unavailable(place, fields, words)
+    hidden = sqlstate.startswith(_MAY_HOLD_VALUES)
+    return _unavailable(place, fields, None if hidden else fields.get("M"))
+
+
+def _unavailable(place: str, fields: dict[str, str], words: str | None) -> Unavailable:
+    sqlstate = fields.get("C", "")
     passing = sqlstate.startswith(_PASSING) and sqlstate != DISK_FULL
-    return Unavailable(f"PostgreSQL at {place}: SQLSTATE {sqlstate}{words}", halt=not passing)
+    reason = f"PostgreSQL at {place}: SQLSTATE {sqlstate}"
+    return Unavailable(f"{reason}: {words}" if words else reason, halt=not passing)

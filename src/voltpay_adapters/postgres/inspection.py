@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from attrs import frozen
-from pg8000.native import Connection
+
+from voltpay_adapters.postgres.administration import Administration
 
 PAYMENT_TABLES = ("payment_core", "payment_metadata", "payment_notes")
 
@@ -77,7 +78,7 @@ class Privileges:
     excess: tuple[str, ...]
 
 
-def schema_version(connection: Connection) -> str | None:
+def schema_version(connection: Administration) -> str | None:
     """The id of the changeset that was run last; None where none ever was.
 
     The schema is the one this version of the project knows when that is the last of
@@ -91,7 +92,7 @@ def schema_version(connection: Connection) -> str | None:
     return rows[0][0] if rows else None
 
 
-def partitions(connection: Connection) -> tuple[Month, ...]:
+def partitions(connection: Administration) -> tuple[Month, ...]:
     """All partitions of the payment tables, by table and time."""
     return tuple(Month(*row) for row in connection.run(_PARTITIONS))
 
@@ -113,7 +114,7 @@ def missing_months(existing: Iterable[Month], now: datetime) -> tuple[str, ...]:
     )
 
 
-def privileges(connection: Connection) -> Privileges:
+def privileges(connection: Administration) -> Privileges:
     """What the connected role may do, against what the writer needs."""
     needs = [(name, right) for name, rights in _WRITER_NEEDS.items() for right in rights]
     missing = connection.run(

@@ -35,7 +35,7 @@ class PostgresPayments:
 
     def add(self, payments: Sequence[Payment]) -> None:
         """Write these payments into all three tables."""
-        self._session.run(
+        self._session.attempt(
             """
             WITH new AS MATERIALIZED (
                 SELECT * FROM json_to_recordset(:payments::json) AS payment(
@@ -81,7 +81,7 @@ class PostgresIdempotency:
 
     def claim(self, keys: Sequence[str]) -> set[str]:
         """Claim the keys and tell which of them were free."""
-        rows = self._session.run(
+        rows = self._session.attempt(
             "INSERT INTO write.idempotency (message_id)"
             " SELECT key FROM json_array_elements_text(:keys::json) AS key"
             " ON CONFLICT DO NOTHING RETURNING message_id",
