@@ -73,8 +73,11 @@ class SqlitePayments:
             ),
         )
         run(
-            "INSERT INTO payment_metadata VALUES (?1, ?2, ?2, ?3)",
-            ((p.id.text, p.created_at.isoformat(), p.version) for p in payments),
+            "INSERT INTO payment_metadata VALUES (?, ?, ?, ?)",
+            (
+                (p.id.text, p.created_at.isoformat(), p.created_at.isoformat(), p.version)
+                for p in payments
+            ),
         )
         run(
             "INSERT INTO payment_notes VALUES (?, ?, ?, ?)",
