@@ -9,10 +9,10 @@ from typing import Any
 
 from attrs import evolve
 
+from voltpay_adapters.kafka import urls as kafka_urls
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Settings
-from voltpay_cli.values import kafka_servers
 from voltpay_core.errors import Misconfigured
 
 PLACES = {
@@ -53,7 +53,7 @@ def events_url(settings: Settings) -> str | None:
 
 def is_kafka(url: str) -> bool:
     """Whether a URL names Kafka servers."""
-    return kafka_servers(url) is not None
+    return url.startswith(kafka_urls.SCHEME)
 
 
 def kafka_connection(settings: Settings, url: str) -> KafkaConnection:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from voltpay_adapters.kafka import urls as kafka_urls
 from voltpay_core.payments import Status
 
 MASK = "***"
 
-_KAFKA = re.compile(r"kafka://(?P<servers>[^/?#\s]+)")
-_SERVER = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _POSTGRES = re.compile(r"postgres(?:ql)?://(?P<user>[^/@\s]*)@[^/@\s]+/[^/?#\s]+")
 _SECRET_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
 _DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])", re.ASCII)
@@ -78,7 +77,7 @@ def topic(value: object) -> str:
 
 def source(value: object) -> str:
     """The URL of a source: Kafka, a file, or the standard input."""
-    return _url(value, "kafka://host:port[,host:port], file:PATH or file:-", kafka=True, file=True)
+    return _url(value, f"{kafka_urls.FORM}, file:PATH or file:-", kafka=True, file=True)
 
 
 def store(value: object) -> str:
@@ -89,7 +88,7 @@ def store(value: object) -> str:
 
 def events(value: object) -> str:
     """The URL of where events go: Kafka or a directory."""
-    forms = "kafka://host:port[,host:port] or file:DIRECTORY"
+    forms = f"{kafka_urls.FORM} or file:DIRECTORY"
     if value == "file:-":
         raise ValueError(f"needs {forms}: events go to files of several names")
     return _url(value, forms, kafka=True, file=True)
@@ -98,13 +97,6 @@ def events(value: object) -> str:
 def database(value: object) -> str:
     """The URL of a PostgreSQL database."""
     return _url(value, "postgresql://user[:password]@host:port/database", postgres=True)
-
-
-def kafka_servers(url: str) -> tuple[str, ...] | None:
-    """The servers that a ``kafka://`` URL names; None where it is no such URL."""
-    found = _KAFKA.fullmatch(url)
-    servers = found["servers"].split(",") if found else []
-    return tuple(servers) if servers and all(map(_SERVER.fullmatch, servers)) else None
 
 
 def without_password(value: str) -> str:
@@ -166,9 +158,11 @@ def _url(
 ) -> str:
     url = str(value)
     scheme, _, path = url.partition(":")
+    if kafka and url.startswith(kafka_urls.SCHEME):
+        kafka_urls.servers(url)
+        return url
     right = (
-        (kafka and kafka_servers(url) is not None)
-        or (file and scheme == "file" and bool(path) and "\x00" not in path)
+        (file and scheme == "file" and bool(path) and "\x00" not in path)
         or (sqlite and scheme == "sqlite" and bool(path) and "\x00" not in path)
         or (postgres and _POSTGRES.fullmatch(url) is not None)
     )

@@ -64,7 +64,7 @@ def test_a_protocol_given_as_an_option_asks_for_its_credentials() -> None:
 @pytest.mark.parametrize("host", ["a..b", ".", "a" * 64])
 def test_a_host_that_cannot_be_is_a_malformed_url(host: str) -> None:
     """A name that no resolver takes is bad configuration, of Kafka and of PostgreSQL."""
-    with pytest.raises(Misconfigured, match="not of the form kafka://"):
+    with pytest.raises(Misconfigured, match="needs kafka://"):
         KafkaConnection.parse(f"kafka://{host}:9092")
     with pytest.raises(Misconfigured, match="not of the form postgresql://"):
         DatabaseUrl.parse(f"postgresql://me@{host}/payments")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
+from voltpay_adapters.kafka import urls
 from voltpay_adapters.kafka.greeting import greet, trust
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.messages import Partition
@@ -69,10 +69,10 @@ class KafkaConnection:
             Misconfigured: The URL has another form, an option is unknown or fixed, or a certificate
                 cannot be read.
         """
-        parts = urlsplit(url)
-        servers = tuple(parts.netloc.split(","))
-        if parts.scheme != "kafka" or parts.path.strip("/") or not all(map(_is_address, servers)):
-            raise Misconfigured("Kafka's URL is not of the form kafka://host:port[,host:port]")
+        try:
+            servers = urls.servers(url)
+        except ValueError as error:
+            raise Misconfigured(f"Kafka's URL {error}") from None
         typed = {name: _typed(name, value) for name, value in (options or {}).items()}
         return cls(servers, {"ssl_context": trust(typed), **typed})
 
@@ -131,15 +131,6 @@ def _named(error: Exception) -> str:
     if isinstance(error, kafka_errors.KafkaTimeoutError) and "bootstrap" in str(error):
         return f"{name}: {error}; see the URL, kafka.protocol and kafka.certfile"
     return name
-
-
-def _is_address(server: str) -> bool:
-    host, colon, port = server.rpartition(":")
-    try:
-        host.encode("idna")  # as a resolver will
-    except UnicodeError:
-        return False
-    return bool(host and "@" not in host and colon and port.isdigit())
 
 
 def _typed(name: str, value: Any) -> Any:
