@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from voltpay_adapters.kafka.topics import Difference
 from voltpay_adapters.postgres import inspection
 from voltpay_adapters.postgres.administration import Administration, session
 from voltpay_adapters.postgres.resources import changeset_ids
@@ -60,7 +61,7 @@ def _settings(settings: Settings) -> str:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
-    found: list[str] = []
+    found: list[Difference] = []
 
     def reach() -> str:
         found.extend(topics.differences(settings))
@@ -70,9 +71,8 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     yield broker
     if broker.code:
         return
-    for sentence in found:
-        way_out = "voltpay topics create" if "exist" in sentence else "alter it, or the settings"
-        yield Finding("topics", f"{sentence}; {way_out}", ExitCode.MISCONFIGURED)
+    for difference in found:
+        yield Finding("topics", str(difference), ExitCode.MISCONFIGURED)
     if not found:
         yield Finding("topics", "all four are as the settings want them")
 

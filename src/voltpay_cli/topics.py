@@ -9,54 +9,26 @@ from pathlib import Path
 
 from voltpay_adapters.kafka import topics
 from voltpay_adapters.kafka.browsing import browse
+from voltpay_adapters.kafka.requirements import Stake, whole_number
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.kafka.topics import Topic
+from voltpay_adapters.kafka.topics import Difference, Topic
 from voltpay_adapters.local.files import read_events
 from voltpay_cli.connections import is_kafka, kafka_connection, required
 from voltpay_cli.settings import Settings
+from voltpay_cli.wanted_topics import SEGMENT_HOURS, wanted_topics
 from voltpay_core.errors import Misconfigured
 from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.ports import MessageSource
 
-KAFKAS_MAX_MESSAGE = 1_048_588
-SEGMENT_HOURS = 1
-ANY_TIME = 2**63 - 1  # milliseconds
-LETTER_ROOM = 16 * 1024
-"""Bytes that a dead letter's headers may add."""
 
-
-def wanted(settings: Settings) -> list[Topic]:
-    """The topics as the settings want them."""
-    given = settings.topics
-    kept = {"retention.ms": _milliseconds(given.retention_hours)}
-    soon = {"segment.ms": _milliseconds(SEGMENT_HOURS)}  # what is too old goes by whole segments
-    letters = {
-        "retention.ms": _milliseconds(given.dead_letter_retention_hours),
-        "max.message.bytes": str(
-            max(KAFKAS_MAX_MESSAGE, settings.limits.value_bytes) + LETTER_ROOM
-        ),
-        "message.timestamp.after.max.ms": str(ANY_TIME),  # a letter keeps its record's timestamp
-    }
-    configurations = {
-        given.writer: kept | soon,
-        given.read: kept,
-        given.email: kept,
-        given.dead_letter: letters,
-    }
-    return [
-        Topic(name, given.partitions, given.replication, configuration)
-        for name, configuration in configurations.items()
-    ]
-
-
-def clusters(settings: Settings) -> dict[str, list[Topic]]:
+def clusters(settings: Settings, longest: int | None = None) -> dict[str, list[Topic]]:
     """The topics by the Kafka cluster, as a URL, that is to have them.
 
     Raises:
         Misconfigured: Neither source nor events are on Kafka.
     """
     source, events = settings.source, settings.events or settings.source
-    input_topic, *output_topics = wanted(settings)
+    input_topic, *output_topics = wanted_topics(settings, longest)
     placed: dict[str, list[Topic]] = {}
     for url, found in ((source, [input_topic]), (events, output_topics)):
         if url and is_kafka(url):
@@ -69,30 +41,58 @@ def clusters(settings: Settings) -> dict[str, list[Topic]]:
 
 
 def create(settings: Settings) -> list[str]:
-    """Make what is missing, and tell the names.
+    """Make what is missing, and return the names: the input topic first, whose limits count.
+
+    Raises:
+        Misconfigured: Neither source nor events are on Kafka.
+        Unavailable: Kafka cannot be reached, or does not permit it.
+    """
+    made = [
+        name
+        for url, found in clusters(settings).items()
+        for name in topics.create(
+            kafka_connection(settings, url),
+            [topic for topic in found if topic.name == settings.topics.writer],
+        )
+    ]
+    for url, found in clusters(settings, _longest(settings)).items():
+        made += topics.create(kafka_connection(settings, url), found)
+    return made
+
+
+def differences(settings: Settings) -> list[Difference]:
+    """What is other than the settings and the guarantees want it.
 
     Raises:
         Misconfigured: Neither source nor events are on Kafka.
         Unavailable: Kafka cannot be reached, or does not permit it.
     """
     return [
-        name
-        for url, found in clusters(settings).items()
-        for name in topics.create(kafka_connection(settings, url), found)
+        difference
+        for url, found in clusters(settings, _longest(settings)).items()
+        for difference in topics.differences(kafka_connection(settings, url), found)
     ]
 
 
-def differences(settings: Settings) -> list[str]:
-    """What is other than the settings want it, in sentences.
+def losses(settings: Settings) -> list[str]:
+    """Differences by which records may vanish, and topics of which that is not known.
 
     Raises:
-        Misconfigured: Neither source nor events are on Kafka.
-        Unavailable: Kafka cannot be reached, or does not permit it.
+        Misconfigured: Payments vanish though nothing else goes wrong.
+        Unavailable: Kafka cannot be reached.
     """
+    found: list[Difference] = []
+    untold: list[str] = []
+    for url, on_cluster in clusters(settings).items():
+        names = [topic.name for topic in on_cluster]
+        known = topics.configurations(kafka_connection(settings, url), names)
+        untold += [name for name in names if not known[name]]
+        found += topics.compare([topic for topic in on_cluster if known[topic.name]], known)
+    if fatal := [str(one) for one in found if one.stake is Stake.PAYMENTS]:
+        raise Misconfigured("; ".join(fatal))
     return [
-        sentence
-        for url, found in clusters(settings).items()
-        for sentence in topics.differences(kafka_connection(settings, url), found)
+        *(str(one) for one in found if one.stake is Stake.RECORDS),
+        *(f"{name} is not checked: {topics.UNTOLD}" for name in untold),
     ]
 
 
@@ -126,6 +126,15 @@ def dead_letters(settings: Settings, group: str | None = None) -> Iterator[Recor
         yield _record(event, number)
 
 
+def _longest(settings: Settings) -> int | None:
+    """Bytes of the longest record that the input topic takes, as far as Kafka tells."""
+    source, name = settings.source, settings.topics.writer
+    if not (source and is_kafka(source)):
+        return None
+    known = topics.configurations(kafka_connection(settings, source), [name])[name]
+    return whole_number(known.get("max.message.bytes", ""))
+
+
 @contextmanager
 def dead_letter_source(settings: Settings, code: str) -> Iterator[MessageSource]:
     """The dead-letter topic, by the group that replays this code."""
@@ -155,7 +164,3 @@ def replay_group(settings: Settings, code: str) -> str:
 def _record(event: Event, number: int) -> Record:
     place = Partition(event.topic, 0)
     return Record(place, number, event.timestamp or 0, event.key, event.value, event.headers)
-
-
-def _milliseconds(hours: int) -> str:
-    return str(hours * 3_600_000)

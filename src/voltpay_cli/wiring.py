@@ -16,6 +16,7 @@ from voltpay_adapters.local.files import FileEvents, FilePayments, FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import TimeOuts
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_cli import topics
 from voltpay_cli.connections import (
     database_target,
     database_tls,
@@ -57,6 +58,9 @@ def payment_consumer(
         node_id = settings.node_id
         node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
         begin = retry(partial(_open_database, settings, store_url, opened, node_ids))
+        if is_kafka(source_url) or is_kafka(events_url):
+            for warning in retry(partial(topics.losses, settings)):
+                log.warning("%s", warning)
         source, partitions = _open_source(
             settings, source_url, begin, opened, retry=retry, skip_expired=skip_expired
         )
@@ -112,9 +116,9 @@ def start_over(settings: Settings) -> None:
 
 def wire_form(settings: Settings) -> Wire:
     """How records and events look."""
-    topics, headers = settings.topics, settings.wire.event_headers
+    named, headers = settings.topics, settings.wire.event_headers
     return Wire(
-        topics=Topics(topics.writer, topics.read, topics.email, topics.dead_letter),
+        topics=Topics(named.writer, named.read, named.email, named.dead_letter),
         account_field=settings.wire.account_field,
         email_statuses=settings.email.statuses,
         event_headers=tuple((name, text.encode()) for name, text in headers.items()),

@@ -27,9 +27,11 @@ from tests.stack.places import ROOT
 from typed_settings.dict_utils import get_path
 from typer.core import TyperGroup
 
+from voltpay_adapters.kafka.requirements import Stake
 from voltpay_cli.loading import CONFIG_VARIABLE, load
 from voltpay_cli.main import app
 from voltpay_cli.settings import OPTIONS, Settings
+from voltpay_cli.wanted_topics import wanted_topics
 from voltpay_core.ids import PaymentId
 from voltpay_core.messages import Partition, Record, last_header
 from voltpay_core.outcomes import Message, Written
@@ -41,6 +43,8 @@ OPERATING, RELIABILITY, WIRE = (
 )
 DEPLOYED = [*ROOT.glob("deploy/systemd/*"), ROOT / "deploy/crontab"]
 SERVERS = ("kafka://", "postgresql://")
+TOPICS = ("input", "read", "e-mail", "dead letters")
+AT_START = {Stake.SERVICE: "-", Stake.RECORDS: "warns", Stake.PAYMENTS: "halts"}
 HARMLESS = {"voltpay", "cp", "head", "cat"}
 VOLTPAY: Any = typer.main.get_command(app)
 
@@ -160,6 +164,22 @@ def in_words(default: object) -> str:
     if isinstance(default, frozenset):
         return ",".join(sorted(status.name for status in default))
     return str(default)
+
+
+def test_the_topic_settings_are_complete() -> None:
+    """The table of topic settings has each that is compared, what it has to be, and of which."""
+    told = {
+        (setting.strip("`"), wanted.strip("`"), topic, consume or "-")
+        for setting, wanted, topics, _, consume in table(
+            OPERATING, "topic setting", "wanted", "topics", "what for", "`consume`"
+        )
+        for topic in (TOPICS if topics == "all" else topics.split(", "))
+    }
+    assert told == {
+        (required.name, required.wanted, kind, AT_START[required.stake])
+        for kind, topic in zip(TOPICS, wanted_topics(Settings()), strict=True)
+        for required in topic.requirements
+    }
 
 
 @each(blocks("toml"))

@@ -124,7 +124,7 @@ class Site:
     def make_topics(self) -> None:
         """Make those topics that are not there."""
         names = astuple(self.topics)
-        create(self.connection, [Topic(name, self.partitions, 2, {}) for name in names])
+        create(self.connection, [Topic(name, self.partitions, 2) for name in names])
 
     @patiently
     def remove_topics(self) -> None:

@@ -1,15 +1,24 @@
 """The operator's commands on real Kafka and real PostgreSQL."""
 
 import json
+import os
 import secrets
+from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 from tests.integration.databases import Database
+from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
 from tests.support.cli import voltpay
+
+from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_cli.loading import load
+from voltpay_cli.wanted_topics import wanted_topics
 
 
 @pytest.fixture
@@ -55,6 +64,33 @@ def consumed() -> dict[str, int]:
     return found
 
 
+def alter(topic: str, configuration: Mapping[str, str]) -> None:
+    """Alter settings of the topic that this variable names."""
+    resource = ConfigResource(
+        ConfigResourceType.TOPIC, os.environ[f"VOLTPAY_TOPICS_{topic}"], configs=configuration
+    )
+    with closing(connection().admin()) as admin:
+        admin.alter_configs([resource])
+        name = resource.name
+        eventually(lambda: configuration.items() <= dynamic(name).items())
+
+
+def dynamic(topic: str) -> dict[str, str]:
+    """What is set on the topic itself."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    with closing(connection().admin()) as admin:
+        described = admin.describe_configs([resource])["topic"][topic]
+    return {
+        name: entry["value"]
+        for name, entry in described.items()
+        if entry["config_source"] == "DYNAMIC_TOPIC_CONFIG"
+    }
+
+
+def connection() -> KafkaConnection:
+    return KafkaConnection.parse(os.environ["VOLTPAY_SOURCE"])
+
+
 def attempts() -> list[int]:
     found = json.loads(printed("dead-letter", "list", "--output", "json"))
     return sorted(letter["attempt"] for letter in found["letters"])
@@ -66,6 +102,80 @@ def test_topics_are_made_once_and_checked(stack: Database) -> None:
     assert printed("topics", "check") == "all topics are as they should be\n"
     told = printed("topics", "check", "--partitions", "4", code=78)
     assert told.count("has 3 partitions, not 4") == 4
+
+
+def test_new_topics_depend_on_no_default_of_the_brokers(stack: Database) -> None:
+    """Every setting on which a guarantee rests is set on the topic itself."""
+    for topic in wanted_topics(load({}).settings):
+        for required in topic.requirements:
+            if required.value is not None:
+                assert dynamic(topic.name)[required.name] == required.value
+
+
+def test_whatever_endangers_a_guarantee_is_told(stack: Database) -> None:
+    """Each wrong setting of each topic is a difference for both checks, with what it endangers."""
+    wrong = {
+        "cleanup.policy": "compact",
+        "retention.bytes": "1073741824",
+        "unclean.leader.election.enable": "true",
+        "min.insync.replicas": "1",
+    }
+    for name in ("WRITER", "READ", "EMAIL", "DEAD_LETTER"):
+        alter(name, wrong | {"retention.ms": "1000", "max.message.bytes": "1000"})
+    told = printed("topics", "check", code=78)
+    for setting, value in wrong.items():
+        assert told.count(f" has {setting}={value}, not ") == 4
+    assert told.count("has retention.ms=1000, not at least ") == 4
+    assert told.count("has max.message.bytes=1000, not at least ") == 3
+    assert printed("check", code=78).count("FAIL topics: ") == len(told.splitlines())
+    assert "(G6)" in told
+    assert "(G2)" in told
+
+
+def test_dead_letters_fit_whatever_the_input_topic_takes(stack: Database) -> None:
+    """The dead-letter topic is compared with what the input topic takes, and made by it."""
+    alter("WRITER", {"max.message.bytes": "5000000"})
+    assert "not at least 5016384: " in printed("topics", "check", code=78)
+    flags = {"VOLTPAY_TOPICS_DEAD_LETTER": f"larger-{secrets.token_hex(4)}"}
+    assert voltpay("topics", "create", env=flags).exit_code == 0
+    made = dynamic(flags["VOLTPAY_TOPICS_DEAD_LETTER"])
+    assert made["max.message.bytes"] == "5016384"
+
+
+@pytest.mark.parametrize("topic", ["WRITER", "DEAD_LETTER"])
+def test_a_topic_that_loses_payments_stops_the_start(topic: str, stack: Database) -> None:
+    """Nothing is consumed from or beside a topic that is compacted, until it is no longer."""
+    printed("produce", "--count", "10", "--seed", "1")
+    alter(topic, {"cleanup.policy": "compact,delete"})
+    refused = voltpay("consume", "--exit-eof", "--timeout", "60")
+    assert refused.exit_code == 78
+    assert "has cleanup.policy=compact,delete, not delete: compaction deletes" in refused.stderr
+    alter(topic, {"cleanup.policy": "delete"})
+    assert consumed()["written"] == 10
+
+
+def test_a_topic_that_may_lose_records_is_a_warning(stack: Database) -> None:
+    """Where records may vanish, or that cannot be known, the start says so and goes on."""
+    printed("produce", "--count", "10", "--seed", "1")
+    alter("WRITER", {"retention.bytes": "1073741824"})
+    alter("READ", {"cleanup.policy": "compact"})
+    result = voltpay("consume", "--exit-eof", "--timeout", "60")
+    assert result.exit_code == 0
+    assert result.stderr.count("has retention.bytes=1073741824, not -1: ") == 1
+    assert result.stderr.count("has cleanup.policy=compact, not delete: ") == 1
+    result = voltpay("consume", "--exit-eof", env={"VOLTPAY_TOPICS_EMAIL": "nowhere"})
+    assert "nowhere is not checked: there is no such topic, or " in result.stderr
+
+
+@pytest.mark.parametrize("setting", ["retention.ms", "segment.ms"])
+def test_extreme_numbers_mean_for_ever(setting: str, stack: Database) -> None:
+    """A purge beside a topic that keeps its records for ever refuses, whatever the number."""
+    alter("WRITER", {setting: str(2**63 - 1)})
+    refused = voltpay("idempotency", "purge", "--dry-run")
+    assert refused.exit_code == 78
+    assert "keeps records for ever (" in refused.stderr
+    forced = ("idempotency", "purge", "--dry-run", "--force")
+    assert printed(*forced, "--older-than", "999999d") == "would delete 0 claims\n"
 
 
 def test_the_doctor_finds_everything_in_order(stack: Database) -> None:

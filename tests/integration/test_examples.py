@@ -33,7 +33,7 @@ def test_what_the_producer_says_the_reader_hears_once(kafka: KafkaAddress, tmp_p
     token = secrets.token_hex(4)
     topics = Topics(writer=f"writer-{token}", read=f"read-{token}")
     connection, wire = KafkaConnection.parse(kafka.url), Wire(topics)
-    create(connection, [Topic(topics.writer, 2, 2, {}), Topic(topics.read, 2, 2, {})])
+    create(connection, [Topic(topics.writer, 2, 2), Topic(topics.read, 2, 2)])
 
     payment = ("--account", "42", "--amount", "12.50", "--message-id", "order-1")
     told = example("producer.py", kafka.url, "--topic", topics.writer, *payment)

@@ -16,6 +16,7 @@ from tests.stack.kafka import KafkaAddress
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
 from voltpay_core.errors import Unavailable
@@ -75,7 +76,7 @@ class TestKafkaSource(SharedSourceContract):
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaGroup]:
         connection = KafkaConnection.parse(kafka.url)
         group = KafkaGroup(connection, KafkaEvents(connection, 2))
-        create(connection, [Topic(group.topic, 2, 2, {})])
+        create(connection, [Topic(group.topic, 2, 2)])
         yield group
         group.close_all()
 
@@ -118,7 +119,7 @@ class TestKafkaSource(SharedSourceContract):
         ) as told:
             source.poll(1)
         assert not told.value.halt
-        create(harness.connection, [Topic(harness.topic, 2, 2, {})])
+        create(harness.connection, [Topic(harness.topic, 2, 2)])
         harness.produce(harness.partitions[0], b"value")
         read: list[bytes | None] = []
 
@@ -265,7 +266,7 @@ class TestKafkaEvents(EventsContract):
         connection = KafkaConnection.parse(kafka.url)
         with closing(KafkaTopics(connection)) as topics:
             same, other = topics.topics
-            create(connection, [Topic(same, 3, 2, {}), Topic(other, 2, 2, {})])
+            create(connection, [Topic(same, 3, 2), Topic(other, 2, 2)])
             yield topics
 
     def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
@@ -297,6 +298,8 @@ class TestKafkaEvents(EventsContract):
     [
         ({"retention.ms": "1000", "segment.ms": "500"}, timedelta(milliseconds=1500)),
         ({"retention.ms": "-1"}, None),
+        ({"retention.ms": "9223372036854775807"}, None),
+        ({"retention.ms": "1000", "segment.ms": "9223372036854775807"}, None),
         ({"retention.ms": "1000", "cleanup.policy": "compact"}, None),
     ],
 )
@@ -306,7 +309,8 @@ def test_a_topic_keeps_whole_segments(
     """A record may outlive its retention by the time that its segment takes to be closed."""
     connection = KafkaConnection.parse(kafka.url)
     topic = f"kept-{secrets.token_hex(4)}"
-    create(connection, [Topic(topic, 1, 2, configuration)])
+    required = [exactly(name, value, "") for name, value in configuration.items()]
+    create(connection, [Topic(topic, 1, 2, required)])
     assert retention(connection, topic) == kept
 
 

@@ -1,8 +1,8 @@
-"""The topics themselves: makes those that are missing, tells what differs from the settings."""
+"""The topics themselves: makes those that are missing, and compares them with what is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 
@@ -11,26 +11,50 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_adapters.kafka.requirements import Requirement, Stake, whole_number
 from voltpay_core.errors import Unavailable
+
+UNTOLD = "there is no such topic, or the user lacks the right DESCRIBE_CONFIGS on it"
+"""Why Kafka does not tell a configuration; kafka-python passes over the reason."""
+
+Configuration = Mapping[str, str]
+"""The settings in force of a topic, the broker's defaults included."""
 
 
 @frozen
 class Topic:
-    """A topic as the settings want it.
+    """A topic as it is wanted.
 
     Attributes:
-        replication: Copies of each partition.
-        configuration: As Kafka names it, such as ``retention.ms``.
+        replication: Copies of each partition, at least.
+        requirements: What its settings have to be.
     """
 
     name: str
     partitions: int
     replication: int
-    configuration: Mapping[str, str]
+    requirements: Collection[Requirement] = ()
+
+
+@frozen
+class Difference:
+    """Something of a topic that is other than wanted.
+
+    Attributes:
+        words: What is, what is wanted, and the way out.
+    """
+
+    topic: str
+    words: str
+    stake: Stake = Stake.SERVICE
+
+    def __str__(self) -> str:
+        """One sentence."""
+        return f"{self.topic} {self.words}"
 
 
 def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
-    """Make those topics that are not there yet, and tell their names.
+    """Make those topics that are not there yet, and return their names.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -44,7 +68,7 @@ def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
                     topic.name: {
                         "num_partitions": topic.partitions,
                         "replication_factor": topic.replication,
-                        "configs": dict(topic.configuration),
+                        "configs": {r.name: r.value for r in topic.requirements if r.value},
                     }
                     for topic in missing
                 },
@@ -53,8 +77,8 @@ def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
         return [topic.name for topic in missing]
 
 
-def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
-    """A sentence for each topic that is missing and for each number that is another.
+def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Difference]:
+    """Each topic that is missing, and each setting that is not as it has to be.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -62,27 +86,90 @@ def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[st
     with translated("looking up topics"), closing(connection.admin()) as admin:
         there = set(admin.list_topics())
         found = [topic for topic in topics if topic.name in there]
-        missing = [f"{topic.name} does not exist" for topic in topics if topic.name not in there]
-        return [*missing, *_shapes(admin, found), *_configurations(admin, found)]
+        missing = [
+            Difference(topic.name, "does not exist; voltpay topics create")
+            for topic in topics
+            if topic.name not in there
+        ]
+        known = _configurations(admin, [topic.name for topic in found])
+        for name, configuration in known.items():
+            _check_told(name, configuration)
+        return [*missing, *_shapes(admin, found), *compare(found, known)]
+
+
+def configurations(
+    connection: KafkaConnection, topics: Collection[str]
+) -> dict[str, Configuration]:
+    """The configuration of each topic, empty where Kafka does not tell it.
+
+    Raises:
+        Unavailable: Kafka cannot be reached.
+    """
+    with translated("looking up topics"), closing(connection.admin()) as admin:
+        return _configurations(admin, topics)
+
+
+def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iterator[Difference]:
+    """Each setting that is not as it has to be."""
+    for topic in topics:
+        for required in topic.requirements:
+            found = known[topic.name].get(required.name, "")
+            if not required.accepts(found):
+                words = (
+                    f"has {required.name}={found}, not {required.wanted}: {required.reason};"
+                    " alter it, or the settings"
+                )
+                yield Difference(topic.name, words, required.stake)
 
 
 def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
     """How long a topic keeps its records at most; None stands for ever.
 
-    Kafka deletes whole segments, once the last record of one is old enough.
-
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
     """
-    with translated(f"looking up {topic}"), closing(connection.admin()) as admin:
-        found = configuration(admin, topic)
-    kept = int(found["retention.ms"])
-    if kept < 0 or "delete" not in found["cleanup.policy"]:
+    found = configurations(connection, [topic])[topic]
+    _check_told(topic, found)
+    return kept(found)
+
+
+def kept(configuration: Configuration) -> timedelta | None:
+    """How long records are kept at most; None for ever, or for longer than Python can say.
+
+    Kafka deletes whole segments, once the last record of one is old enough.
+    """
+    retained = whole_number(configuration.get("retention.ms", ""))
+    segment = whole_number(configuration.get("segment.ms", ""))
+    if "delete" not in configuration.get("cleanup.policy", ""):
         return None
-    return timedelta(milliseconds=kept + int(found["segment.ms"]))
+    if retained is None or segment is None or min(retained, segment) < 0:
+        return None
+    try:
+        return timedelta(milliseconds=retained + segment)
+    except OverflowError:
+        return None
 
 
-def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[str]:
+def _configurations(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, Configuration]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
+    if not resources:
+        return {}
+    described = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {
+        name: {setting: str(entry["value"]) for setting, entry in described[name].items()}
+        for name in topics
+    }
+
+
+def _check_told(topic: str, configuration: Configuration) -> None:
+    if not configuration:
+        raise Unavailable(
+            f"Kafka does not tell the configuration of {topic}: {UNTOLD}",
+            halt=True,
+        )
+
+
+def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[Difference]:
     described = {
         found["name"]: found["partitions"]
         for found in admin.describe_topics([topic.name for topic in topics] or None)
@@ -90,34 +177,9 @@ def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[str]:
     for topic in topics:
         partitions = described[topic.name]
         if len(partitions) != topic.partitions:
-            yield f"{topic.name} has {len(partitions)} partitions, not {topic.partitions}"
-        replication = min(len(partition["replica_nodes"]) for partition in partitions)
-        if replication != topic.replication:
-            yield f"{topic.name} has {replication} replicas, not {topic.replication}"
-
-
-def _configurations(admin: KafkaAdminClient, topics: Iterable[Topic]) -> Iterator[str]:
-    for topic in topics:
-        found = configuration(admin, topic.name)
-        for name, wanted in topic.configuration.items():
-            if found.get(name) != wanted:
-                yield f"{topic.name} has {name}={found.get(name)}, not {wanted}"
-
-
-def configuration(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
-    """The configuration in force of a topic, defaults included.
-
-    Raises:
-        Unavailable: (halt) Kafka does not tell it; kafka-python passes over the reason.
-    """
-    described = admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all"
-    )
-    entries = described["topic"][topic]
-    if not entries:
-        raise Unavailable(
-            f"Kafka does not tell the configuration of {topic}: there is no such topic, or the"
-            " user lacks the right DESCRIBE_CONFIGS on it",
-            halt=True,
-        )
-    return {name: str(entry["value"]) for name, entry in entries.items()}
+            words = f"has {len(partitions)} partitions, not {topic.partitions}"
+            yield Difference(topic.name, f"{words}; alter it, or topics.partitions")
+        replication = min((len(found["replica_nodes"]) for found in partitions), default=0)
+        if replication < topic.replication:
+            words = f"has {replication} replicas, not at least {topic.replication}"
+            yield Difference(topic.name, f"{words}; alter it, or topics.replication")

@@ -7,11 +7,9 @@ from ipaddress import IPv6Address
 
 FORM = "kafka://host:port[,host:port]"
 SCHEME = "kafka://"
-_SERVER = re.compile(
-    r"""(?: (?P<name>[\w.-]{1,253}) | \[(?P<address>[0-9a-fA-F:.]+)(?:%(?:25)?(?P<zone>[\w.~-]+))?\] )
-    :(?P<port>[0-9]{1,5})""",
-    re.VERBOSE,
-)
+_NAME = r"(?P<name>[\w.-]{1,253})"
+_ADDRESS = r"\[(?P<address>[0-9a-fA-F:.]+)(?:%(?:25)?(?P<zone>[\w.~-]+))?\]"
+_SERVER = re.compile(rf"(?:{_NAME}|{_ADDRESS}):(?P<port>[0-9]{{1,5}})")
 
 
 def servers(url: str) -> tuple[str, ...]:

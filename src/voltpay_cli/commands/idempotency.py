@@ -70,7 +70,7 @@ def _check(settings: Settings, age: timedelta) -> None:
     kept = topics.input_retention(settings)
     if age < kept:
         raise Misconfigured(
-            f"the input topic keeps records for up to {_words(kept)} (retention.ms + segment.ms),"
+            f"the input topic keeps records for {_words(kept)} (retention.ms + segment.ms),"
             " and whatever comes again after its claim is gone would be written twice: keep claims"
             " longer (limits.claims_days, --older-than), or --force"
         )
@@ -82,4 +82,4 @@ def _check(settings: Settings, age: timedelta) -> None:
 
 
 def _words(kept: timedelta) -> str:
-    return "ever" if kept == timedelta.max else f"{kept.total_seconds() / 3600:g} hours"
+    return "ever" if kept == timedelta.max else f"up to {kept.total_seconds() / 3600:g} hours"

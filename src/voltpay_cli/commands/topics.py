@@ -64,6 +64,6 @@ def check(
         **{"topics.partitions": partitions, "topics.replication": replication},
     ).settings
     found = topics.differences(settings)
-    for sentence in found or ["all topics are as they should be"]:
+    for sentence in map(str, found) if found else ["all topics are as they should be"]:
         typer.echo(sentence)
     raise typer.Exit(ExitCode.MISCONFIGURED if found else ExitCode.DONE)

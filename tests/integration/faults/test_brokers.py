@@ -74,7 +74,7 @@ def test_leaders_change_unnoticed(site: Site, brokers: KafkaCluster) -> None:
 def test_a_partition_has_no_leader(site: Site, brokers: KafkaCluster) -> None:
     """Where the only broker of a partition is away, the source is unavailable, and says so."""
     topic = f"alone-{site.token}"
-    create(site.connection, [Topic(topic, site.partitions, 1, {})])
+    create(site.connection, [Topic(topic, site.partitions, 1)])
     with an_owner(site, topic) as (source, partitions):
         brokers.kill_broker(1)
         try:

@@ -1,0 +1,124 @@
+"""The table of the four topics: what each setting has to be, and for which guarantee."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from voltpay_adapters.kafka.requirements import (
+    UNLIMITED,
+    Requirement,
+    Stake,
+    at_least,
+    at_most,
+    exactly,
+    roomy,
+    without,
+)
+from voltpay_adapters.kafka.topics import Topic
+from voltpay_cli.settings import Settings
+
+KAFKAS_MAX_MESSAGE = 1_048_588
+LARGEST = 2**31 - 1
+"""The largest size that Kafka's settings can name."""
+HOUR = 3_600_000
+"""In milliseconds, as all times of topics."""
+SEGMENT_HOURS = 1
+ANY_TIME = 2**63 - 1
+LETTER_ROOM = 16 * 1024
+"""Bytes that a dead letter's headers may add."""
+EVENT_ROOM = 64 * 1024
+"""Bytes that no event exceeds."""
+
+
+def wanted_topics(settings: Settings, longest: int | None = None) -> list[Topic]:
+    """The topics as the settings and the guarantees want them, the input topic first.
+
+    Args:
+        longest: Bytes of the longest record that the input topic takes; Kafka's own default
+            where that is not known.
+    """
+    given = settings.topics
+    payments = _lasting("G6", given.retention_hours, given.replication, Stake.PAYMENTS)
+    events = _lasting("G2", given.retention_hours, given.replication, Stake.RECORDS)
+    letters = _lasting("G6", given.dead_letter_retention_hours, given.replication, Stake.PAYMENTS)
+    tables = {
+        given.writer: [*payments, CLOSED_SOON],
+        given.read: [*events, *EVENTS_FIT],
+        given.email: [*events, *EVENTS_FIT],
+        given.dead_letter: [*letters, *_letters_fit(settings, longest or KAFKAS_MAX_MESSAGE)],
+    }
+    return [
+        Topic(name, given.partitions, given.replication, requirements)
+        for name, requirements in tables.items()
+    ]
+
+
+CLOSED_SOON = at_most(
+    "segment.ms",
+    SEGMENT_HOURS * HOUR,
+    "whole segments expire, and claims have to be kept for as long (G1)",
+)
+EVENTS_FIT = [
+    roomy("max.message.bytes", EVENT_ROOM, "an event may be as long"),
+    roomy("segment.bytes", EVENT_ROOM, "an event may be as long"),
+]
+
+
+def _lasting(
+    guarantee: str, hours: int, replication: int, compacted: Stake
+) -> Iterable[Requirement]:
+    """What keeps the records of any topic."""
+    return [
+        without(
+            "cleanup.policy",
+            "compact",
+            "compaction deletes all records of an account but the last, and a compacted topic"
+            f" refuses a record without key ({guarantee})",
+            compacted,
+            value="delete",
+        ),
+        at_least(
+            "retention.ms",
+            hours * HOUR,
+            f"older records are deleted, read or not ({guarantee})",
+            Stake.RECORDS,
+            endless=True,
+        ),
+        exactly(
+            "retention.bytes",
+            UNLIMITED,
+            f"under load records are deleted early, read or not ({guarantee})",
+            Stake.RECORDS,
+        ),
+        exactly(
+            "unclean.leader.election.enable",
+            "false",
+            f"a replica that lacks acknowledged records may become the leader ({guarantee})",
+            Stake.RECORDS,
+        ),
+        at_least(
+            "min.insync.replicas",
+            min(2, replication),
+            f"what one broker alone has acknowledged is lost with it ({guarantee})",
+            Stake.RECORDS,
+        ),
+    ]
+
+
+def _letters_fit(settings: Settings, longest: int) -> Iterable[Requirement]:
+    """What lets each dead letter be published whole, with the time of its record."""
+    size = min(max(longest, settings.limits.value_bytes) + LETTER_ROOM, LARGEST)
+    longer = "a dead letter is longer than its record, by its headers (G4)"
+    dated = "a dead letter keeps the time of its record, whichever it is (G4)"
+    return [
+        at_least("max.message.bytes", size, longer),
+        roomy("segment.bytes", size, longer),
+        without(
+            "compression.type",
+            "uncompressed",
+            "a record that its producer compressed may be too long without compression (G4)",
+        ),
+        at_least("message.timestamp.before.max.ms", ANY_TIME, dated),
+        at_least("message.timestamp.after.max.ms", ANY_TIME, dated),
+        exactly("message.timestamp.type", "CreateTime", dated),
+    ]

@@ -1,0 +1,121 @@
+"""What the settings of topics have to be, whatever Kafka says they are."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voltpay_adapters.kafka.requirements import Stake
+from voltpay_adapters.kafka.topics import compare, kept
+from voltpay_cli.settings import Settings, Topics
+from voltpay_cli.wanted_topics import wanted_topics
+
+LONGEST = 3_000_000
+TOPICS = {topic.name: topic for topic in wanted_topics(Settings(), LONGEST)}
+WRITER, READ, EMAIL, LETTERS = TOPICS
+DEFAULTS = {
+    "compression.type": "producer",
+    "max.message.bytes": "1048588",
+    "message.timestamp.type": "CreateTime",
+    "segment.bytes": "1073741824",
+}
+EXTREMES = ("", "-1", "0", str(2**31), str(2**63 - 1), str(-(2**63)), "9" * 5000, "1e9", "None")
+values = st.sampled_from(EXTREMES) | st.integers().map(str) | st.text(max_size=8)
+names = sorted({r.name for topic in TOPICS.values() for r in topic.requirements} | {"segment.ms"})
+configurations = st.dictionaries(st.sampled_from(names), values)
+
+
+def right(topic: str) -> dict[str, str]:
+    """The configuration of a new topic, on brokers with Kafka's own defaults."""
+    return DEFAULTS | {r.name: r.value for r in TOPICS[topic].requirements if r.value}
+
+
+def differences(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake]:
+    """What is wrong with a configuration: the sentences, and what is at stake."""
+    found = compare([TOPICS[topic]], {topic: configuration})
+    return {str(difference): difference.stake for difference in found}
+
+
+@given(configurations)
+def test_any_configuration_is_read(configuration: Mapping[str, str]) -> None:
+    """Whatever a setting holds, or where it is missing, topics are compared and retention known."""
+    for topic in TOPICS:
+        assert set(differences(topic, right(topic) | configuration)) <= set(
+            differences(topic, configuration)
+        )
+    time = kept(configuration)
+    assert time is None or time >= timedelta(0)
+
+
+@given(
+    hours=st.integers(1, 100_000),
+    replication=st.integers(1, 100),
+    longest=st.none() | st.integers(0, 2**31 - 1),
+)
+def test_a_new_topic_is_as_it_has_to_be(hours: int, replication: int, longest: int | None) -> None:
+    """What `topics create` sets is what `topics check` wants, and within what Kafka takes."""
+    given = Topics(
+        replication=replication, retention_hours=hours, dead_letter_retention_hours=hours
+    )
+    for topic in wanted_topics(evolve(Settings(), topics=given), longest):
+        for required in topic.requirements:
+            assert required.value is None or required.accepts(required.value)
+            size = "bytes" in required.name and required.value
+            assert not size or int(size) < 2**31
+
+
+@pytest.mark.parametrize(
+    ("topics", "setting", "wrong", "stake"),
+    [
+        ((WRITER, LETTERS), "cleanup.policy", ("compact", "compact,delete"), Stake.PAYMENTS),
+        ((READ, EMAIL), "cleanup.policy", ("compact", "compact,delete"), Stake.RECORDS),
+        (TOPICS, "retention.ms", ("0", "86399999", "", "x"), Stake.RECORDS),
+        (TOPICS, "retention.bytes", ("0", "9223372036854775807"), Stake.RECORDS),
+        (TOPICS, "unclean.leader.election.enable", ("true",), Stake.RECORDS),
+        (TOPICS, "min.insync.replicas", ("1",), Stake.RECORDS),
+        ((WRITER,), "segment.ms", ("3600001", "9223372036854775807"), Stake.SERVICE),
+        ((READ, EMAIL), "max.message.bytes", ("0", "65535"), Stake.SERVICE),
+        ((READ, EMAIL), "segment.bytes", ("14", "65535"), Stake.SERVICE),
+        ((LETTERS,), "max.message.bytes", ("1048588", "3016383"), Stake.SERVICE),
+        ((LETTERS,), "segment.bytes", ("1048576", "3016383"), Stake.SERVICE),
+        ((LETTERS,), "compression.type", ("uncompressed",), Stake.SERVICE),
+        ((LETTERS,), "message.timestamp.before.max.ms", ("3600000",), Stake.SERVICE),
+        ((LETTERS,), "message.timestamp.after.max.ms", ("3600000",), Stake.SERVICE),
+        ((LETTERS,), "message.timestamp.type", ("LogAppendTime",), Stake.SERVICE),
+    ],
+)
+def test_what_endangers_a_guarantee_is_a_difference(
+    topics: tuple[str, ...], setting: str, wrong: tuple[str, ...], stake: Stake
+) -> None:
+    """A setting that is not as it has to be is one difference, which says what is and what for."""
+    for topic in topics:
+        assert differences(topic, right(topic)) == {}
+        for value in wrong:
+            ((sentence, found),) = differences(topic, right(topic) | {setting: value}).items()
+            assert sentence.startswith(f"{topic} has {setting}={value}, not ")
+            assert found is stake
+
+
+@pytest.mark.parametrize(
+    ("topics", "setting", "better"),
+    [
+        (TOPICS, "cleanup.policy", ("",)),
+        (TOPICS, "retention.ms", ("-1", "604800001", "9223372036854775807")),
+        (TOPICS, "min.insync.replicas", ("3",)),
+        ((WRITER,), "segment.ms", ("1000",)),
+        ((LETTERS,), "max.message.bytes", ("3016384", "2147483647")),
+        ((LETTERS,), "compression.type", ("producer", "zstd")),
+        ((WRITER, READ, EMAIL), "message.timestamp.type", ("LogAppendTime",)),
+        (TOPICS, "segment.jitter.ms", ("1",)),
+    ],
+)
+def test_what_is_better_is_no_difference(
+    topics: tuple[str, ...], setting: str, better: tuple[str, ...]
+) -> None:
+    """Longer retention, more replicas in sync, more room and the like are as good as wanted."""
+    for topic in topics:
+        for value in better:
+            assert differences(topic, right(topic) | {setting: value}) == {}
