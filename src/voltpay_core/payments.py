@@ -34,9 +34,9 @@ def _text(shortest: int, longest: int) -> Callable[[object, Attribute[str], str]
         if not shortest <= len(value) <= longest:
             raise _invalid(attribute.name, f"needs {shortest} to {longest} characters")
         if "\x00" in value:
-            raise Rejected("bad-text", f"{attribute.name} holds a NUL character")
+            raise Rejected("bad-text", f"{_on_the_wire(attribute.name)} holds a NUL character")
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise Rejected("bad-text", f"{attribute.name} holds a lone surrogate")
+            raise Rejected("bad-text", f"{_on_the_wire(attribute.name)} holds a lone surrogate")
 
     return check
 
@@ -74,7 +74,13 @@ def _type(_: object, attribute: Attribute[str], value: str) -> None:
 
 
 def _invalid(name: str, reason: str) -> Rejected:
-    return Rejected("invalid-field", f"{name} {reason}")
+    return Rejected("invalid-field", f"{_on_the_wire(name)} {reason}")
+
+
+def _on_the_wire(name: str) -> str:
+    """What producers call a field: ``account_id`` is their ``accountId``."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 @frozen
@@ -89,7 +95,7 @@ class NewPayment:
         type: The payment type code, such as BWI, VSA or MSC.
 
     Raises:
-        Rejected: ``invalid-field`` or ``bad-text``, naming the field and never its value.
+        Rejected: ``invalid-field`` or ``bad-text``, naming the wire's field and no value.
     """
 
     message_id: str = field(validator=[_text(1, 255), _message_id])

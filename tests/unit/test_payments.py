@@ -12,6 +12,11 @@ from voltpay_core.errors import Rejected
 from voltpay_core.payments import NewPayment, Status
 
 GOOD = NewPayment("m", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
+ON_THE_WIRE = {
+    "message_id": "messageId",
+    "account_id": "accountId",
+    "external_ref_id": "externalRefId",
+}
 CANARY = "canary-4711"
 
 
@@ -61,12 +66,12 @@ def test_no_amount_is_rounded_or_bent(amount: Decimal) -> None:
     ],
 )
 def test_a_broken_rule_names_its_field_and_no_value(changes: dict[str, object], code: str) -> None:
-    """A payment that breaks a rule is refused by a stable code, and the text holds no value."""
+    """A broken rule has a stable code and a reason that names the wire's field and no value."""
     with pytest.raises(Rejected) as caught:
         evolve(GOOD, **changes)
     (name,) = changes
     assert caught.value.code == code
-    assert name in caught.value.reason
+    assert caught.value.reason.startswith(f"{ON_THE_WIRE.get(name, name)} ")
     assert CANARY not in f"{caught.value} {caught.value!r}"
     assert "4711" not in str(caught.value)
 
