@@ -163,4 +163,4 @@ def replay_group(settings: Settings, code: str) -> str:
 
 def _record(event: Event, number: int) -> Record:
     place = Partition(event.topic, 0)
-    return Record(place, number, event.timestamp or 0, event.key, event.value, event.headers)
+    return Record(place, number, event.timestamp, event.key, event.value, event.headers)

@@ -26,12 +26,12 @@ class Record:
 
     Attributes:
         offset: Its place in the partition.
-        timestamp: Milliseconds since the epoch, as the broker tells it.
+        timestamp: Milliseconds since the epoch, as the broker states it; None where there is none.
     """
 
     partition: Partition
     offset: int
-    timestamp: int
+    timestamp: int | None
     key: bytes | None = field(repr=False)
     value: bytes | None = field(repr=False)
     headers: Headers = field(default=(), repr=False)

@@ -195,7 +195,7 @@ def _text(record: Record, name: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _instant(text: str, timestamp: int) -> datetime:
+def _instant(text: str, timestamp: int | None) -> datetime:
     """The instant that a header states, or else the record's own timestamp."""
     try:
         instant = datetime.fromisoformat(text)
@@ -203,4 +203,4 @@ def _instant(text: str, timestamp: int) -> datetime:
         instant = None
     if instant is not None and instant.tzinfo is not None:
         return instant
-    return EPOCH + timedelta(milliseconds=min(max(timestamp, 0), _LATEST))
+    return EPOCH + timedelta(milliseconds=min(max(timestamp or 0, 0), _LATEST))

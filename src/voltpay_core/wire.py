@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from attrs import field, frozen
@@ -14,7 +15,7 @@ from attrs import field, frozen
 from voltpay_core.errors import Rejected
 from voltpay_core.messages import Event, Headers, Record, last_header
 from voltpay_core.outcomes import DeadLettered, Message, WarmedUp, Written
-from voltpay_core.payments import NewPayment, Status
+from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status
 
 WARM_UP_HEADER = "voltpay-warmup"
 EVENT_ID_HEADER = "event-id"
@@ -30,11 +31,13 @@ FIRST_FAILED_HEADER = LETTER_HEADER + "first-failed-at"
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
+_AccountId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ACCOUNT_ID)]
+
 
 class _PaymentJson(msgspec.Struct, rename="camel", gc=False):
     message_id: str | None = None
-    account_id: int | None = None
-    cust_id: int | None = None
+    account_id: _AccountId | None = None
+    cust_id: _AccountId | None = None
     amount: msgspec.Raw = msgspec.Raw()
     currency: str | None = None
     status: int | None = None
@@ -159,7 +162,7 @@ class Wire:
             value=record.value,
             headers=(*kept, *((name, text.encode()) for name, text in added.items() if text)),
             partition=record.partition.number,
-            timestamp=record.timestamp or None,  # a file's lines have none: the broker gives it
+            timestamp=record.timestamp,
         )
 
     def _event(self, topic: str, kind: str, fields: Mapping[str, Any], written: Written) -> Event:
@@ -227,6 +230,8 @@ def _undecodable(value: bytes, error: Exception) -> Rejected:
         return Rejected("bad-text", "the value is not UTF-8")
     if _SURROGATE.search(value) and value.rstrip().endswith(b"}"):
         return Rejected("bad-text", "the value holds a lone surrogate")
+    if value.startswith(BOM_UTF8):
+        return Rejected("bad-json", "the value begins with a byte order mark")
     return Rejected("bad-json", "the value is not a JSON object")
 
 

@@ -189,9 +189,8 @@ class Writer:
 def dead_letter_key(record: Record) -> str:
     """The claim of a dead letter: this very record, so that a corrected message can come again."""
     digest = sha256()
-    place = (
-        f"{record.partition.topic}\n{record.partition.number}\n{record.offset}\n{record.timestamp}"
-    )
+    partition, time = record.partition, record.timestamp or 0
+    place = f"{partition.topic}\n{partition.number}\n{record.offset}\n{time}"
     for part in (place.encode(), record.key, record.value):
         digest.update(b"-" if part is None else b"%d:" % len(part) + part)
     return DEAD_LETTER_KEY + digest.hexdigest()

@@ -51,6 +51,14 @@ class EventsContract:
         assert sorted(found.headers) == [("a", b"\xff"), ("b", b"x")]
         assert found.timestamp == 1_700_000_000_123
 
+    @pytest.mark.parametrize("timestamp", [0, 1, -1, 1_700_000_000_123])
+    def test_a_timestamp_is_kept(self, harness: EventsHarness, timestamp: int) -> None:
+        """Any timestamp that an event has is its record's: the epoch too, and Kafka's -1."""
+        (topic, *_) = harness.topics
+        times = [timestamp, 1_700_000_000_000]
+        harness.open().publish([Event(topic, b"k", b"v", timestamp=time) for time in times]).wait()
+        assert [found.timestamp for found in harness.read(topic, 2)] == times
+
     def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
         """A dead letter's headers stay untouched: repeated names, null values and their order."""
         (topic, *_) = harness.topics

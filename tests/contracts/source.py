@@ -84,6 +84,13 @@ class SourceContract:
         assert sorted(record.headers) == sorted(headers)
         assert record.timestamp == 1_700_000_000_123
 
+    @pytest.mark.parametrize("timestamp", [0, -1])
+    def test_a_timestamp_is_kept(self, harness: SourceHarness, timestamp: int) -> None:
+        """A record has the timestamp that it was produced with: the epoch too, and Kafka's -1."""
+        harness.produce(harness.partitions[0], b"v", timestamp=timestamp)
+        (record,) = collect(harness.open(), 1)
+        assert record.timestamp == timestamp
+
     def test_a_poll_keeps_its_limit(self, harness: SourceHarness) -> None:
         """A poll brings no more than was asked for; one of 0 brings none and loses none."""
         self.fill(harness, 5)

@@ -145,6 +145,36 @@ def test_reasons_hold_no_value(name: str, value: str) -> None:
         assert name in {"messageId", "amount"}
 
 
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        *(
+            (name, stated)
+            for name in ("messageId", "currency", "type", "comment", "externalRefId")
+            for stated in (1, True, [], {}, "x" * 301, "\0", "\ud800", "a\0")
+        ),
+        *((name, "") for name in ("messageId", "currency", "type")),
+        ("messageId", "dead:1"),
+        ("currency", "eur"),
+        ("type", "vsa"),
+        *(("accountId", stated) for stated in (None, "1", 1.5, True, -1, 2**63, 10**30, [])),
+        *(("custId", stated) for stated in ("1", 1.5, True, -1, 2**63, 10**30, [], 2)),
+        *(("status", stated) for stated in (None, 1, "2", True, 10**30, [])),
+        *(("amount", stated) for stated in (None, "", 0, -1, "NaN", 1e15, 0.0000001, True, [])),
+    ],
+)
+def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None:
+    """Whatever rule a field breaks, the reason names it as its producer wrote it."""
+    good = json.loads(WIRE.encode_payment(a_payment()))
+    if name == "custId" and stated != 2:
+        good.pop("accountId")
+    refused = WIRE.decode(record(json.dumps(good | {name: stated}).encode()))
+    assert isinstance(refused, DeadLettered)
+    if stated != "\ud800":  # the decoder does not know the place of one
+        assert re.search(rf"\b{name}\b", refused.reason.reason)
+    assert not re.search(r"[a-z]_[a-z]", refused.reason.reason)
+
+
 def a_payment() -> NewPayment:
     return NewPayment("m", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
 
@@ -295,14 +325,20 @@ def test_the_exact_form_of_a_dead_letter() -> None:
     )
 
 
-@given(value=st.none() | st.binary(), key=st.none() | st.binary(), headers=strategies.headers)
+@given(
+    value=st.none() | st.binary(),
+    key=st.none() | st.binary(),
+    headers=strategies.headers,
+    timestamp=st.none() | st.integers(-(2**63), 2**63 - 1),
+)
+@example(value=b"bad", key=b"42", headers=(), timestamp=0)
 def test_a_dead_letter_is_the_record(
-    value: bytes | None, key: bytes | None, headers: Headers
+    value: bytes | None, key: bytes | None, headers: Headers, timestamp: int | None
 ) -> None:
     """Key, value, timestamp and foreign headers stay, and nothing added is empty."""
-    event = letter(record(value, key, headers))
+    event = letter(evolve(record(value, key, headers), timestamp=timestamp))
     own = tuple(header for header in headers if header[0] != "voltpay-dlq-attempt")
-    assert (event.key, event.value, event.timestamp) == (key, value, 1_700_000_000_000)
+    assert (event.key, event.value, event.timestamp) == (key, value, timestamp)
     assert event.headers[: len(own)] == own
     assert all(text for _, text in event.headers[len(own) :])
 

@@ -132,6 +132,23 @@ def test_every_part_of_a_record_counts(other: Record) -> None:
     assert len(dead_letter_key(record)) <= 255
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "key"),
+    [
+        (None, "dead:71220061c283d9dc3f5b987c8c30beec595ac02ecdee96b12c82c09555aaa2e4"),
+        (0, "dead:71220061c283d9dc3f5b987c8c30beec595ac02ecdee96b12c82c09555aaa2e4"),
+        (-1, "dead:95685d47e841e470c35624f9580fb066b46847d20bf10fa1f99f6dcf0ac14081"),
+        (
+            1_700_000_000_000,
+            "dead:d20bdf61f54b216d4373a83c3320d5ca3ebbefb65e1ee5abb8bb1e12ed2f89fe",
+        ),
+    ],
+)
+def test_the_keys_of_dead_letters_stay(timestamp: int | None, key: str) -> None:
+    """A version of the program finds the claims of those before it: keys do not change."""
+    assert dead_letter_key(Record(Partition("t", 0), 5, timestamp, b"k", b"v")) == key
+
+
 def test_claims_are_sorted(harness: SqliteHarness) -> None:
     """Claims are sorted and without repeats, so that no two transactions await each other."""
     asked: list[list[str]] = []

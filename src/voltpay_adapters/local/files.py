@@ -46,7 +46,7 @@ class FileSource:
     _patience: float = 0.5
     _file: IO[bytes] = field(init=False)
     _partition: Partition = field(init=False)
-    _timestamp: int = field(default=0, init=False)
+    _timestamp: int | None = field(default=None, init=False)
     _announced: bool = field(default=False, init=False)
     _started: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)

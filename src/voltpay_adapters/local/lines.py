@@ -40,7 +40,7 @@ class _Envelope(msgspec.Struct, omit_defaults=True):
     value_base64: str | None = None
     headers: dict[str, str] = {}
     headers_base64: list[tuple[str, str | None]] = []
-    timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
+    timestamp: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
 
 
 _decode_payment = msgspec.json.Decoder(_Payment).decode

@@ -30,7 +30,7 @@ class MemoryLog:
         *,
         key: bytes | None,
         partition: int = 0,
-        timestamp: int = 0,
+        timestamp: int | None = None,
         headers: Headers = (),
     ) -> Record:
         """Put a record at the end of a partition, which is made where there is none."""
