@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from voltpay_adapters.kafka import urls as kafka_urls
+from voltpay_adapters.postgres import urls as database_urls
+from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 
 MASK = "***"
 
-_POSTGRES = re.compile(r"postgres(?:ql)?://(?P<user>[^/@\s]*)@[^/@\s]+/[^/?#\s]+")
-_SECRET_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
+_SECRET_IN_URL = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
 _DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])", re.ASCII)
 _SECRET_WORDS = ("password", "secret", "token")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -82,8 +83,9 @@ def source(value: object) -> str:
 
 def store(value: object) -> str:
     """The URL of a store: PostgreSQL or SQLite."""
-    forms = "postgresql://user[:password]@host:port/database or sqlite:PATH"
-    return _url(value, forms, postgres=True, sqlite=True)
+    if str(value).lower().startswith("postgres"):
+        return database(value)
+    return _url(value, f"{database_urls.FORM} or sqlite:PATH", sqlite=True)
 
 
 def events(value: object) -> str:
@@ -96,7 +98,12 @@ def events(value: object) -> str:
 
 def database(value: object) -> str:
     """The URL of a PostgreSQL database."""
-    return _url(value, "postgresql://user[:password]@host:port/database", postgres=True)
+    url = str(value)
+    try:
+        database_urls.DatabaseUrl.parse(url)
+    except Misconfigured as error:
+        raise ValueError(str(error)) from None
+    return url
 
 
 def without_password(value: str) -> str:
@@ -153,7 +160,6 @@ def _url(
     *,
     kafka: bool = False,
     file: bool = False,
-    postgres: bool = False,
     sqlite: bool = False,
 ) -> str:
     url = str(value)
@@ -161,10 +167,8 @@ def _url(
     if kafka and url.startswith(kafka_urls.SCHEME):
         kafka_urls.servers(url)
         return url
-    right = (
-        (file and scheme == "file" and bool(path) and "\x00" not in path)
-        or (sqlite and scheme == "sqlite" and bool(path) and "\x00" not in path)
-        or (postgres and _POSTGRES.fullmatch(url) is not None)
+    right = (file and scheme == "file" and bool(path) and "\x00" not in path) or (
+        sqlite and scheme == "sqlite" and bool(path) and "\x00" not in path
     )
     if not right:
         raise ValueError(f"needs {forms}")

@@ -37,8 +37,9 @@ class Database:
 def connected(url: str, seconds: float = 60) -> Iterator[Connection]:
     """A plain connection whose errors are the driver's own, with so long for each answer."""
     to = DatabaseUrl.parse(url)
+    (host,) = to.hosts
     connection = Connection(
-        *(to.user, to.host, to.database, to.port, to.password),
+        *(to.user, host.name, to.database, host.port, to.password),
         timeout=seconds,
         ssl_context=False,  # making one costs more than all the rest of a connection
     )

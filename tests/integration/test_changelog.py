@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 from tests.integration.databases import (
@@ -32,7 +33,7 @@ from voltpay_adapters.postgres.inspection import (
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.maintenance import maintain
 from voltpay_adapters.postgres.resources import changelog_folder, changeset_ids
-from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Unavailable
 
 __all__ = ["bare_database", "migrated_database", "migrated_template"]
@@ -384,8 +385,7 @@ def test_liquibase_passes_its_failure_on(
     bare_database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A wrong password is Liquibase's own message and exit code."""
-    target = DatabaseUrl.parse(bare_database.migrator)
-    wrong = DatabaseUrl(target.host, target.port, target.database, target.user, "wrong")
+    wrong = evolve(DatabaseUrl.parse(bare_database.migrator), password="wrong")
     liquibase = Liquibase(wrong, classpath=bare_database.liquibase.classpath)
     assert liquibase.update() != 0
     assert "password authentication failed" in "".join(capfd.readouterr())
@@ -410,7 +410,7 @@ def test_the_password_is_not_on_the_command_line(
         "print(sys.argv[1:], os.environ['LIQUIBASE_COMMAND_PASSWORD'])\n"
     )
     program.chmod(0o755)
-    target = DatabaseUrl("db.example", 5432, "payments", "voltpay_migrator", MIGRATOR_PASSWORD)
+    target = DatabaseUrl((Host("db.example"),), "payments", "voltpay_migrator", MIGRATOR_PASSWORD)
     assert Liquibase(target, program=str(program)).rollback(2) == 0
     assert capfd.readouterr().out == f"['rollback-count', '--count=2'] {MIGRATOR_PASSWORD}\n"
     assert MIGRATOR_PASSWORD not in repr(target)
@@ -418,24 +418,6 @@ def test_the_password_is_not_on_the_command_line(
 
 def test_a_missing_liquibase_is_named_with_the_way_out(tmp_path: Path) -> None:
     """Without Liquibase the message says what to install or to set."""
-    target = DatabaseUrl("db.example", 5432, "payments", "voltpay_migrator")
+    target = DatabaseUrl((Host("db.example"),), "payments", "voltpay_migrator")
     with pytest.raises(Misconfigured, match="install Liquibase 4, or name a folder"):
         Liquibase(target, program=str(tmp_path / "liquibase")).update()
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "mysql://user@host/database",
-        "postgresql://user@host",
-        "postgresql://host/database",
-        "postgresql://user:secret@host:port/database",
-        "postgresql://user:secret@host/database?sslmode=require",
-    ],
-)
-def test_a_malformed_url_is_refused_without_repeating_it(url: str) -> None:
-    """A URL may hold a secret: the message shows the right form instead of it."""
-    with pytest.raises(Misconfigured, match="postgresql://user") as caught:
-        DatabaseUrl.parse(url)
-    assert url not in str(caught.value)
-    assert "secret" not in str(caught.value)

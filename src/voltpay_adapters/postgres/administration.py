@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 
 from attrs import frozen
 
-from voltpay_adapters.postgres.connection import Row, connect
+from voltpay_adapters.postgres.connecting import connect
+from voltpay_adapters.postgres.connection import Row
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.failures import translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -21,7 +22,6 @@ class Administration:
     """A session in UTC, where every statement commits by itself."""
 
     _connection: PostgresConnection
-    _place: str
 
     @property
     def encoding(self) -> str:
@@ -44,7 +44,7 @@ class Administration:
         Raises:
             Unavailable: The database cannot be reached, or refuses it.
         """
-        with translated(self._place, refusable=False):
+        with translated(self._connection.place, refusable=False):
             return self._connection.run(sql, **parameters) or []
 
 
@@ -58,7 +58,7 @@ def session(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> Iterator[
 
     Raises:
         Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
-        Unavailable: The database cannot be reached, or does not let us in.
+        Unavailable: No host can be reached and written to, or one does not let us in.
     """
     with closing(connect(target, _PATIENCE, tls)) as connection:
-        yield Administration(connection, target.place)
+        yield Administration(connection)

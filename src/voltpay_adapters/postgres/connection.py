@@ -1,27 +1,21 @@
-"""One connection to PostgreSQL, with its settings, its time-outs and its prepared statements."""
+"""One session in PostgreSQL, with its time-outs and its prepared statements."""
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
 from pg8000.exceptions import DatabaseError
 from pg8000.native import PreparedStatement
 
-from voltpay_adapters.postgres import passwords, session_settings
+from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.failures import translated
-from voltpay_adapters.postgres.poolers import refuse_shared
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Rejected, Unavailable
 
 Row = list[Any]
-
-_PROBE_SECONDS = 3.0
 
 
 @frozen
@@ -64,7 +58,6 @@ class Session:
     """
 
     _connection: PostgresConnection
-    _place: str
     broken: bool = field(default=False, init=False)
     _prepared: dict[str, PreparedStatement] = field(factory=dict, init=False)
 
@@ -76,10 +69,9 @@ class Session:
 
         Raises:
             Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
-            Unavailable: The database cannot be reached, or (halt) does not let us in.
+            Unavailable: No host can be reached and written to, or (halt) one does not let us in.
         """
-        connection = connect(target, time_outs.client, tls, time_outs.for_server())
-        return cls(connection, target.place)
+        return cls(connect(target, time_outs.client, tls, time_outs.for_server()))
 
     @property
     def encoding(self) -> str:
@@ -95,7 +87,7 @@ class Session:
         try:
             return self.attempt(sql, **parameters)
         except Rejected as refusal:
-            reason = f"PostgreSQL at {self._place}: SQLSTATE {refusal.sqlstate}"
+            reason = f"PostgreSQL at {self._connection.place}: SQLSTATE {refusal.sqlstate}"
             raise Unavailable(reason, halt=True) from None
 
     def attempt(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
@@ -106,7 +98,7 @@ class Session:
             Unavailable: The database cannot serve now.
         """
         self.broken = True
-        with translated(self._place):
+        with translated(self._connection.place):
             try:
                 rows = self._statement(sql).run(**parameters) if parameters else self._plain(sql)
             except (DatabaseError, UnicodeEncodeError):  # of the latter nothing was sent
@@ -127,69 +119,3 @@ class Session:
         if sql not in self._prepared:
             self._prepared[sql] = self._connection.prepare(sql)
         return self._prepared[sql]
-
-
-def connect(
-    target: DatabaseUrl,
-    patience: float,
-    tls: ssl.SSLContext | None,
-    settings: Mapping[str, str] | None = None,
-) -> PostgresConnection:
-    """A connection whose session depends on no default, and whose later errors are pg8000's own.
-
-    Args:
-        patience: Seconds that an answer may take.
-        settings: PostgreSQL's settings for this session, beside `session_settings`.
-
-    Raises:
-        Misconfigured: The database asks for a password, and there is none; or a pooler shares
-            sessions.
-        Unavailable: The database cannot be reached, or (halt) does not let us in.
-    """
-    with translated(target.place, refusable=False):
-        connection = _log_in(target, patience, tls)
-        try:
-            connection.fix(settings or {})
-            if connection.pooled:
-                refuse_shared(
-                    connection, partial(_log_in, target, _PROBE_SECONDS, tls), target.place
-                )
-                connection.run("DISCARD ALL")  # of whoever had this server connection before
-                connection.fix(settings or {})
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _log_in(target: DatabaseUrl, patience: float, tls: ssl.SSLContext | None) -> PostgresConnection:
-    link = _socket(target, patience)
-    try:
-        return PostgresConnection(
-            target.place,
-            target.user,
-            host=target.host,
-            database=target.database,
-            password=None if target.password is None else passwords.encoded(target.password),
-            sock=link,
-            ssl_context=tls or False,
-            application_name="voltpay",
-            startup_params=session_settings.AT_START,
-        )
-    except ssl.SSLCertVerificationError as error:
-        raise Unavailable(
-            f"PostgreSQL at {target.place} is not to be trusted: {error.verify_message};"
-            " see database.sslrootcert, and the host's name",
-            halt=True,
-        ) from error
-    except BaseException:
-        link.close()
-        raise
-
-
-def _socket(target: DatabaseUrl, patience: float) -> socket.socket:
-    """A socket without Nagle's delay: pg8000 sends a bulk statement in several pieces."""
-    link = socket.create_connection((target.host, target.port), timeout=patience)
-    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return link

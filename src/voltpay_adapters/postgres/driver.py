@@ -17,26 +17,32 @@ _SASL = 10
 
 
 class PostgresConnection(Connection):  # type: ignore[misc]
-    """A connection of pg8000; `place` is the database's name for people.
+    """A connection of pg8000.
 
     Attributes:
+        place: The database's name for people.
         settings: What the session has set for itself.
         pooled: Whether a connection pooler stands between.
     """
 
+    place: str
     settings: Mapping[str, str]
     pooled: bool
     user: bytes
     password: bytes | None
 
     def __init__(self, place: str, *arguments: Any, **options: Any) -> None:
-        self._place = place
+        self.place = place
         super().__init__(*arguments, **options)
 
     def fix(self, settings: Mapping[str, str]) -> None:
         """Set `session_settings` and these."""
         process, self.settings = session_settings.fix(self, settings)
         self.pooled = is_pooled(self._backend_key_data, process)
+
+    def wait_for_answers(self, seconds: float) -> None:
+        """Let an answer take so long from now on."""
+        self._usock.settimeout(seconds)  # with TLS it is another socket than the one given
 
     def close(self) -> None:
         """Close it, politely where the server still listens."""
@@ -57,7 +63,7 @@ class PostgresConnection(Connection):  # type: ignore[misc]
         kind = int.from_bytes(data[:4], "big")
         user, password = self.user, self.password
         if password is None and kind in _ASKS_FOR_PASSWORD:
-            raise Misconfigured(f"PostgreSQL at {self._place} asks for a password")
+            raise Misconfigured(f"PostgreSQL at {self.place} asks for a password")
         if password is None or kind != _SASL:
             super().handle_AUTHENTICATION_REQUEST(data, context)
             return

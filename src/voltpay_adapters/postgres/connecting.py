@@ -1,0 +1,147 @@
+"""The way to the first of a database's hosts that can be written to."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from voltpay_adapters.postgres import passwords, session_settings
+from voltpay_adapters.postgres.driver import PostgresConnection
+from voltpay_adapters.postgres.failures import translated
+from voltpay_adapters.postgres.poolers import refuse_shared
+from voltpay_adapters.postgres.urls import CONNECT_SECONDS, DatabaseUrl
+from voltpay_core.errors import Unavailable
+
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+"""As `socket.getaddrinfo` gives it."""
+
+_PROBE_SECONDS = 3.0
+
+
+def connect(
+    target: DatabaseUrl,
+    patience: float,
+    tls: ssl.SSLContext | None,
+    settings: Mapping[str, str] | None = None,
+) -> PostgresConnection:
+    """A connection whose session depends on no default, and whose later errors are pg8000's own.
+
+    Hosts, and all addresses of each, are tried in order. One that refuses the login ends that.
+
+    Args:
+        patience: Seconds that an answer may take.
+        settings: PostgreSQL's settings for this session, beside `session_settings`.
+
+    Raises:
+        Misconfigured: The database asks for a password, and there is none; or a pooler shares
+            sessions.
+        Unavailable: No host can be reached and written to, or (halt) one does not let us in.
+    """
+    attempts = (partial(_reach, target.at(host), tls, settings or {}) for host in target.hosts)
+    connection = _first(attempts)
+    connection.wait_for_answers(patience)
+    return connection
+
+
+def _first(attempts: Iterable[Callable[[], PostgresConnection]]) -> PostgresConnection:
+    failures: list[Unavailable] = []
+    for attempt in attempts:
+        try:
+            return attempt()
+        except Unavailable as failure:
+            if failure.halt:
+                raise
+            failures.append(failure)
+    raise Unavailable("; ".join(dict.fromkeys(map(str, failures)))) from failures[-1]
+
+
+def _reach(
+    target: DatabaseUrl, tls: ssl.SSLContext | None, settings: Mapping[str, str]
+) -> PostgresConnection:
+    """A connection to the one host of this target."""
+    (host,) = target.hosts
+    with translated(target.place, refusable=False):
+        found = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
+    return _first(partial(_enter, target, address, tls, settings) for address in found)
+
+
+def _enter(
+    target: DatabaseUrl,
+    address: _Address,
+    tls: ssl.SSLContext | None,
+    settings: Mapping[str, str],
+) -> PostgresConnection:
+    with translated(target.place, refusable=False):
+        connection = _log_in(target, address, CONNECT_SECONDS, tls)
+        try:
+            connection.fix(settings)
+            if connection.pooled:
+                another = partial(_log_in, target, address, _PROBE_SECONDS, tls)
+                refuse_shared(connection, another, target.place)
+                connection.run("DISCARD ALL")  # of whoever had this server connection before
+                connection.fix(settings)
+            _refuse_read_only(connection, target.session_attrs)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _refuse_read_only(connection: PostgresConnection, session_attrs: str) -> None:
+    if session_attrs == "any":
+        return
+    if session_attrs == "read-write":
+        # the server's default counts, now and later: by it an administrator fences a server
+        connection.run("RESET default_transaction_read_only")
+    if connection.run("SELECT pg_is_in_recovery()") == [[True]]:
+        raise Unavailable(f"PostgreSQL at {connection.place} is a standby")
+    if connection.run("SHOW transaction_read_only") == [["on"]]:
+        raise Unavailable(
+            f"PostgreSQL at {connection.place} is read-only: default_transaction_read_only is on"
+        )
+
+
+def _log_in(
+    target: DatabaseUrl, address: _Address, seconds: float, tls: ssl.SSLContext | None
+) -> PostgresConnection:
+    (host,) = target.hosts
+    link = _socket(address, seconds)
+    try:
+        return PostgresConnection(
+            target.place,
+            target.user,
+            host=host.name.partition("%")[0],  # certificates name addresses without their zones
+            database=target.database,
+            password=None if target.password is None else passwords.encoded(target.password),
+            sock=link,
+            ssl_context=tls or False,
+            application_name="voltpay",
+            startup_params=session_settings.AT_START,
+        )
+    except ssl.SSLCertVerificationError as error:
+        raise Unavailable(
+            f"PostgreSQL at {target.place} is not to be trusted: {error.verify_message};"
+            " see database.sslrootcert, and the host's name",
+            halt=True,
+        ) from error
+    except BaseException:
+        link.close()
+        raise
+
+
+def _socket(address: _Address, seconds: float) -> socket.socket:
+    """A socket without Nagle's delay: pg8000 sends a bulk statement in several pieces."""
+    family, kind, protocol, _, place = address
+    link = socket.socket(family, kind, protocol)
+    try:
+        link.settimeout(seconds)
+        link.connect(place)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except BaseException:
+        link.close()
+        raise
+    return link
