@@ -87,6 +87,9 @@ class PostgresDatabase:
                 PostgresFence(session),
             )
             session.run("COMMIT")
+        except Unavailable:
+            self.close()  # the server may have become a standby: the next unit looks for one
+            raise
         except BaseException:
             self._roll_back(session)
             raise
