@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from attrs import define, field
-from tests.contracts.store import SharedStoreContract
+from tests.contracts.store import SharedStoreContract, fill
 from tests.integration.databases import Database, connected
 from tests.support.tables import Tables, read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.errors import Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.messages import Partition
 
@@ -79,3 +80,27 @@ class TestPostgres(SharedStoreContract):
             with former.begin() as leaving:
                 (row,) = leaving.outbox.put({place: b"left"})
             assert [waiting.id for waiting in taking.outbox.waiting([place])] == [row]
+
+    @pytest.mark.parametrize(
+        "sqlstate", ["25006", "57P01", "57P02", "57P03", "40001", "40P01", "55P03", "53300"]
+    )
+    def test_an_outage_ends_the_session(self, harness: PostgresHarness, sqlstate: str) -> None:
+        """After any failure of the database the next unit has another connection."""
+        database = harness.open()
+        session, _ = database.connect()
+        with pytest.raises(Unavailable, match=sqlstate) as caught, database.begin():
+            session.run(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+        assert not caught.value.halt
+        with database.begin() as work:
+            fill(work)
+        another, _ = database.connect()
+        assert another is not session
+
+    def test_a_refused_payment_keeps_the_session(self, harness: PostgresHarness) -> None:
+        """What is the message's fault costs no connection."""
+        database = harness.open()
+        session, _ = database.connect()
+        with pytest.raises(Rejected), database.begin():
+            session.attempt("DO $$ BEGIN RAISE 'not this payment'; END $$")
+        kept, _ = database.connect()
+        assert kept is session

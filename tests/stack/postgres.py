@@ -1,6 +1,7 @@
 """A private PostgreSQL server with pg_partman, and what tests ask of any PostgreSQL server."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -22,6 +23,7 @@ _STOP_SIGNALS = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
+_SERVES = re.compile("ready to accept (read-only )?connections")
 # commits must outlive a crash of the server all the same: synchronous_commit stays on
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
@@ -137,17 +139,26 @@ class PostgresServer(PostgresAddress):
         """The id of the running server's main process."""
         return self._running().pid
 
-    def start(self) -> None:
-        """Start the stopped server and wait until it serves, crash recovery included."""
+    @property
+    def running(self) -> bool:
+        """Whether the server has been started and not stopped since."""
+        return self._process is not None
+
+    def start(self, **settings: str) -> None:
+        """Start the stopped server and wait until it serves, crash recovery included.
+
+        A standby serves as soon as it can be read. `settings` hold until it is stopped.
+        """
+        given = [f"--{name}={value}" for name, value in settings.items()]
         process = Process(
             "PostgreSQL",
-            [self._programs / "postgres", "-D", self._data],
+            [self._programs / "postgres", "-D", self._data, *given],
             log=self.log,
             user=self._user,
             death_signal="QUIT",  # the immediate stop: unlike SIGKILL, it leaves nothing behind
         )
         self._process = process
-        process.wait_for(lambda: "ready to accept connections" in process.printed(), seconds=60)
+        process.wait_for(lambda: bool(_SERVES.search(process.printed())), seconds=60)
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server; `immediate` is a crash, `smart` waits for every client to leave."""
@@ -158,6 +169,19 @@ class PostgresServer(PostgresAddress):
         """Stop the server and start it again on the same port with the same data."""
         self.stop(mode)
         self.start()
+
+    def follow(self, primary: "PostgresServer") -> None:
+        """Make the stopped server a standby of another that has all its data."""
+        conninfo = f"host={primary.host} port={primary.port} user={primary.superuser}"
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"primary_conninfo = '{conninfo} password={primary.password}'\n")
+        (self._data / "standby.signal").touch()
+
+    def promote(self) -> None:
+        """Make a standby a primary; return when it is one."""
+        command = [self._programs / "pg_ctl", "promote", "-D", self._data]
+        log = self.folder / "promote.log"
+        Process("pg_ctl", command, log=log, user=self._user).succeed(seconds=60)
 
     def close(self) -> None:
         """End the server, without ceremony, and remove its folder."""
@@ -204,3 +228,26 @@ class PostgresServer(PostgresAddress):
         } | self._settings
         with (self._data / "postgresql.conf").open("a") as configuration:
             configuration.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+
+class PostgresStandby(PostgresServer):
+    """A hot standby of `primary`: all that is committed there is read here a little later."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        super().__init__()
+        self.password = primary.password
+        self._primary = primary
+
+    def _make_cluster(self) -> None:
+        backup = Process(
+            "pg_basebackup",
+            [
+                *(self._programs / "pg_basebackup", "-D", self._data),
+                *("-d", self._primary.superuser_url(), "--checkpoint=fast", "--no-sync"),
+            ],
+            log=self.folder / "backup.log",
+            user=self._user,
+        )
+        backup.succeed(seconds=60)
+        self._configure()
+        self.follow(self._primary)
