@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
 from tests.integration.databases import Database, connected
 from tests.integration.history import KafkaGroup, patiently, read_history, read_topic
 from tests.stack.kafka import KafkaAddress
@@ -190,6 +190,16 @@ class Site:
         consumer = self.consume(999, "--exit-eof", *flags)
         assert consumer.exit_code() == 0, consumer.printed()
         return consumer.summary()
+
+    def move_offsets_back(self) -> None:
+        """Let the group begin anew with the first records."""
+        beginning = OffsetAndMetadata(0, "", -1)
+        with closing(self.admin()) as admin:
+            places = [
+                TopicPartition(place.topic, place.number)
+                for place in self.group.acknowledged(admin)
+            ]
+            admin.alter_group_offsets(self.group.name, dict.fromkeys(places, beginning))
 
     def written_by(self, *node_ids: int) -> int:
         """How many payments these nodes have written."""

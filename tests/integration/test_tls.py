@@ -14,6 +14,7 @@ from tests.integration.certificates import Authority
 from tests.integration.conftest import _had
 from tests.stack.places import jars
 from tests.stack.postgres import PostgresServer
+from tests.stack.processes import free_ports
 from tests.support import canary
 from tests.support.cli import voltpay
 
@@ -182,6 +183,20 @@ def test_a_wrong_host_is_refused(
     words = refused(command, by_number(settings), capfd)
     liquibases = "could not be verified by hostnameverifier"
     assert (liquibases if command == "db status" else "not valid for '127.0.0.1'") in words
+
+
+@pytest.mark.parametrize("command", ["check", "db status"])
+def test_the_name_checked_is_that_of_the_host_reached(
+    command: str, settings: Mapping[str, str]
+) -> None:
+    """Of several hosts the certificate has to name the one that is connected."""
+    (dead,) = free_ports(1)
+    behind_it = {
+        name: value.replace("@localhost:", f"@127.0.0.1:{dead},localhost:")
+        for name, value in settings.items()
+    }
+    result = voltpay(*command.split(), env=behind_it)
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("command", COMMANDS)

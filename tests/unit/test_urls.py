@@ -193,6 +193,12 @@ def test_passwords_beside_several_hosts_are_masked(
     assert SECRET not in refused.output
 
 
+def test_a_password_is_masked_to_its_end() -> None:
+    """A password that is not percent-encoded is masked whole, in whatever URL it stands."""
+    masked = values.without_password(f"http://me:{SECRET}@/?#{SECRET} {SECRET}@proxy:1")
+    assert masked == "http://me:***@proxy:1"
+
+
 @pytest.mark.parametrize("password", ["hunter2?", "hunter2#", "hunter2/", "hunter2@", "hunter2 "])
 def test_a_password_on_the_command_line_is_refused_however_it_is_written(password: str) -> None:
     """Also a password that is not percent-encoded is recognised in a flag, and not repeated."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from attrs import evolve
 from tests.integration.databases import Database
-from tests.integration.processes import Site, busy, eventually, rows
+from tests.integration.processes import RECORDS, Site, busy, eventually, rows
 from tests.stack.postgres import PostgresServer, PostgresStandby
 
 
@@ -92,3 +92,31 @@ def moved(database: Database, primary: PostgresServer, standby: PostgresServer) 
         migrator=there(database.migrator),
         writer=there(database.writer),
     )
+
+
+@pytest.mark.faults
+def test_what_an_asynchronous_standby_lacks_is_written_again(
+    site: Site, postgres_server: PostgresServer, standby: PostgresStandby
+) -> None:
+    """What was committed without the standby is lost; offsets moved back bring it again."""
+    at_first, both = site.database, beside(site.database.writer, postgres_server, standby)
+    site.feed(RECORDS)
+    site.drain()
+    configure(postgres_server, "RESET synchronous_standby_names")
+    standby.stop()
+    site.feed(100, seed=7)
+    site.drain()
+    whole = payments(site)
+    postgres_server.stop("immediate")
+    standby.start()
+    standby.promote()
+    site.database = moved(at_first, postgres_server, standby)
+    assert site.consume(1, "--exit-eof", store=both).exit_code() == 0
+    assert 0 < payments(site) < whole
+    site.move_offsets_back()
+    assert site.consume(2, "--exit-eof", store=both).exit_code() == 0
+    assert payments(site) == whole
+
+
+def payments(site: Site) -> int:
+    return site.number("SELECT count(*) FROM write.payment_core")

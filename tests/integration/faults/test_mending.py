@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import (
     ACL,
     ACLOperation,
@@ -253,10 +253,7 @@ def test_offsets_move_back(site: Site) -> None:
     site.feed(RECORDS)
     site.drain()
     before = site.history()
-    beginning = OffsetAndMetadata(0, "", -1)
-    places = [TopicPartition(place.topic, place.number) for place in before.acknowledged]
-    with closing(site.admin()) as admin:
-        admin.alter_group_offsets(site.group.name, dict.fromkeys(places, beginning))
+    site.move_offsets_back()
     again = site.drain()
     after = site.history()
     assert (again["written"], again["dead_letters"], again["events"]) == (0, 0, 0)
