@@ -23,7 +23,8 @@ Source = Annotated[
 Store = Annotated[
     str | None,
     typer.Option(
-        help="postgresql://user@host:port/database or sqlite:PATH [VOLTPAY_STORE]", metavar="URL"
+        help="postgresql://user@host:port[,host:port]/database or sqlite:PATH [VOLTPAY_STORE]",
+        metavar="URL",
     ),
 ]
 Events = Annotated[

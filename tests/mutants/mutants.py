@@ -13,6 +13,8 @@ IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
 FILES = "voltpay_adapters/local/files.py"
+URLS = "voltpay_adapters/postgres/urls.py"
+VALUES = "voltpay_cli/values.py"
 
 LAWS = ("tests/laws/test_every_step.py", "tests/laws/test_sqlite_laws.py")
 INTERLEAVED = ("tests/laws/test_two_consumers.py",)
@@ -535,5 +537,27 @@ MUTANTS = (
         'b"\\n" * bool(self._tail)',
         'b""',
         ("tests/unit/test_files.py",),
+    ),
+    # URLs
+    Mutant(
+        "a password is masked to its first @",
+        VALUES,
+        '([^:@]*):.*@"',
+        '([^:@]*):[^@]*@"',
+        ("tests/unit/test_urls.py",),
+    ),
+    Mutant(
+        "a password that is not UTF-8 becomes another",
+        URLS,
+        'errors="strict"',
+        'errors="replace"',
+        ("tests/unit/test_urls.py",),
+    ),
+    Mutant(
+        "any port will do",
+        URLS,
+        "1 <= int(port) <= 65535",
+        "int(port) >= 0",
+        ("tests/unit/test_urls.py",),
     ),
 )

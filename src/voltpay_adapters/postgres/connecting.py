@@ -96,9 +96,9 @@ def _refuse_read_only(connection: PostgresConnection, session_attrs: str) -> Non
     if session_attrs == "read-write":
         # the server's default counts, now and later: by it an administrator fences a server
         connection.run("RESET default_transaction_read_only")
-    if connection.run("SELECT pg_is_in_recovery()") == [[True]]:
+    if connection.run("SELECT pg_is_in_recovery()") != [[False]]:
         raise Unavailable(f"PostgreSQL at {connection.place} is a standby")
-    if connection.run("SHOW transaction_read_only") == [["on"]]:
+    if connection.run("SHOW transaction_read_only") != [["off"]]:
         raise Unavailable(
             f"PostgreSQL at {connection.place} is read-only: default_transaction_read_only is on"
         )
