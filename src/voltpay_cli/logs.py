@@ -20,6 +20,24 @@ class _Formatter(logging.Formatter):
         return wordless(ei[1]) if ei[1] else ""
 
 
+class _Seldom(logging.Filter):
+    """Passes one line a minute of each place in the Kafka client, which may log ten a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged."""
+        place = record.pathname, record.lineno
+        if record.name.partition(".")[0] != "kafka":
+            return True
+        if record.created - self._last.get(place, 0) < 60:
+            return False
+        self._last[place] = record.created
+        return True
+
+
 def wordless(error: BaseException) -> str:
     """A traceback without what the exceptions say: that may hold a payment or a secret."""
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -36,6 +54,7 @@ def log_to_stderr(level: str) -> None:
     """Log on stderr from this level on, and what the Kafka client tells of errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(_FORMAT))
+    handler.addFilter(_Seldom())
     for name, fixed in _LIBRARIES.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
