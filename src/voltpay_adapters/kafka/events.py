@@ -70,14 +70,19 @@ class KafkaEvents:
         return self._opened
 
     def _send(self, producer: KafkaProducer, event: Event) -> Any:
-        return producer.send(
-            event.topic,
-            key=event.key,
-            value=_NULL if event.value is None else event.value,
-            headers=[(name, value or b"") for name, value in event.headers],
-            partition=self._partition(producer, event),
-            timestamp_ms=event.timestamp,
-        )
+        try:
+            return producer.send(
+                event.topic,
+                key=event.key,
+                value=_NULL if event.value is None else event.value,
+                headers=[(name, value or b"") for name, value in event.headers],
+                partition=self._partition(producer, event),
+                timestamp_ms=event.timestamp,
+            )
+        except ValueError as error:  # of a partition that kafka-python no longer knows
+            raise Unavailable(
+                f"Kafka: publishing: {event.topic} was deleted, or has fewer partitions than before"
+            ) from error
 
     def _partition(self, producer: KafkaProducer, event: Event) -> int | None:
         if event.topic not in self._partition_counts:
