@@ -255,6 +255,81 @@ class SharedSourceContract(SourceContract):
                 break
 
 
+class GapsHarness(SourceHarness, Protocol):
+    """A topic in which offsets may hold no record, such as the marks of transactions."""
+
+    def leave_gap(self, partition: Partition) -> int:
+        """Put offsets without a record at the partition's end; the offset behind them."""
+
+
+class GapsContract:
+    """The laws of a source whose topic may have offsets without a record."""
+
+    def test_a_gap_is_passed_beside_busy_partitions(self, harness: GapsHarness) -> None:
+        """Positions move over offsets without a record, though each poll brings other records."""
+        busy, idle = harness.partitions[:2]
+        source = owning(harness)
+        end = harness.leave_gap(idle)
+        reached = 0
+        for number, polled in enumerate(stocked(harness, source, busy)):
+            assert [record.value for record in polled.records] == [value(number)]
+            reached = polled.positions.get(idle, reached)
+            if reached == end:
+                break
+
+    def test_a_gap_behind_the_last_record_is_passed_with_it(self, harness: GapsHarness) -> None:
+        """A poll that is full moves over the offsets without a record that follow."""
+        place, now = harness.partitions[0], int(time.time() * 1000)
+        for number in range(3):
+            harness.produce(place, value(number), timestamp=now)
+        end = harness.leave_gap(place)
+        source = owning(harness)
+        seen = 0
+        for polled in polls(source, 1):
+            seen += len(polled.records)
+            if seen == 3:
+                break
+        assert polled.positions == {place: end}
+
+    def test_records_behind_a_gap_come_once(self, harness: GapsHarness) -> None:
+        """Whatever the limit and wherever gaps are, each record comes once, and in its order."""
+        for partition in harness.partitions[:2]:
+            for number in range(6):
+                harness.produce(partition, value(number))
+                if number % 2:
+                    harness.leave_gap(partition)
+        source = owning(harness)
+        for limit in (1, 2, 3, 100):
+            records = collect(source, 12, limit=limit)
+            for partition in harness.partitions[:2]:
+                mine = [record for record in records if record.partition == partition]
+                assert [record.value for record in mine] == [value(n) for n in range(6)]
+            source.rewind(set(harness.partitions))
+
+    def test_a_poll_for_nothing_passes_no_gap(self, harness: GapsHarness) -> None:
+        """What holds no record is passed over once records may come, and not before."""
+        place = harness.partitions[0]
+        source = owning(harness)
+        end = harness.leave_gap(place)
+        for _ in range(5):
+            assert source.poll(0).positions == {}
+        for polled in polls(source, 100):
+            if polled.positions:
+                break
+        assert polled.positions == {place: end}
+
+
+def stocked(harness: SourceHarness, source: MessageSource, place: Partition) -> Iterator[Polled]:
+    """Polls that each bring one record of a partition, since there are always more of them."""
+    for number in range(50):
+        harness.produce(place, value(number))
+    waiting = 50
+    for polled in polls(source, 1):
+        waiting -= len(polled.records)
+        yield polled
+        assert waiting, "50 polls were not enough"
+
+
 def value(number: int) -> bytes:
     return b'{"messageId": "%d", "accountId": 1}' % number
 

@@ -4,13 +4,15 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.base import MemberState
 from tests.contracts.events import EventsContract, EventsHarness
-from tests.contracts.source import SharedSourceContract, collect, own, owning, polls
+from tests.contracts.source import GapsContract, SharedSourceContract, collect, own, owning, polls
 from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 
@@ -19,7 +21,7 @@ from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
-from voltpay_core.errors import Unavailable
+from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.messages import Event, Headers, Partition
 from voltpay_core.ports import MessageSource
 
@@ -49,14 +51,20 @@ class KafkaGroup:
             [Event(partition.topic, key, value, headers, partition.number, timestamp)]
         ).wait()
 
-    def open(self, *, bounded: bool = False, skip_expired: bool = False) -> KafkaSource:
-        source = KafkaSource(
-            self.connection,
-            self.topic,
-            "group-" + self.topic,
-            bounded=bounded,
-            skip_expired=skip_expired,
-        )
+    def leave_gap(self, partition: Partition) -> int:
+        """What an aborted transaction leaves: its records, which nobody sees, and its mark."""
+        place = TopicPartition(partition.topic, partition.number)
+        with closing(transactional(self.connection)) as producer:
+            producer.begin_transaction()
+            producer.send(partition.topic, b"aborted", b"1", partition=partition.number)
+            producer.flush()
+            producer.abort_transaction()
+        with closing(self.connection.consumer()) as consumer:
+            end: int = consumer.end_offsets([place])[place]
+        return end
+
+    def open(self, **options: Any) -> KafkaSource:
+        source = KafkaSource(self.connection, self.topic, "group-" + self.topic, **options)
         self._opened.append(source)
         return source
 
@@ -71,7 +79,7 @@ class KafkaGroup:
         self.events.close()
 
 
-class TestKafkaSource(SharedSourceContract):
+class TestKafkaSource(SharedSourceContract, GapsContract):
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaGroup]:
         connection = KafkaConnection.parse(kafka.url)
@@ -165,25 +173,115 @@ class TestKafkaSource(SharedSourceContract):
         harness.produce(first, b"new")
         assert [record.value for record in collect(harness.open(), 1)] == [b"new"]
 
-    def test_a_poll_for_nothing_moves_nothing(self, harness: KafkaGroup) -> None:
-        """What a transaction leaves at a partition's end is passed over once records may come."""
-        place = TopicPartition(harness.topic, 0)
-        first, _ = harness.partitions
-        source = owning(harness)
+    def test_the_mark_of_a_transaction_is_no_lost_record(self, harness: KafkaGroup) -> None:
+        """A bounded run acknowledges the mark behind its last record; nobody misses it later."""
         with closing(transactional(harness.connection)) as producer:
             producer.begin_transaction()
-            producer.send(harness.topic, b"value", b"1", partition=0)
+            for _ in range(10):
+                producer.send(harness.topic, b"value", b"1", partition=0)
             producer.commit_transaction()
-        (record,) = collect(source, 1)
-        source.acknowledge({first: record.offset + 1})
-        with closing(harness.connection.consumer()) as consumer:
-            assert consumer.end_offsets([place])[place] == record.offset + 2
-        for _ in range(5):
-            assert source.poll(0).positions == {}
-        for polled in polls(source, 100):
-            if polled.positions:
+        source = harness.open()
+        seen = 0
+        for polled in polls(source, 10):
+            source.rewind(polled.gained)
+            source.acknowledge(polled.positions)
+            seen += len(polled.records)
+            if seen == 10:
                 break
-        assert polled.positions == {first: record.offset + 2}
+        harness.close(source)
+        with closing(harness.connection.admin()) as admin:
+            admin.delete_records({TopicPartition(harness.topic, 0): 11})
+        own(harness.open(), harness.partitions)
+
+    def test_a_topic_made_anew_is_read_from_its_beginning(self, harness: KafkaGroup) -> None:
+        """Where another topic takes the name while it is read, none of its records is skipped."""
+        first, _ = harness.partitions
+        for _ in range(10):
+            harness.produce(first, b"former")
+        source = harness.open()
+        assert len(collect(source, 10)) == 10
+        source.acknowledge({first: 10})
+        recreate(harness.connection, harness.topic, 2)
+        harness.events.reset()
+        new = [b"%d" % number for number in range(25)]
+        for value in new:
+            harness.produce(first, value)
+        seen: list[bytes | None] = []
+
+        def look() -> bool:
+            with suppress(Unavailable, Fenced):
+                polled = source.poll(100)
+                source.rewind(polled.gained)
+                seen.extend(record.value for record in polled.records)
+                source.acknowledge(polled.positions)
+            return set(seen) == set(new)
+
+        eventually(look)
+
+    @pytest.mark.parametrize(("metadata", "position"), [("", 7), ("topic-id={former}", 0)])
+    def test_offsets_of_a_former_topic_do_not_count(
+        self, metadata: str, position: int, harness: KafkaGroup
+    ) -> None:
+        """An offset counts for the topic that it names, or for any where it names none."""
+        first, _ = harness.partitions
+        for number in range(10):
+            harness.produce(first, b"%d" % number)
+        acknowledged = OffsetAndMetadata(7, metadata.format(former=uuid4()), -1)
+        with closing(harness.connection.admin()) as admin:
+            admin.alter_group_offsets(
+                "group-" + harness.topic, {TopicPartition(harness.topic, 0): acknowledged}
+            )
+        records = collect(harness.open(), 10 - position)
+        assert [record.offset for record in records] == list(range(position, 10))
+
+    def test_a_topic_that_is_gone_is_an_outage(
+        self, harness: KafkaGroup, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Where the topic is deleted its partitions are lost, each poll says so, and few lines."""
+        source = owning(harness)
+        with closing(harness.connection.admin()) as admin:
+            admin.delete_topics([harness.topic])
+        told: list[Unavailable] = []
+
+        def look() -> bool:
+            try:
+                source.poll(100)
+            except Unavailable as outage:
+                told.append(outage)
+            return len(told) > 20
+
+        eventually(look)
+        assert f"no topic {harness.topic}: " in str(told[-1])
+        assert not any(outage.halt for outage in told)
+        assert len(caplog.records) < 20
+        create(harness.connection, [Topic(harness.topic, 2, 2)])
+        lost: set[Partition] = set()
+
+        def back() -> bool:
+            with suppress(Unavailable):
+                polled = source.poll(0)
+                lost.update(polled.lost | polled.gained)
+            return lost == set(harness.partitions)
+
+        eventually(back)
+
+    def test_an_open_transaction_is_told_of(self, harness: KafkaGroup) -> None:
+        """A source is drained before an open transaction, and says that something waits there."""
+        first, _ = harness.partitions
+        harness.produce(first, b"readable")
+        told: list[str] = []
+        source = harness.open(notify=told.append)
+        with closing(transactional(harness.connection)) as producer:
+            producer.begin_transaction()
+            producer.send(harness.topic, b"not yet", b"1", partition=0)
+            producer.flush()
+            for polled in polls(source, 100):
+                source.rewind(polled.gained)
+                source.acknowledge(polled.positions)
+                if not polled.records and source.drained():
+                    break
+            producer.abort_transaction()
+        assert told == [f"1 offsets of {harness.topic} wait for the end of a transaction"]
 
     def test_a_bounded_source_ends_where_the_topic_ended(self, harness: KafkaGroup) -> None:
         """What comes while it reads is neither read nor acknowledged, in whichever partition."""
@@ -205,6 +303,21 @@ class TestKafkaSource(SharedSourceContract):
         with closing(harness.connection.consumer(group_id="group-" + harness.topic)) as consumer:
             assert consumer.committed(TopicPartition(harness.topic, 0)) == 1
             assert consumer.committed(TopicPartition(harness.topic, 1)) == 0
+
+
+def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:
+    """Delete a topic, and make another one under its name as soon as Kafka lets us; 0: none."""
+    with closing(connection.admin()) as admin:
+        admin.delete_topics([name])
+        eventually(lambda: name not in admin.list_topics())
+
+    def made() -> bool:
+        with suppress(Unavailable):
+            return create(connection, [Topic(name, partitions, 2)]) == [name]
+        return False
+
+    if partitions:
+        eventually(made)
 
 
 def transactional(connection: KafkaConnection) -> KafkaProducer:
@@ -277,6 +390,31 @@ class TestKafkaEvents(EventsContract):
         ).wait()
         (found,) = harness.read(topic, 1)
         assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
+
+    @pytest.mark.parametrize("partitions", [0, 1])
+    def test_a_topic_that_shrinks_is_an_outage(self, partitions: int, harness: KafkaTopics) -> None:
+        """Where a partition or the whole topic is gone, publishing fails until it is reset."""
+        (topic, *_) = harness.topics
+        event = Event(topic, b"k", b"v", (), 2)
+        publisher = KafkaEvents(harness.connection, 3, patience=1)
+        with closing(publisher):
+            publisher.publish([event]).wait()
+            recreate(harness.connection, topic, partitions)
+            opened = publisher._opened
+            assert opened is not None
+
+            def known() -> bool:
+                opened._metadata.request_update()
+                return len(opened._metadata.partitions_for_topic(topic) or ()) == partitions
+
+            eventually(known)
+            with pytest.raises(Unavailable) as outage:
+                publisher.publish([event]).wait()
+            assert not outage.value.halt
+            publisher.reset()
+            create(harness.connection, [Topic(topic, 1, 2)])
+            publisher.publish([event]).wait()
+        assert [found.partition for found in harness.read(topic, 1)] == [0]
 
     def test_patience_begins_with_the_wait(self, harness: KafkaTopics) -> None:
         """However much other work came between, what waits to be sent is not overdue for it."""

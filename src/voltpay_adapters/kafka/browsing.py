@@ -8,7 +8,8 @@ from contextlib import closing
 from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
-from voltpay_adapters.kafka.source import TIME_OUT_MS, find_offsets, records_of
+from voltpay_adapters.kafka.offsets import TIME_OUT_MS, committed, find_offsets
+from voltpay_adapters.kafka.source import records_of
 from voltpay_core.errors import Unavailable
 from voltpay_core.messages import Record
 
@@ -41,10 +42,7 @@ def _starts(
     starts = find_offsets(consumer.beginning_offsets, places)
     if group is None:
         return starts
-    return {
-        place: max(start, consumer.committed(place, timeout_ms=TIME_OUT_MS) or 0)
-        for place, start in starts.items()
-    }
+    return {place: max(start, committed(consumer, place) or 0) for place, start in starts.items()}
 
 
 def _read(consumer: KafkaConsumer, place: TopicPartition, start: int, end: int) -> Iterator[Record]:

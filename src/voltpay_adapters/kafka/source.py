@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from attrs import define, field
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CorruptRecordError,
@@ -17,12 +17,17 @@ from kafka.errors import (
 )
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_adapters.kafka.lookahead import Lookahead
+from voltpay_adapters.kafka.offsets import (
+    TIME_OUT_MS,
+    committed,
+    find_offsets,
+    marked,
+    topic_id,
+)
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.messages import Partition, Record
 from voltpay_core.ports import Polled
-
-TIME_OUT_MS = 15_000
-"""For one answer of the group's coordinator."""
 
 SESSION_MS = 10_000
 """How long a member may be silent; while its group waits for it, whatever else the others ask the
@@ -71,6 +76,8 @@ class KafkaSource:
     _notify: Callable[[str], None] = lambda _: None
     _notes: _Notes = field(factory=_Notes, init=False)
     _opened: KafkaConsumer | None = field(default=None, init=False)
+    _ahead: Lookahead = field(init=False)
+    _topic_id: UUID | None = field(default=None, init=False)
     _positions: dict[TopicPartition, int] = field(factory=dict, init=False)
     _ends: dict[TopicPartition, int] = field(factory=dict, init=False)
 
@@ -78,17 +85,19 @@ class KafkaSource:
         """The next records of the partitions that are ours and rewound."""
         with translated(f"reading {self._topic}"):
             found = self._fetch(limit)
+            self._check_topic()
             gained, lost = self._notes.gained, self._notes.lost - self._notes.gained
             for place in gained | lost:
                 self._positions.pop(place, None)
-            polled = {
-                place: records
-                for place in found
-                if place in self._positions and (records := self._within(place, found[place]))
-            }
             report = Polled(
-                [record for place in polled for record in records_of(place, polled[place])],
-                self._move_on(polled) if limit else {},
+                [
+                    record
+                    for place in found
+                    if place in self._positions
+                    for record in records_of(place, found[place])
+                    if self._is_within(place, record.offset)
+                ],
+                self._move_on() if limit else {},
                 frozenset(map(_partition, gained)),
                 frozenset(map(_partition, lost)),
             )
@@ -106,17 +115,13 @@ class KafkaSource:
             places = consumer.assignment().intersection(map(_place, partitions))
             starts = find_offsets(consumer.beginning_offsets, places)
             ends = find_offsets(consumer.end_offsets, places)
+            self._ahead.forget(places)
             new: dict[TopicPartition, int] = {}
             for place, start in starts.items():
-                committed = consumer.committed(place, timeout_ms=TIME_OUT_MS)
-                if committed is None:
-                    new[place] = start
-                elif committed < start:
-                    self._meet_expired(place, start - committed)
-                    new[place] = start
-                elif committed > ends[place]:
-                    raise _lost(place, committed, ends[place])
-                position = max(start, committed or 0)
+                before = committed(consumer, place)
+                position = self._resumed(place, before, start, ends[place])
+                if position != before:
+                    new[place] = position
                 consumer.seek(place, position)
                 self._positions[place] = position
             if new:
@@ -135,10 +140,11 @@ class KafkaSource:
         """True once the group's offsets reach the ends that the partitions had at the start."""
         with translated(f"finding the offsets of {self._group}"):
             for place in list(self._ends):
-                committed = self._consumer().committed(place, timeout_ms=TIME_OUT_MS)
-                if (committed or 0) < self._ends[place]:
+                if (committed(self._consumer(), place) or 0) < self._ends[place]:
                     return False
                 del self._ends[place]
+        if (waiting := self.lag()) and not self._bounded:
+            self._notify(f"{waiting} offsets of {self._topic} wait for the end of a transaction")
         return True
 
     def lag(self) -> int:
@@ -164,15 +170,17 @@ class KafkaSource:
             self._opened.close(autocommit=False, timeout_ms=5_000)
             self._opened = None
 
-    def _fetch(self, limit: int) -> Mapping[TopicPartition, Sequence[Any]]:
-        found: Mapping[TopicPartition, Sequence[Any]] = {}
+    def _fetch(self, limit: int) -> Mapping[TopicPartition, list[Any]]:
         consumer = self._consumer()
         if consumer._coordinator.rebalance_in_progress():
             consumer._coordinator.request_rejoin()  # kafka-python forgets joins that outlast a poll
         paused = consumer.assignment() if limit == 0 else set()
         consumer.pause(*paused)
+        patience = int(self._patience * 1000)
         try:
-            found = consumer.poll(self._patience * 1000, max_records=max(limit, 1))
+            if limit:
+                return self._ahead.poll(patience, limit)
+            consumer.poll(patience, max_records=1)
         except NoOffsetForPartitionError:
             pass  # a partition just gained by a group that never acknowledged it
         except OffsetOutOfRangeError as error:
@@ -183,11 +191,24 @@ class KafkaSource:
             raise _unreadable(consumer, error) from error
         finally:
             consumer.resume(*(paused & consumer.assignment()))
-        return found
+        return {}
+
+    def _check_topic(self) -> None:
+        """Start over where the topic is gone, or another one has its name.
+
+        Raises:
+            Unavailable: It is so; the next poll looks for the topic again.
+        """
+        consumer = self._consumer()
+        if topic_id(consumer, self._topic) != self._topic_id:
+            self._notes.on_partitions_revoked(consumer.assignment() | self._positions.keys())
+            self._positions.clear()
+            self.close()
+            raise Unavailable(f"Kafka: {self._topic} is gone, or another topic has its name")
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
-            {place: OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()},
+            {place: marked(offset, self._topic_id) for place, offset in offsets.items()},
             timeout_ms=TIME_OUT_MS,
         )
 
@@ -206,7 +227,8 @@ class KafkaSource:
             except BaseException:
                 consumer.close(autocommit=False, timeout_ms=0)
                 raise
-            self._opened = consumer
+            self._opened, self._ahead = consumer, Lookahead(consumer)
+            self._topic_id = topic_id(consumer, self._topic)
         return self._opened
 
     def _find_ends(self, consumer: KafkaConsumer) -> dict[TopicPartition, int]:
@@ -220,57 +242,42 @@ class KafkaSource:
         ends = find_offsets(consumer.end_offsets, places)
         return {place: end for place, end in ends.items() if end > starts[place]}
 
-    def _move_on(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> dict[Partition, int]:
-        """Behind the last records or, where none came, behind what was passed over unseen."""
-        moved = {place: records[-1].offset + 1 for place, records in polled.items()}
-        if not moved:
-            moved = {
-                place: position
-                for place, before in self._positions.items()
-                if (position := self._position(place)) is not None and position != before
-            }
-        if self._bounded:
-            moved = {
-                place: max(self._positions[place], min(position, self._end(place)))
-                for place, position in moved.items()
-            }
+    def _move_on(self) -> dict[Partition, int]:
+        """Behind the records of this poll, and behind offsets that hold no record."""
+        reached = self._ahead.positions()
+        moved = {
+            place: position
+            for place, before in self._positions.items()
+            if (position := self._bound(place, reached.get(place, before))) > before
+        }
         self._positions.update(moved)
         return {_partition(place): position for place, position in moved.items()}
 
-    def _within(self, place: TopicPartition, records: Sequence[Any]) -> Sequence[Any]:
-        if not self._bounded:
-            return records
-        return [record for record in records if record.offset < self._end(place)]
+    def _bound(self, place: TopicPartition, position: int) -> int:
+        return min(position, self._end(place)) if self._bounded else position
+
+    def _is_within(self, place: TopicPartition, offset: int) -> bool:
+        return not self._bounded or offset < self._end(place)
 
     def _end(self, place: TopicPartition) -> int:
         """Where a partition ended at the start; 0 where there was nothing, or all of it is done."""
         return self._ends.get(place, 0)
 
-    def _position(self, place: TopicPartition) -> int | None:
-        with suppress(NoOffsetForPartitionError):  # of another one, which is yet to be rewound
-            position: int | None = self._consumer().position(place, timeout_ms=TIME_OUT_MS)
-            return position
-        return None
+    def _resumed(self, place: TopicPartition, before: int | None, start: int, end: int) -> int:
+        if before is None:
+            return start
+        if before < start:
+            self._meet_expired(place, start - before)
+            return start
+        if before > end:
+            raise _lost(place, before, end)
+        return before
 
     def _meet_expired(self, place: TopicPartition, count: int) -> None:
         lost = f"{count} records of {place.topic}-{place.partition} expired before they were read"
         if not self._skip_expired:
             raise Unavailable(f"{lost}: keep them longer, or go on with --skip-expired", halt=True)
         self._notify(f"{lost}; skipped")
-
-
-def find_offsets(
-    find: Callable[..., dict[TopicPartition, int]], places: Collection[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """The starts or the ends of these partitions, as one of the client's methods finds them.
-
-    Raises:
-        Unavailable: A partition has no leader just now.
-    """
-    try:
-        return find(list(places), timeout_ms=TIME_OUT_MS) if places else {}
-    except KeyError:  # kafka-python leaves it out of its answers, and then misses it
-        raise Unavailable("Kafka: a partition has no leader just now") from None
 
 
 def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:

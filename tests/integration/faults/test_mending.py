@@ -25,7 +25,7 @@ from kafka.admin import (
     ResourceType,
 )
 from tests.integration.databases import connected
-from tests.integration.processes import PATIENCE, RECORDS, Site, busy, eventually, rows
+from tests.integration.processes import PATIENCE, RECORDS, SEED, Site, busy, eventually, rows
 from tests.stack.postgres import PostgresServer
 from tests.support.checker import violations
 
@@ -260,6 +260,22 @@ def test_offsets_move_back(site: Site) -> None:
     assert again["duplicates"] == RECORDS
     assert (after.tables.core, after.published) == (before.tables.core, before.published)
     assert violations(after) == []
+
+
+def test_the_input_topic_is_deleted(site: Site) -> None:
+    """The writer waits for it, gives up in few lines, and reads all of one that is made anew."""
+    site.feed(200)
+    consumer = site.consume(1, limits__retry_seconds=4)
+    eventually(lambda: site.lag() == 0)
+    delete_topic("writer")(site)
+    assert consumer.exit_code() == 69
+    told = consumer.printed().splitlines()
+    assert f"Kafka has no topic {site.topics.writer}: run `voltpay topics create`" in told[-1]
+    assert len(told) < 40
+    site.make_topics()
+    site.feed(200, seed=SEED + 1)
+    done = site.drain()
+    assert done["written"] + done["duplicates"] + done["dead_letters"] + done["warm_ups"] == 200
 
 
 def expire_halves(site: Site) -> dict[Partition, int]:

@@ -1,0 +1,47 @@
+"""Polls a record ahead, to know where the next one is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from attrs import define, field
+from kafka import KafkaConsumer, TopicPartition
+
+
+@define
+class Lookahead:
+    """Holds back one record of a poll that has more than its limit.
+
+    Transactions and compaction leave offsets without a record. The client passes over them when it
+    looks for the next record: with a record held back, they are known to be passed.
+    """
+
+    _consumer: KafkaConsumer
+    _held: dict[TopicPartition, Any] = field(factory=dict, init=False)
+
+    def poll(self, timeout_ms: int, limit: int) -> dict[TopicPartition, list[Any]]:
+        """At most `limit` records, those of a partition in their order."""
+        if self._held and not self._consumer._coordinator.need_rejoin():
+            timeout_ms = 0  # there is something to return; only a join takes its time
+        polled = self._consumer.poll(timeout_ms, max_records=limit + 1 - len(self._held))
+        found = {place: [record] for place, record in self._held.items()}
+        self._held.clear()
+        for place, records in polled.items():
+            found[place] = found.get(place, []) + records
+        if sum(map(len, found.values())) > limit:
+            place, records = found.popitem()
+            self._held[place] = records.pop()
+            found[place] = records
+        return found
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Where the next record of each partition is expected."""
+        consumed = self._consumer._subscription.all_consumed_offsets()  # `position` asks for a ms
+        reached = {place: position.offset for place, position in consumed.items()}
+        return reached | {place: record.offset for place, record in self._held.items()}
+
+    def forget(self, places: Collection[TopicPartition]) -> None:
+        """Drop what is held of partitions that are read from elsewhere next."""
+        for place in self._held.keys() & set(places):
+            del self._held[place]

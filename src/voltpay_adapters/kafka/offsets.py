@@ -1,0 +1,54 @@
+"""Offsets, and the topic that they belong to: another one may have been made under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from uuid import UUID
+
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+
+from voltpay_core.errors import Unavailable
+
+TIME_OUT_MS = 15_000
+"""For one answer of the group's coordinator."""
+
+_MARK = "topic-id="
+
+
+def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
+    """The id that a topic was given when it was made; None where the brokers do not know it."""
+    found: UUID | None = consumer._cluster.topic_id(topic)
+    return found
+
+
+def marked(offset: int, topic: UUID | None) -> OffsetAndMetadata:
+    """An offset to commit, with the id of its topic as its metadata."""
+    return OffsetAndMetadata(offset, f"{_MARK}{topic}" if topic else "", -1)
+
+
+def committed(consumer: KafkaConsumer, place: TopicPartition) -> int | None:
+    """The group's offset; None where there is none for this topic, or only a former one's."""
+    found = consumer.committed(place, metadata=True, timeout_ms=TIME_OUT_MS)
+    if found is None or is_of_another(found.metadata, topic_id(consumer, place.topic)):
+        return None
+    offset: int = found.offset
+    return offset
+
+
+def is_of_another(metadata: str, topic: UUID | None) -> bool:
+    """Whether the metadata of an offset names another topic than this."""
+    return topic is not None and metadata.startswith(_MARK) and metadata != f"{_MARK}{topic}"
+
+
+def find_offsets(
+    find: Callable[..., dict[TopicPartition, int]], places: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The starts or the ends of these partitions, as one of the client's methods finds them.
+
+    Raises:
+        Unavailable: A partition has no leader just now.
+    """
+    try:
+        return find(list(places), timeout_ms=TIME_OUT_MS) if places else {}
+    except KeyError:  # kafka-python leaves it out of its answers, and then misses it
+        raise Unavailable("Kafka: a partition has no leader just now") from None
