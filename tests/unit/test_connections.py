@@ -1,8 +1,9 @@
 """How servers are named, and what the Kafka client may be told."""
 
 import pytest
+from kafka.errors import KafkaConfigurationError
 
-from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_adapters.kafka.connection import KafkaConnection, translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import kafka_connection
 from voltpay_cli.settings import Kafka, Settings
@@ -19,6 +20,10 @@ SERVER = "kafka://localhost:9092"
         ("group_instance_id", "writer", "is fixed"),
         ("linger_ms", "soon", "needs a number"),
         ("receive_buffer_bytes", "large", "needs a number"),
+        ("session_timeout_ms", "2147483648", "needs a number from 0 to 2147483647"),
+        ("max_block_ms", "99999999999999", "needs a number from 0 to 2147483647"),
+        ("fetch_max_bytes", "-1", "needs a number from 0 to 2147483647"),
+        ("retries", "nan", "needs a number from 0 to 2147483647"),
         ("compression_type", "gzipp", "needs one of gzip, lz4, snappy, zstd"),
         ("api_version", "3.9", "cannot be given as text"),
         ("partitioner", "random", "cannot be given as text"),
@@ -29,6 +34,15 @@ def test_an_option_that_cannot_work_is_told_at_once(name: str, text: str, words:
     """What the Kafka client would stumble over in the middle of its work is bad configuration."""
     with pytest.raises(Misconfigured, match=f"{name}.* {words}|{words} {name}"):
         KafkaConnection.parse(SERVER, {name: text})
+
+
+def test_options_that_contradict_each_other_are_bad_configuration() -> None:
+    """What only the client can find out about its options ends the program at once, in words."""
+    with (
+        pytest.raises(Misconfigured, match=r"Kafka client cannot work: .*heartbeat_interval_ms"),
+        translated("reading"),
+    ):
+        raise KafkaConfigurationError("heartbeat_interval_ms must be lower")
 
 
 def test_options_become_what_the_client_wants() -> None:

@@ -24,7 +24,6 @@ _NO_LONGER_OURS = (
 _NEEDS_A_PERSON = (
     kafka_errors.AuthorizationError,
     kafka_errors.CorruptRecordError,  # kafka-python polls for ever where it is asked once more
-    kafka_errors.KafkaConfigurationError,
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedCodecError,
     kafka_errors.UnsupportedSaslMechanismError,
@@ -45,6 +44,7 @@ _FIXED = {
 }
 _OBJECTS = {"api_version", "sasl_oauth_token_provider", "ssl_context"}
 _NUMBERS = {"receive_buffer_bytes", "send_buffer_bytes"}
+_LARGEST = 2**31 - 1  # what fits into a request
 _CODECS = ("gzip", "lz4", "snappy", "zstd")
 _CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
 
@@ -115,11 +115,18 @@ def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> It
     Args:
         doing: What is tried, for people.
         partitions: What is no longer ours where Kafka says so.
+
+    Raises:
+        Fenced: The group has assigned the partitions anew.
+        Misconfigured: Options of the client contradict each other.
+        Unavailable: Anything else that Kafka or its client says.
     """
     try:
         yield
     except _NO_LONGER_OURS as error:
         raise Fenced(partitions, f"Kafka: {doing}: {type(error).__name__}") from error
+    except kafka_errors.KafkaConfigurationError as error:
+        raise Misconfigured(f"the options of the Kafka client cannot work: {error}") from error
     except (kafka_errors.KafkaError, OSError) as error:
         halt = isinstance(error, _NEEDS_A_PERSON)
         raise Unavailable(f"Kafka: {doing}: {_named(error)}", halt=halt) from error
@@ -152,6 +159,9 @@ def _read(name: str, text: str, default: object) -> object:
     if not isinstance(default, int | float) and name not in _NUMBERS:
         return text
     try:
-        return float(text) if isinstance(default, float) else int(text)
+        number = float(text) if isinstance(default, float) else int(text)
     except ValueError:
-        raise Misconfigured(f"the Kafka option {name} needs a number") from None
+        number = -1
+    if not 0 <= number <= _LARGEST:
+        raise Misconfigured(f"the Kafka option {name} needs a number from 0 to {_LARGEST}")
+    return number
