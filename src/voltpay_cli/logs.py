@@ -17,7 +17,7 @@ class _Formatter(logging.Formatter):
 
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - as logging names it
         """The failure of a record."""
-        return wordless(ei[1]) if ei[1] else ""
+        return "" if ei[1] is None else wordless(ei[1])
 
 
 class _Seldom(logging.Filter):
@@ -40,14 +40,29 @@ class _Seldom(logging.Filter):
 
 def wordless(error: BaseException) -> str:
     """A traceback without what the exceptions say: that may hold a payment or a secret."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    earlier = f"{wordless(before)}\n\nthen:\n\n" if before else ""
+    return "\n\nthen:\n\n".join(map(_traceback, reversed(_last_to_first(error))))
+
+
+def _last_to_first(error: BaseException) -> list[BaseException]:
+    """The exception and all that led to it, each once: chains and groups may be circular."""
+    found = {}
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        if (failed := waiting.pop()) is not None and id(failed) not in found:
+            found[id(failed)] = failed
+            waiting += _led_to(failed)
+    return list(found.values())
+
+
+def _led_to(error: BaseException) -> list[BaseException | None]:
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return [error.__cause__, None if error.__suppress_context__ else error.__context__, *members]
+
+
+def _traceback(error: BaseException) -> str:
     frames = "".join(traceback.format_tb(error.__traceback__))
     kind = type(error)
-    return (
-        f"{earlier}Traceback (most recent call last):\n"
-        f"{frames}{kind.__module__}.{kind.__qualname__}"
-    )
+    return f"Traceback (most recent call last):\n{frames}{kind.__module__}.{kind.__qualname__}"
 
 
 def log_to_stderr(level: str) -> None:

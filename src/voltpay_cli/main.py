@@ -59,6 +59,7 @@ app.command()(demo)
 def main() -> None:
     """Run the command that the arguments name; a bug shows where it is, and nothing of the data."""
     threading.excepthook = lambda failed: _tell_bug(failed.exc_value)
+    sys.unraisablehook = lambda failed: _tell_bug(failed.exc_value)
     try:
         app()
     except Exception as bug:  # noqa: BLE001 - whatever is left is one

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -47,6 +48,17 @@ def decode_beside_a_crash(wire, record):
     thread = Thread(target=crash, args=(wire, record))
     thread.start()
     thread.join()
+    return decode(wire, record)
+Wire.decode = decode_beside_a_crash
+"""
+IN_A_DESTRUCTOR = """
+from voltpay_core.wire import Wire
+decode = Wire.decode
+class Doomed:
+    def __del__(self):
+        crash(*self.arguments)
+def decode_beside_a_crash(wire, record):
+    Doomed().arguments = wire, record
     return decode(wire, record)
 Wire.decode = decode_beside_a_crash
 """
@@ -100,14 +112,17 @@ def test_no_payment_is_in_any_output() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "code"), [(IN_THE_MAIN_THREAD, 1), (IN_ANOTHER_THREAD, 0)], ids=["main", "other"]
+    ("place", "code"),
+    [(IN_THE_MAIN_THREAD, 1), (IN_ANOTHER_THREAD, 0), (IN_A_DESTRUCTOR, 0)],
+    ids=["main thread", "other thread", "destructor"],
 )
 def test_a_crash_tells_where_it_was_and_nothing_of_the_payment(place: str, code: int) -> None:
     """A bug shows the lines that it went through, and nothing of what its exceptions say."""
     fed()
     printed = ended("consume", *LOCAL, program=("-c", CRASH + place + RUN), code=code)
-    assert "in crash\nbuiltins.KeyError\n\nthen:\n\nTraceback" in printed
-    assert "in crash\nbuiltins.ValueError\nvoltpay: a bug" in printed
+    told = re.sub(r"(in crash\n) .*\n", r"\1", printed)  # from 3.13 on with the line itself
+    assert "in crash\nbuiltins.KeyError\n\nthen:\n\nTraceback" in told
+    assert "in crash\nbuiltins.ValueError\nvoltpay: a bug" in told
     assert songs(printed) == []
 
 
