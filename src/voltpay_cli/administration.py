@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from voltpay_adapters.postgres import bootstrap, maintenance
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -9,22 +11,34 @@ from voltpay_cli.connections import database_tls, required, secret, with_passwor
 from voltpay_cli.settings import Settings
 from voltpay_core.errors import Misconfigured
 
+log = logging.getLogger("voltpay")
 
-def liquibase(settings: Settings) -> Liquibase:
+
+def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
     """Liquibase as the migrator.
+
+    Args:
+        locking: Warn where the changelog's lock is held, for which Liquibase would wait.
 
     Raises:
         Misconfigured: Nothing says which database, or a secret's file cannot be read.
+        Unavailable: The database cannot be reached.
     """
     given = settings.database
-    database_tls(settings)  # tells of certificates that cannot be read, before Java does
-    return Liquibase(
+    found = Liquibase(
         _migrator(settings),
         given.liquibase_classpath,
         given.liquibase,
         sslmode=given.sslmode,
         sslrootcert=given.sslrootcert,
+        tls=database_tls(settings),
     )
+    if locking and (holder := found.lock_holder()):
+        log.warning(
+            "the changelog's lock is held by %s; if no update is running: voltpay db release-locks",
+            holder,
+        )
+    return found
 
 
 def bootstrap_database(settings: Settings) -> None:

@@ -92,6 +92,17 @@ def schema_version(connection: Administration) -> str | None:
     return rows[0][0] if rows else None
 
 
+def changelog_lock(connection: Administration) -> str | None:
+    """Who holds Liquibase's lock, and since when by the clock there; None where nobody does."""
+    if connection.run("SELECT to_regclass('write.databasechangeloglock')") == [[None]]:
+        return None
+    rows = connection.run(
+        "SELECT concat_ws(' since ', lockedby, lockgranted)"
+        " FROM write.databasechangeloglock WHERE locked"
+    )
+    return rows[0][0] if rows else None
+
+
 def partitions(connection: Administration) -> tuple[Month, ...]:
     """All partitions of the payment tables, by table and time."""
     return tuple(Month(*row) for row in connection.run(_PARTITIONS))

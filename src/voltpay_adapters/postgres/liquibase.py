@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from attrs import frozen
 
+from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.inspection import changelog_lock
 from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
 _JAVAS_OWN = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
+_UNLESS_SET = {"LIQUIBASE_CHANGELOG_LOCK_WAIT_TIME_IN_MINUTES": "1"}
 _MAIN_CLASS = "liquibase.integration.commandline.LiquibaseCommandLine"
 
 
@@ -33,6 +39,7 @@ class Liquibase:
             given.
         sslmode: ``disable``, ``require`` or ``verify-full``, as PostgreSQL means them.
         sslrootcert: The certificates to trust; Java's own where there are none.
+        tls: The same for the session that comes before Liquibase's.
     """
 
     target: DatabaseUrl
@@ -40,6 +47,7 @@ class Liquibase:
     program: str = "liquibase"
     sslmode: str = "disable"
     sslrootcert: str | None = None
+    tls: ssl.SSLContext | None = None
 
     def update(self) -> int:
         """Run the changesets that the database does not have yet."""
@@ -61,14 +69,33 @@ class Liquibase:
         """Forget the checksums of what was run; the next update computes them anew."""
         return self._run("clear-checksums")
 
+    def release_locks(self) -> int:
+        """Take the changelog's lock away from whoever holds it."""
+        return self._run("release-locks")
+
+    def lock_holder(self) -> str | None:
+        """Who holds the changelog's lock, and since when; None where nobody does.
+
+        Raises:
+            Unavailable: The database cannot be reached.
+        """
+        with session(self.target, self.tls) as asked:
+            return changelog_lock(asked)
+
     def validate(self) -> int:
         """Check the changelog, also against what was run from it."""
         return self._run("validate")
 
     def _run(self, *command: str) -> int:
         arguments = [*self._launcher(), *command]
-        # the program is the one that the operator's own settings name
-        child = subprocess.run(arguments, env=self._environment(), check=False)  # noqa: S603
+        with NamedTemporaryFile("w", suffix=".properties") as properties:
+            properties.write(f"options={_options(self._session_settings())}\n")
+            properties.flush()
+            environment = self._environment() | {
+                "LIQUIBASE_COMMAND_DRIVER_PROPERTIES_FILE": properties.name
+            }
+            # the program is the one that the operator's own settings name
+            child = subprocess.run(arguments, env=environment, check=False)  # noqa: S603
         return child.returncode
 
     def _launcher(self) -> list[str]:
@@ -82,6 +109,16 @@ class Liquibase:
             "with what they need"
         )
 
+    def _session_settings(self) -> Mapping[str, str]:
+        """What sessions of ours set, of what this server knows."""
+        with session(self.target, self.tls) as asked:
+            if asked.pooled:
+                raise Misconfigured(
+                    f"there is a connection pooler at {self.target.place}, which does not pass"
+                    " Liquibase's session settings on: let database.migrator name PostgreSQL itself"
+                )
+            return asked.settings
+
     def _environment(self) -> dict[str, str]:
         settings = {
             "LIQUIBASE_COMMAND_URL": self.target.jdbc(self._tls()),
@@ -94,13 +131,22 @@ class Liquibase:
         }
         if self.target.password is not None:
             settings["LIQUIBASE_COMMAND_PASSWORD"] = self.target.password
-        return os.environ | settings
+        return _UNLESS_SET | os.environ | settings
 
     def _tls(self) -> dict[str, str]:
         if self.sslmode != "verify-full":
             return {"sslmode": self.sslmode}
         trusted = {"sslrootcert": self.sslrootcert} if self.sslrootcert else _JAVAS_OWN
         return {"sslmode": self.sslmode, **trusted}
+
+
+def _options(settings: Mapping[str, str]) -> str:
+    r"""Settings as PostgreSQL takes them at the start of a session, in a file of Java's properties.
+
+    PostgreSQL wants a backslash before each space, and Java one more before that.
+    """
+    escaped = {name: value.replace(" ", r"\\ ") for name, value in settings.items()}
+    return " ".join(f"-c {name}={value}" for name, value in escaped.items())
 
 
 def _java() -> str:

@@ -23,7 +23,7 @@ def bootstrap(store: flags.Store = None, config: flags.Config = None) -> None:
 @app.command()
 def update(store: flags.Store = None, config: flags.Config = None) -> None:
     """Run the changesets that the database does not have yet."""
-    _end(administration.liquibase(_settings(store, config)).update())
+    _end(administration.liquibase(_settings(store, config), locking=True).update())
 
 
 @app.command()
@@ -33,7 +33,7 @@ def rollback(
     config: flags.Config = None,
 ) -> None:
     """Undo the last changesets; with a payment table go its rows."""
-    _end(administration.liquibase(_settings(store, config)).rollback(count))
+    _end(administration.liquibase(_settings(store, config), locking=True).rollback(count))
 
 
 @app.command()
@@ -52,6 +52,14 @@ def history(store: flags.Store = None, config: flags.Config = None) -> None:
 def clear_checksums(store: flags.Store = None, config: flags.Config = None) -> None:
     """Forget the checksums of the changesets."""
     _end(administration.liquibase(_settings(store, config)).clear_checksums())
+
+
+@app.command()
+def release_locks(store: flags.Store = None, config: flags.Config = None) -> None:
+    """Take the changelog's lock away from an update that is no more."""
+    liquibase = administration.liquibase(_settings(store, config))
+    typer.echo(f"the changelog's lock was held by {liquibase.lock_holder() or 'nobody'}")
+    _end(liquibase.release_locks())
 
 
 @app.command()
