@@ -131,6 +131,8 @@ class Liquibase:
         }
         if self.target.password is not None:
             settings["LIQUIBASE_COMMAND_PASSWORD"] = self.target.password
+            if not self.target.password.isascii():
+                settings["LC_ALL"] = "C.UTF-8"  # by which Java reads its environment
         return _UNLESS_SET | os.environ | settings
 
     def _tls(self) -> dict[str, str]:
