@@ -4,6 +4,10 @@
 -- or `psql -v ON_ERROR_STOP=1 -1 -f bootstrap.sql`. It sets no password; `voltpay db bootstrap` sets those it
 -- is given, and `\password voltpay_writer` in psql does the same by hand.
 
+-- Whatever server, database and role have set: these decide how the rest is read.
+SET standard_conforming_strings = on;
+SET search_path = pg_catalog;
+
 DO $$
 BEGIN
     IF to_regrole('voltpay_migrator') IS NULL THEN

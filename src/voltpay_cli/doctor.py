@@ -80,6 +80,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
     questions: dict[str, Callable[[Administration], str]] = {
         "database": _version,
+        "encoding": _encoding,
         "schema": _schema,
         "partitions": _months,
         "privileges": _privileges,
@@ -100,7 +101,14 @@ def _answer(settings: Settings, url: str, question: Callable[[Administration], s
 
 def _version(connection: Administration) -> str:
     ((version, user),) = connection.run("SELECT current_setting('server_version'), current_user")
-    return f"PostgreSQL {version} lets {user} in"
+    way = ", through a connection pooler" if connection.pooled else ""
+    return f"PostgreSQL {version} lets {user} in{way}"
+
+
+def _encoding(connection: Administration) -> str:
+    if shortfall := inspection.encoding_shortfall(connection.encoding):
+        raise Misconfigured(shortfall)
+    return "UTF8 holds every text"
 
 
 def _schema(connection: Administration) -> str:

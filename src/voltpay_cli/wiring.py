@@ -146,6 +146,7 @@ def _open_database(
             TimeOuts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
             database_tls(settings),
             clock_skew=settings.limits.clock_skew_seconds,
+            notify=log.warning,
         )
     opened.callback(store.close)
     store.connect()  # who may not write is to learn it before joining a consumer group

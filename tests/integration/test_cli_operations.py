@@ -184,8 +184,8 @@ def test_the_doctor_finds_everything_in_order(stack: Database) -> None:
     assert [line for line in lines if not line.startswith("ok ")] == []
     names = [line.removeprefix("ok ").split(":")[0].strip() for line in lines]
     assert names == [
-        *("settings", "broker", "topics", "database", "schema", "partitions", "privileges"),
-        *("clock", "outbox"),
+        *("settings", "broker", "topics", "database", "encoding", "schema", "partitions"),
+        *("privileges", "clock", "outbox"),
     ]
 
 
@@ -306,5 +306,6 @@ def test_the_database_commands_use_the_migrator(stack: Database) -> None:
     assert "FAIL schema" in printed("check", code=78)
     printed("db", "update")
     printed("check")
+    assert "held by nobody" in printed("db", "release-locks")
     refused = voltpay("db", "bootstrap", env={"VOLTPAY_DATABASE_SUPERUSER": stack.writer})
     assert refused.exit_code == 69

@@ -171,8 +171,7 @@ def test_a_wrong_authority_is_refused(
     """A server that another authority vouches for is not believed, and not asked again."""
     other = Authority.found(tmp_path / "other").certificate
     words = refused(command, {**settings, "VOLTPAY_DATABASE_SSLROOTCERT": str(other)}, capfd)
-    liquibases = "PKIX path validation failed"
-    assert (liquibases if command == "db status" else "database.sslrootcert") in words
+    assert "database.sslrootcert" in words
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -181,8 +180,7 @@ def test_a_wrong_host_is_refused(
 ) -> None:
     """A certificate of another host is not believed, and not asked again."""
     words = refused(command, by_number(settings), capfd)
-    liquibases = "could not be verified by hostnameverifier"
-    assert (liquibases if command == "db status" else "not valid for '127.0.0.1'") in words
+    assert "not valid for '127.0.0.1'" in words
 
 
 @pytest.mark.parametrize("command", ["check", "db status"])

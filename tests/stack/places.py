@@ -56,6 +56,14 @@ def java() -> str:
     return found
 
 
+def pgbouncer() -> str:
+    """The path of the connection pooler PgBouncer; Debian keeps it where root alone looks."""
+    found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if found is None:
+        raise MissingError("no PgBouncer on the PATH")
+    return found
+
+
 def postgres_programs() -> Path:
     """The folder of the newest PostgreSQL server's programs that has pg_partman beside it."""
     folders = [Path(found).parent] if (found := shutil.which("postgres")) else []

@@ -17,6 +17,7 @@ from tests.stack.places import (
     jars_are_current,
     jars_stamp,
     java,
+    pgbouncer,
     pom_digest,
     postgres_programs,
     stack_folder,
@@ -43,7 +44,7 @@ def main() -> int:
 
 
 def install_programs() -> None:
-    """Have Java, Maven and PostgreSQL with pg_partman, from Debian's packages when root."""
+    """Have Java, Maven, PostgreSQL with pg_partman, and PgBouncer: Debian's packages, when root."""
     if not (missing := missing_programs()):
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -71,6 +72,8 @@ def missing_programs() -> dict[str, Callable[[], str]]:
         missing["Maven (mvn)"] = lambda: "maven"
     if not _have(postgres_programs):
         missing["PostgreSQL 15 or newer with pg_partman"] = _partman_package
+    if not _have(pgbouncer):
+        missing["PgBouncer"] = lambda: "pgbouncer"
     return missing
 
 

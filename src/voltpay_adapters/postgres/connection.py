@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import define, field, frozen
@@ -11,11 +12,14 @@ from pg8000.native import PreparedStatement
 
 from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.driver import PostgresConnection
-from voltpay_adapters.postgres.failures import translated
+from voltpay_adapters.postgres.failures import UNTRANSLATABLE, translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Rejected, Unavailable
 
 Row = list[Any]
+
+_FAITHFUL = {"UTF8", "SQL_ASCII"}
+"""The encodings of databases that give back whatever text they take."""
 
 
 @frozen
@@ -100,6 +104,8 @@ class Session:
         self.broken = True
         with translated(self._connection.place):
             try:
+                if self.encoding not in _FAITHFUL:
+                    self._refuse_changed(parameters.values())
                 rows = self._statement(sql).run(**parameters) if parameters else self._plain(sql)
             except (DatabaseError, UnicodeEncodeError):  # of the latter nothing was sent
                 self.broken = False
@@ -114,6 +120,14 @@ class Session:
     def _plain(self, sql: str) -> list[Row] | None:
         rows: list[Row] | None = self._connection.run(sql)
         return rows
+
+    def _refuse_changed(self, parameters: Iterable[object]) -> None:
+        """Refuse text that the database would keep as another: EUC_JP makes a U+FFE4 of U+00A6."""
+        for text in parameters:
+            if isinstance(text, str) and not text.isascii():
+                ((kept,),) = self._statement("SELECT :text::text").run(text=text)
+                if kept != text:
+                    raise DatabaseError({"C": UNTRANSLATABLE})
 
     def _statement(self, sql: str) -> PreparedStatement:
         if sql not in self._prepared:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from attrs import define, field, frozen
 
 from voltpay_adapters.postgres.connection import Session, TimeOuts
+from voltpay_adapters.postgres.inspection import encoding_shortfall
 from voltpay_adapters.postgres.stores import (
     PostgresFence,
     PostgresIdempotency,
@@ -61,6 +62,7 @@ class PostgresDatabase:
         tls: How to encrypt and whom to trust; None does without.
         now: Our clock, to be compared with the database's.
         clock_skew: How far the two may be apart, in seconds.
+        notify: Told at the first connection what the database falls short of.
     """
 
     _target: DatabaseUrl
@@ -69,6 +71,7 @@ class PostgresDatabase:
     _tls: ssl.SSLContext | None = None
     _now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _clock_skew: float = 30
+    _notify: Callable[[str], None] = lambda _: None
     _session: Session | None = field(default=None, init=False)
     _lease: int | None = field(default=None, init=False)
 
@@ -104,6 +107,7 @@ class PostgresDatabase:
         if self._session is None or self._lease is None:
             session = Session.open(self._target, self._time_outs, self._tls)
             try:
+                self._tell_encoding(session)
                 self._compare_clocks(session)
                 self._lease = self._take_node_id(session)
             except BaseException:
@@ -126,6 +130,10 @@ class PostgresDatabase:
             session.broken = True
         if session.broken:
             self.close()
+
+    def _tell_encoding(self, session: Session) -> None:
+        if self._lease is None and (shortfall := encoding_shortfall(session.encoding)):
+            self._notify(f"PostgreSQL at {self._target.place}: {shortfall}")
 
     def _compare_clocks(self, session: Session) -> None:
         before = self._now()

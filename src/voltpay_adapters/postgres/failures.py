@@ -12,6 +12,7 @@ from voltpay_core.errors import Misconfigured, PaymentIdTaken, Rejected, Unavail
 CHECK_VIOLATION = "23514"
 UNIQUE_VIOLATION = "23505"
 DISK_FULL = "53100"
+UNTRANSLATABLE = "22P05"
 
 _THE_MESSAGE = ("22", "23502", UNIQUE_VIOLATION, "P0001")
 _PASSING = ("08", "25006", "40001", "40P01", "53", "55P03", "57", "58")

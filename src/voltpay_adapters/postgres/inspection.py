@@ -92,6 +92,21 @@ def schema_version(connection: Administration) -> str | None:
     return rows[0][0] if rows else None
 
 
+def encoding_shortfall(encoding: str) -> str | None:
+    """What a database in this encoding cannot do, and the way out; None for UTF8."""
+    if encoding == "UTF8":
+        return None
+    loss = (
+        "SQL_ASCII counts bytes as characters and checks none"
+        if encoding == "SQL_ASCII"
+        else f"{encoding} cannot hold every character"
+    )
+    return (
+        f"{loss}: payments whose text the database refuses become dead letters; move them to a"
+        " database that is made with ENCODING 'UTF8'"
+    )
+
+
 def changelog_lock(connection: Administration) -> str | None:
     """Who holds Liquibase's lock, and since when by the clock there; None where nobody does."""
     if connection.run("SELECT to_regclass('write.databasechangeloglock')") == [[None]]:
