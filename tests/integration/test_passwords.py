@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pg8000.native import literal
@@ -54,6 +55,10 @@ def database(server: PostgresServer) -> Iterator[Database]:
         yield database
 
 
+def writer_with(database: Database, password: str | None) -> DatabaseUrl:
+    return evolve(DatabaseUrl.parse(database.writer), password=password)
+
+
 @settings(max_examples=100)
 @given(st.text(characters | telling | telling, min_size=1, max_size=8))
 @example("密码😀")
@@ -73,7 +78,7 @@ def test_a_verifier_is_postgresqls_own(database: Database, password: str) -> Non
 def test_a_password_lets_in(password: str, server: PostgresServer, database: Database) -> None:
     """What bootstrap sets lets psql in, and us, whatever its characters."""
     bootstrap(DatabaseUrl.parse(database.superuser), writer_password=password)
-    target = DatabaseUrl(server.host, server.port, database.name, WRITER, password)
+    target = writer_with(database, password)
     with session(target) as opened:
         assert opened.run("SELECT current_user") == [[WRITER]]
     assert by_psql(server, database, password) == WRITER
@@ -112,7 +117,7 @@ def test_what_no_password_can_hold_is_refused(password: str, database: Database)
     assert password not in str(caught.value)
     with (
         pytest.raises(Misconfigured, match="a database password holds"),
-        session(DatabaseUrl(target.host, target.port, target.database, WRITER, password)),
+        session(writer_with(database, password)),
     ):
         pass
 
@@ -121,7 +126,7 @@ def test_a_password_that_is_missing_is_asked_for(
     server: PostgresServer, database: Database
 ) -> None:
     """Who gives no password where one is wanted learns that, with the database's name."""
-    target = DatabaseUrl(server.host, server.port, database.name, WRITER)
+    target = writer_with(database, None)
     with (
         pytest.raises(Misconfigured, match=f"{database.name} asks for a password"),
         session(target),

@@ -109,7 +109,10 @@ def test_a_pool_with_many_connections_is_recognised(
     pooler = pool(mode, server_round_robin=turns, min_pool_size=2)
     target = writer_at(pooler, migrated_database)
     with ExitStack() as opened:
-        others = [opened.enter_context(connected(_url(target))) for _ in range(2)]
+        others = [
+            opened.enter_context(connected(pooler.url(WRITER, migrated_database.name)))
+            for _ in range(2)
+        ]
         if mode == "transaction":
             for other in others:
                 other.run("BEGIN")
@@ -117,10 +120,6 @@ def test_a_pool_with_many_connections_is_recognised(
                 other.run("ROLLBACK")
         with pytest.raises(Misconfigured, match="pool mode transaction or statement"):
             Session.open(target, TimeOuts())
-
-
-def _url(target: DatabaseUrl) -> str:
-    return f"postgresql://{target.user}@{target.host}:{target.port}/{target.database}"
 
 
 def test_a_pool_of_one_session_is_a_session(pool: Pool, migrated_database: Database) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.connection import Session, TimeOuts
-from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 
 SOON = TimeOuts(lock=1, statement=1, idle=1)
@@ -86,7 +86,8 @@ def server(said: bytes) -> Iterator[DatabaseUrl]:
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, daemon=True).start()
-        yield DatabaseUrl("127.0.0.1", listening.getsockname()[1], "payments", "me", "secret")
+        port = listening.getsockname()[1]
+        yield DatabaseUrl((Host("127.0.0.1", port),), "payments", "me", "secret", "any")
 
 
 @given(replies | others)

@@ -18,7 +18,7 @@ from voltpay_core.errors import Unavailable
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 """As `socket.getaddrinfo` gives it."""
 
-_PROBE_SECONDS = 3.0
+_PROBE_SECONDS = 2.0
 
 
 def connect(
