@@ -42,14 +42,20 @@ def connected(url: str, seconds: float = 60) -> Iterator[Connection]:
         *(to.user, host.name, to.database, host.port, to.password),
         timeout=seconds,
         ssl_context=False,  # making one costs more than all the rest of a connection
+        startup_params={"client_encoding": "UTF8"},
     )
     with closing(connection):
         yield connection
 
 
 @contextmanager
-def bootstrapped(server: PostgresAddress, template: str = "template0") -> Iterator[Database]:
-    """A copy of the database `template` with the roles in place; it goes in the end."""
+def bootstrapped(
+    server: PostgresAddress, template: str = "template0", form: str = ""
+) -> Iterator[Database]:
+    """A copy of the database `template` with the roles in place; it goes in the end.
+
+    `form` ends CREATE DATABASE, as with an encoding.
+    """
     name = f"voltpay_test_{secrets.token_hex(4)}"
     database = Database(
         name,
@@ -57,7 +63,7 @@ def bootstrapped(server: PostgresAddress, template: str = "template0") -> Iterat
         server.url(MIGRATOR, name, MIGRATOR_PASSWORD),
         server.url(WRITER, name, WRITER_PASSWORD),
     )
-    server.run_sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    server.run_sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {form}')
     try:
         bootstrap(
             DatabaseUrl.parse(database.superuser),
