@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 from tests.integration.databases import (
@@ -19,7 +18,9 @@ from tests.integration.databases import (
     migrated_database,
     migrated_template,
 )
+from tests.stack.places import jars
 from tests.stack.postgres import PostgresAddress
+from tests.support.cli import voltpay
 
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.bootstrap import bootstrap
@@ -32,7 +33,11 @@ from voltpay_adapters.postgres.inspection import (
 )
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.maintenance import maintain
-from voltpay_adapters.postgres.resources import changelog_folder, changeset_ids
+from voltpay_adapters.postgres.resources import (
+    bootstrap_file,
+    changelog_folder,
+    changeset_ids,
+)
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Unavailable
 
@@ -375,6 +380,19 @@ def test_bootstrap_keeps_the_passwords_it_is_not_given(migrated_database: Databa
             assert connection.run("SELECT 1") == [[1]]
 
 
+def test_psql_bootstraps_whatever_a_database_sets(
+    postgres: PostgresAddress, bare_database: Database
+) -> None:
+    """The file stands by itself: psql runs it where strings and names are read otherwise."""
+    undo = "DROP EXTENSION pg_partman; DROP SCHEMA partman; DROP SCHEMA write;"
+    for name, value in (("standard_conforming_strings", "off"), ("search_path", "nowhere")):
+        postgres.run_sql(f"ALTER DATABASE {bare_database.name} SET {name} = {value}")
+    postgres.run_sql(undo, database=bare_database.name)
+    postgres.run_sql(bootstrap_file().read_text(), database=bare_database.name)
+    assert bare_database.liquibase.update() == 0
+    assert months(bare_database) == dict.fromkeys(PAYMENT_TABLES, PREMADE)
+
+
 def test_bootstrap_needs_a_superuser(migrated_database: Database) -> None:
     """Whoever may not bootstrap learns that PostgreSQL refused, and why."""
     with pytest.raises(Unavailable, match="SQLSTATE 42501: permission denied"):
@@ -384,11 +402,11 @@ def test_bootstrap_needs_a_superuser(migrated_database: Database) -> None:
 def test_liquibase_passes_its_failure_on(
     bare_database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong password is Liquibase's own message and exit code."""
-    wrong = evolve(DatabaseUrl.parse(bare_database.migrator), password="wrong")
-    liquibase = Liquibase(wrong, classpath=bare_database.liquibase.classpath)
-    assert liquibase.update() != 0
-    assert "password authentication failed" in "".join(capfd.readouterr())
+    """A changeset that fails is Liquibase's own message and exit code."""
+    with connected(bare_database.superuser) as connection:
+        connection.run("DROP EXTENSION pg_partman")
+    assert bare_database.liquibase.update() != 0
+    assert "pg_partman is not in this database" in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("command", ["status", "history", "validate", "clear_checksums"])
@@ -401,7 +419,7 @@ def test_liquibase_answers_in_its_own_words(
 
 
 def test_the_password_is_not_on_the_command_line(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    bare_database: Database, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing of the connection is in Liquibase's arguments, where every user could read it."""
     program = tmp_path / "liquibase"
@@ -410,10 +428,37 @@ def test_the_password_is_not_on_the_command_line(
         "print(sys.argv[1:], os.environ['LIQUIBASE_COMMAND_PASSWORD'])\n"
     )
     program.chmod(0o755)
-    target = DatabaseUrl((Host("db.example"),), "payments", "voltpay_migrator", MIGRATOR_PASSWORD)
+    target = DatabaseUrl.parse(bare_database.migrator)
     assert Liquibase(target, program=str(program)).rollback(2) == 0
     assert capfd.readouterr().out == f"['rollback-count', '--count=2'] {MIGRATOR_PASSWORD}\n"
     assert MIGRATOR_PASSWORD not in repr(target)
+
+
+LEFT_LOCKED = """
+    UPDATE write.databasechangeloglock
+    SET locked = true, lockgranted = '2026-11-25 09:00:00', lockedby = 'web-1 (10.0.0.7)'
+"""
+
+
+def test_a_lock_that_was_left_is_named_and_released(
+    migrated_database: Database, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Who holds the lock is told before Liquibase waits for it, and release-locks takes it away."""
+    with connected(migrated_database.superuser) as connection:
+        connection.run(LEFT_LOCKED)
+    holder = "held by web-1 (10.0.0.7) since 2026-11-25 09:00:00"
+    program = tmp_path / "liquibase"
+    program.write_text('#!/bin/sh\nexit "$LIQUIBASE_CHANGELOG_LOCK_WAIT_TIME_IN_MINUTES"\n')
+    program.chmod(0o755)
+    settings = {"VOLTPAY_DATABASE_MIGRATOR": migrated_database.migrator}
+    by_stub = {**settings, "VOLTPAY_DATABASE_LIQUIBASE": str(program)}
+    assert voltpay("db", "update", env=by_stub).exit_code == 69  # it would have waited one minute
+    assert f"{holder}; if no update is running: voltpay db release-locks" in caplog.text
+    by_jars = {**settings, "VOLTPAY_DATABASE_LIQUIBASE_CLASSPATH": str(jars("liquibase"))}
+    assert holder in voltpay("db", "release-locks", env=by_jars).stdout
+    caplog.clear()
+    assert voltpay("db", "update", env=by_jars).exit_code == 0
+    assert caplog.text == ""
 
 
 def test_a_missing_liquibase_is_named_with_the_way_out(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.passwords import scram_verifier
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_core.errors import Misconfigured
+from voltpay_core.errors import Misconfigured, Unavailable
 
 ODD = {
     "emoji": "密码😀",
@@ -99,13 +99,16 @@ def by_psql(server: PostgresAddress, database: Database, password: str) -> str:
 def test_liquibase_logs_in_with_any_password(
     database: Database, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Java gets a password of any Unicode too, in whatever locale it runs."""
+    """Java gets a password of any Unicode in any locale; a wrong one is told before it runs."""
     password = ODD["emoji"]
     bootstrap(DatabaseUrl.parse(database.superuser), migrator_password=password)
     monkeypatch.setenv("LC_ALL", "C")
     url = server.url(MIGRATOR, database.name, password)
-    there = Database(database.name, database.superuser, url, database.writer)
+    there = evolve(database, migrator=url)
     assert there.liquibase.update() == 0
+    wrong = evolve(database, migrator=server.url(MIGRATOR, database.name, "wrong"))
+    with pytest.raises(Unavailable, match="password authentication failed"):
+        wrong.liquibase.update()
 
 
 @pytest.mark.parametrize("password", ["a\0b", "\ud800"])

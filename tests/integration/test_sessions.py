@@ -19,6 +19,7 @@ from tests.integration.processes import Site
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
 from tests.stack.postgres import PostgresAddress
+from tests.support.cli import voltpay
 
 from voltpay_adapters.postgres import session_settings
 from voltpay_adapters.postgres.administration import session
@@ -265,3 +266,11 @@ def test_a_commit_is_durable(
         writer = Session.open(DatabaseUrl.parse(migrated_database.writer), TimeOuts())
         with closing(writer):
             assert writer.run("SHOW synchronous_commit") == [[effective]]
+
+
+def test_another_server_is_named(kafka: KafkaAddress) -> None:
+    """Where Kafka listens in PostgreSQL's place, the place is named and nothing is a bug."""
+    server = kafka.bootstrap.partition(",")[0]
+    found = voltpay("check", env={"VOLTPAY_STORE": f"postgresql://me@{server}/payments"})
+    assert found.exit_code == 78  # for the source, which is not set
+    assert f"FAIL database: PostgreSQL at me@{server}/payments" in found.stdout
