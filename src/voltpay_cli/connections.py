@@ -13,6 +13,7 @@ from voltpay_adapters.kafka import urls as kafka_urls
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Settings
+from voltpay_cli.texts import read_text
 from voltpay_core.errors import Misconfigured
 
 PLACES = {
@@ -101,14 +102,14 @@ def secret(value: str | None, file: str | None, name: str) -> str | None:
     """A secret as it is set, or as it stands in a file.
 
     Raises:
-        Misconfigured: The file cannot be read.
+        Misconfigured: The file cannot be read, or is not in UTF-8.
     """
     if value or not file:
         return value
     try:
-        return Path(file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{name}_file: cannot read {file}: {error}") from None
+        return read_text(Path(file)).rstrip("\r\n")
+    except Misconfigured as error:
+        raise Misconfigured(f"{name}_file: {error}") from None
 
 
 def database_target(settings: Settings, url: str) -> DatabaseUrl:

@@ -11,6 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from voltpay_adapters.kafka.topics import Difference
+from voltpay_adapters.local.reading import STDIN, opened
 from voltpay_adapters.postgres import inspection
 from voltpay_adapters.postgres.administration import Administration, session
 from voltpay_adapters.postgres.resources import changeset_ids
@@ -161,16 +162,19 @@ def _outbox(connection: Administration, most: float) -> str:
 
 
 def _readable(url: str) -> str:
-    path = Path(url.removeprefix("file:"))
-    if str(path) != "-" and not os.access(path, os.R_OK):
-        raise Misconfigured(f"cannot read {path}; name another file")
+    path = url.removeprefix("file:")
+    if path != STDIN:
+        opened(path).close()
     return f"{path} can be read"
 
 
 def _writable(directory: Path) -> str:
     existing = directory
-    while not existing.exists():
-        existing = existing.parent
+    try:
+        while not existing.exists():
+            existing = existing.parent
+    except OSError as error:
+        raise Misconfigured(f"cannot write to {directory}: {error.strerror}") from None
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         raise Misconfigured(f"cannot write to {directory}; name another folder")
     return f"{directory} can be written"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -29,20 +29,32 @@ class ExitCode(IntEnum):
 class ExitingGroup(TyperGroup):
     """Commands and groups of them whose failures end as one line on stderr and an exit code."""
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Read the command line, which may print help."""
+        with _exiting():
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command."""
-        try:
+        with _exiting():
             return super().invoke(ctx)
-        except Misconfigured as error:
-            code = _tell(error, ExitCode.MISCONFIGURED)
-        except Unavailable as error:
-            code = _tell(error, ExitCode.UNAVAILABLE)
-        except KeyboardInterrupt as error:
-            code = _tell(error, ExitCode.STOPPED)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
-            code = ExitCode.DONE
-        raise typer.Exit(code)
+
+
+@contextmanager
+def _exiting() -> Iterator[None]:
+    try:
+        yield
+    except Misconfigured as error:
+        code = _tell(error, ExitCode.MISCONFIGURED)
+    except Unavailable as error:
+        code = _tell(error, ExitCode.UNAVAILABLE)
+    except KeyboardInterrupt as error:
+        code = _tell(error, ExitCode.STOPPED)
+    except BrokenPipeError:
+        code = ExitCode.DONE  # whoever reads our output has seen enough
+    else:
+        return
+    raise typer.Exit(code)
 
 
 def _tell(error: BaseException, code: ExitCode) -> ExitCode:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from typed_settings import EnvLoader, TomlFormat, load_settings
+from typed_settings import EnvLoader, load_settings
 from typed_settings.dict_utils import get_path, set_path
-from typed_settings.exceptions import TsError
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
 from voltpay_cli.settings import OPTIONS, Settings
+from voltpay_cli.texts import read_text
 from voltpay_core.errors import Misconfigured
 
 CONFIG_FILE = "voltpay.toml"
@@ -116,8 +117,8 @@ def _toml(path: Path) -> dict[str, Any]:
     if path == Path(CONFIG_FILE) and not path.exists():
         return {}
     try:
-        found = TomlFormat(None)(path, Settings, OPTIONS)
-    except (OSError, TsError, UnicodeDecodeError) as error:
+        found = tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Misconfigured(f"cannot read {path}: {error}") from None
     known = [option.path for option in OPTIONS]
     for key in _keys(found, known):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from voltpay_cli import streams
 from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
 from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
@@ -58,6 +59,7 @@ app.command()(demo)
 
 def main() -> None:
     """Run the command that the arguments name; a bug shows where it is, and nothing of the data."""
+    streams.settle()
     threading.excepthook = lambda failed: _tell_bug(failed.exc_value)
     sys.unraisablehook = lambda failed: _tell_bug(failed.exc_value)
     try:

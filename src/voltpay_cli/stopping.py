@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Timer
 from types import FrameType
 
@@ -41,7 +40,7 @@ class Stop:
         self.timed_out = False
         self.flag.set()
         name = signal.Signals(number).name
-        print(f"voltpay: {name}: finishing the batch; again to abort", file=sys.stderr, flush=True)
+        _tell(f"voltpay: {name}: finishing the batch; again to abort\n")
 
 
 @contextmanager
@@ -60,6 +59,12 @@ def stop_on_signals(time_limit: float | None = None) -> Iterator[Stop]:
             timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _tell(line: str) -> None:
+    """Write to stderr past its buffer, which the signal may have found in use."""
+    with suppress(OSError):
+        os.write(2, line.encode())
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

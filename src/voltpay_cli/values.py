@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -167,12 +168,18 @@ def _url(
     if kafka and url.startswith(kafka_urls.SCHEME):
         kafka_urls.servers(url)
         return url
-    right = (file and scheme == "file" and bool(path) and "\x00" not in path) or (
-        sqlite and scheme == "sqlite" and bool(path) and "\x00" not in path
-    )
+    right = ((file and scheme == "file") or (sqlite and scheme == "sqlite")) and _is_path(path)
     if not right:
         raise ValueError(f"needs {forms}")
     return url
+
+
+def _is_path(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError("needs a path that the locale can express: set LC_ALL=C.UTF-8") from None
+    return bool(path) and "\x00" not in path
 
 
 def _status(value: object) -> Status:

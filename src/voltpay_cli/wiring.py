@@ -12,7 +12,8 @@ from pathlib import Path
 
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.local.files import FileEvents, FilePayments, FileSource
+from voltpay_adapters.local.files import FileEvents, FilePayments
+from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import TimeOuts
 from voltpay_adapters.postgres.database import PostgresDatabase
@@ -164,7 +165,9 @@ def _open_source(
 ) -> tuple[FileSource | KafkaSource, int | None]:
     """The source, and how many partitions it has where that matters."""
     if not is_kafka(url):
-        file = FileSource(url.removeprefix("file:"), begin, log.info)
+        file = FileSource(
+            url.removeprefix("file:"), begin, log.info, longest=settings.limits.batch_bytes
+        )
         opened.callback(file.close)
         return file, None
     source = KafkaSource(

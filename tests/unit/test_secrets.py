@@ -20,6 +20,7 @@ from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.local.files import FilePayments, read_events
 from voltpay_adapters.postgres.failures import translated
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_cli.connections import secret
 from voltpay_cli.loading import load
 from voltpay_cli.logs import log_to_stderr, wordless
 from voltpay_core.errors import Misconfigured, Rejected
@@ -216,6 +217,26 @@ def test_no_secret_is_taken_from_the_command_line(option: str) -> None:
     assert result.exit_code == 78
     assert "everybody on this machine can read" in result.stderr
     assert songs(result.output) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"p\xc3\xa9 ", b"\xef\xbb\xbfp\xc3\xa9 ", b"p\xc3\xa9 \n", b"p\xc3\xa9 \r\n"]
+)
+def test_a_secret_is_what_its_file_says(content: bytes) -> None:
+    """Neither a byte order mark nor the end of the line is part of a secret; spaces are."""
+    Path("secret").write_bytes(content)
+    assert secret(None, "secret", "kafka.password") == "p\xe9 "
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_a_secret_is_in_utf_8(encoding: str) -> None:
+    """A secret in another encoding is refused, and not shown."""
+    Path("secret").write_bytes(f"{PASSWORD}\xe9".encode(encoding))
+    with pytest.raises(Misconfigured) as caught:
+        secret(None, "secret", "kafka.password")
+    assert str(caught.value) == (
+        "kafka.password_file: cannot read secret: save it as text in UTF-8"
+    )
 
 
 def test_secrets_come_from_files() -> None:

@@ -84,6 +84,29 @@ def test_a_file_that_is_named_must_be_there() -> None:
         load({}, "nowhere.toml")
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_settings_file_may_be_of_windows(folder: Path, newline: str) -> None:
+    """A byte order mark and other line ends change no setting."""
+    (folder / "voltpay.toml").write_bytes(f'\ufeffgroup = "g"{newline}batch_size = 7'.encode())
+    assert (load({}).settings.group, load({}).settings.batch_size) == ("g", 7)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_settings_file_is_in_utf_8(folder: Path, encoding: str) -> None:
+    """A file in another encoding is named with the way out."""
+    (folder / "voltpay.toml").write_bytes('group = "\xe9"'.encode(encoding))
+    with pytest.raises(Misconfigured, match=r"cannot read voltpay\.toml: save it as text in UTF-8"):
+        load({})
+
+
+@pytest.mark.parametrize("content", ["a = [" * 5000, "group", 'group = "a\x01"'])
+def test_a_settings_file_is_toml(folder: Path, content: str) -> None:
+    """What cannot be read as TOML is told, however deep it is."""
+    (folder / "voltpay.toml").write_text(content)
+    with pytest.raises(Misconfigured, match=r"cannot read voltpay\.toml: "):
+        load({})
+
+
 @pytest.mark.parametrize(
     ("content", "key", "nearest"),
     [

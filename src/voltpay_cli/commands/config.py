@@ -32,7 +32,7 @@ def show(
     )
     rows = shown(loaded)
     if output == "json":
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(rows, indent=2))
         return
     for name, row in rows.items():
         typer.echo(f"{name} = {json.dumps(row['value'], ensure_ascii=False)}  # {row['origin']}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -15,7 +17,7 @@ from voltpay_cli.progress import Output, progress, summarize
 from voltpay_cli.retrying import retry
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
-from voltpay_core.consuming import Tally
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 
 log = logging.getLogger("voltpay")
@@ -93,10 +95,10 @@ def run(
         Misconfigured: A setting is missing or cannot work.
         Unavailable: The world did not heal in time.
     """
-    total: Tally | None
-    policy, started, total = retry(settings.limits.retry_seconds, stop), time.monotonic(), None
+    policy = retry(settings.limits.retry_seconds, stop)
     try:
         with (
+            _summarized(output) as summarized,
             progress() as notify,
             wiring.payment_consumer(
                 settings,
@@ -106,17 +108,31 @@ def run(
                 warm=not (until_drained or max_messages),
             ) as consumer,
         ):
-            try:
-                consumer.run(stop, max_records=max_messages, until_drained=until_drained)
-            finally:
-                total = consumer.total
+            summarized.append(consumer)
+            consumer.run(stop, max_records=max_messages, until_drained=until_drained)
     except Unavailable as error:
         if error.halt or not stop():
             raise
         log.warning("stopped before the work was done: %s", error)
         return ExitCode.STOPPED
-    finally:
-        if total is not None:
-            summarize(total, time.monotonic() - started, output)
     unfinished = stop.timed_out and (until_drained or max_messages)
     return ExitCode.STOPPED if unfinished else ExitCode.DONE
+
+
+@contextmanager
+def _summarized(output: Output) -> Iterator[list[PaymentConsumer]]:
+    """Print the summary of the consumer that is put into the list, however its run ends."""
+    consumers: list[PaymentConsumer] = []
+    started = time.monotonic()
+
+    def tell() -> None:
+        for consumer in consumers:
+            summarize(consumer.total, time.monotonic() - started, output)
+
+    try:
+        yield consumers
+    except BaseException:
+        with suppress(BrokenPipeError, Unavailable):  # the run's own failure is the one to tell
+            tell()
+        raise
+    tell()

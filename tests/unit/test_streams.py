@@ -1,0 +1,161 @@
+"""The standard streams of the program: any encoding, closed, full, and nobody who reads."""
+
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.cli import LOCAL, ended
+
+from voltpay_adapters.local.files import FileEvents
+from voltpay_core.messages import Event
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+FOREIGN = "Ungültig „42“ 👧 счёт"
+NAME = os.fsdecode(b"caf\xe9") + "€"
+ENCODINGS = {
+    "ASCII": {"PYTHONIOENCODING": "ascii"},
+    "Latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "Windows": {"PYTHONIOENCODING": "cp1252:strict"},
+    "UTF-8": {"PYTHONIOENCODING": "utf-8"},
+    "the C locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+FOREIGN_COMMANDS = [
+    ["dead-letter", "list", "--events", "file:foreign"],
+    ["dead-letter", "list", "--events", f"file:{NAME}"],
+    ["dead-letter", "list", "--events", "file:foreign", "--output", "json"],
+    ["config", "show", "--events", f"file:{FOREIGN}"],
+    ["config", "show", "--events", f"file:{NAME}", "--output", "json"],
+    ["config", "show", "--config", NAME],
+    ["config", "show", "--source", FOREIGN],
+    [FOREIGN],
+    ["consume", "--" + FOREIGN],
+    ["consume", *LOCAL, "--source", f"file:{NAME}/in.jsonl"],
+    ["produce", "--source", f"file:{NAME}/in.jsonl", "--count", "3"],
+    ["check", *LOCAL, "--events", f"file:{FOREIGN}"],
+    ["idempotency", "purge", "--store", f"sqlite:{NAME}/{FOREIGN}.db"],
+    ["topics", "check", "--source", f"file:{FOREIGN}"],
+    ["db", "status", "--store", f"sqlite:{FOREIGN}"],
+    ["demo", f"{NAME}-demo"],
+    ["--help"],
+]
+PRINTING = [
+    ["consume", *LOCAL],
+    ["config", "show"],
+    ["dead-letter", "list", *LOCAL[4:]],
+    ["dead-letter", "list", *LOCAL[4:], "--output", "json"],
+    ["idempotency", "purge", *LOCAL[2:4]],
+    ["produce", "--source", "file:-", "--count", "1"],
+    ["check", *LOCAL],
+    ["demo"],
+    ["--help"],
+    ["consume", "--help"],
+]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_command_speaks_on_every_terminal(encoding: str) -> None:
+    """Characters that a terminal does not have are escaped, whatever command prints them."""
+    headers = {"__connect.errors.exception.message": FOREIGN, "voltpay-dlq-code": "bad-json"}
+    letter = tuple((name, text.encode()) for name, text in headers.items())
+    FileEvents(Path("foreign")).publish([Event("payment_writer_dlq", b"1", b"x", letter)])
+    environment = ENCODINGS[encoding] | {"VOLTPAY_UNKNOWN_É": "x"}
+    codes, done = ended("", *FOREIGN_COMMANDS, **environment)
+    name = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
+    told = done.stdout.decode(name) + done.stderr.decode(name)
+    assert "Traceback" not in told
+    assert codes == [0, 0, 0, 0, 0, 78, 78, 2, 2, 78, 78, 78, 78, 78, 78, 0, 0]
+    assert FOREIGN.encode(name, "backslashreplace").decode(name) in told
+    decoder = json.JSONDecoder()
+    listed, _ = decoder.raw_decode(told[told.index('{"counts"') :])
+    assert listed["letters"][0]["reason"] == FOREIGN
+    shown, _ = decoder.raw_decode(told[told.index('{\n  "source"') :])
+    name = shown["events"]["value"].encode("utf-8", "surrogateescape")
+    assert name == b"file:" + os.fsencode(NAME)
+
+
+@pytest.fixture
+def letters(folder: Path) -> None:
+    """Dead letters to be listed, and one more to be made."""
+    FileEvents(folder / "out").publish([Event("payment_writer_dlq", b"1", b"x")])
+    Path("in.jsonl").write_text("no payment\n")
+
+
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize(
+    ("redirected", "reason"),
+    [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+)
+def test_output_that_is_lost_is_told(redirected: str, reason: str) -> None:
+    """Where stdout takes nothing, a command ends with 69 and the reason once, and is no bug."""
+    codes, done = ended(redirected, *PRINTING)
+    assert codes == [69] * len(PRINTING)
+    line = f"voltpay: cannot write to the standard output: {reason}\n"
+    assert done.stderr.decode().count(line) == len(PRINTING)
+    assert done.returncode == 0  # Python's own last flush has nothing to complain of
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_reader_may_leave() -> None:
+    """Where whoever reads stdout has seen enough, a command ends with 0 and says nothing of it."""
+    codes, done = ended("| true", ["check"], *PRINTING)
+    assert codes[1:] == [0] * len(PRINTING)
+    assert b"roken" not in done.stderr
+
+
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize("redirected", ["2> /dev/full", "2>&-", "2> >(true)"])
+def test_messages_that_nobody_gets_change_nothing(redirected: str) -> None:
+    """Where stderr takes nothing, the work is done and the summary printed all the same."""
+    nowhere = ["consume", *LOCAL, "--source", "file:nowhere"]
+    codes, done = ended(redirected, nowhere, ["consume", *LOCAL])
+    assert codes == [78, 0]
+    assert done.stdout.startswith(b"written 0, duplicates 0, dead letters 1, events 1 ")
+
+
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize("redirected", ["> /dev/full", "| true"])
+def test_a_failure_is_not_hidden_by_its_summary(redirected: str) -> None:
+    """What ended a run decides its exit code and is told, though its summary cannot be."""
+    Path("out/payment_writer_dlq.jsonl").unlink()
+    Path("out/payment_writer_dlq.jsonl").symlink_to("/dev/null")
+    codes, done = ended(redirected, ["config", "show"], ["consume", *LOCAL])
+    assert codes[1] == 69
+    assert b"cannot write to out: it is no regular file" in done.stderr.splitlines()[-1]
+
+
+def test_a_stop_may_come_in_the_middle_of_a_message() -> None:
+    """A signal that finds stderr in use stops the run, and never breaks it."""
+    writing = (
+        "import sys\n"
+        "from voltpay_cli.stopping import stop_on_signals\n"
+        "with stop_on_signals() as stop:\n"
+        "    sys.stderr.write('x' * 1_000_000)\n"
+        "    print(stop())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", writing], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stderr is not None
+        until_full(running.stderr.fileno())
+        running.send_signal(signal.SIGTERM)
+        printed, told = running.communicate(timeout=60)
+    assert (running.returncode, printed) == (0, b"True\n")
+    assert b"finishing the batch" in told
+
+
+def until_full(pipe: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        waiting = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
+        if struct.unpack("i", waiting)[0] >= fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ):
+            return
+    pytest.fail("nobody fills the pipe")
