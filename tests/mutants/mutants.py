@@ -12,7 +12,9 @@ WIRE = "voltpay_core/wire.py"
 IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
-FILES = "voltpay_adapters/local/files.py"
+SOURCE = "voltpay_adapters/local/source.py"
+READING = "voltpay_adapters/local/reading.py"
+APPENDING = "voltpay_adapters/local/appending.py"
 URLS = "voltpay_adapters/postgres/urls.py"
 VALUES = "voltpay_cli/values.py"
 
@@ -505,38 +507,73 @@ MUTANTS = (
     # Files
     Mutant(
         "what is unacknowledged is forgotten",
-        FILES,
+        SOURCE,
         "        self._unacknowledged.extend(records)\n",
         "",
         ("tests/unit/test_files.py",),
     ),
     Mutant(
         "the position is not kept",
-        FILES,
+        SOURCE,
         "                work.fence.move(self._bookmark(beginning), position)\n",
         "                pass\n",
         ("tests/unit/test_files.py",),
     ),
     Mutant(
         "any file of the name goes on",
-        FILES,
+        SOURCE,
         '{self._partition.topic}#{digest}"',
         '{self._partition.topic}#"',
         ("tests/unit/test_files.py",),
     ),
     Mutant(
         "a torn line stays",
-        FILES,
-        "                    file.truncate(whole)\n",
-        "                    pass\n",
+        APPENDING,
+        "    os.ftruncate(descriptor, whole_lines(descriptor, os.fstat(descriptor).st_size))\n",
+        "",
+        ("tests/unit/test_files.py",),
+    ),
+    Mutant(
+        "a half-written batch stays",
+        APPENDING,
+        "            written.callback(_shorten, descriptor, os.fstat(descriptor).st_size)\n",
+        "",
+        ("tests/unit/test_files_full.py",),
+    ),
+    Mutant(
+        "a line goes behind one without a newline",
+        APPENDING,
+        '    return b"\\n" * (whole_lines(descriptor, end) < end)\n',
+        '    return b""\n',
         ("tests/unit/test_files.py",),
     ),
     Mutant(
         "the last line needs a newline",
-        FILES,
-        'b"\\n" * bool(self._tail)',
-        'b""',
+        READING,
+        "if not (newline or (self.ended and self._begun)):",
+        "if not newline:",
         ("tests/unit/test_files.py",),
+    ),
+    Mutant(
+        "long lines are read in quadratic time",
+        READING,
+        "        self._begun += first\n",
+        "        self._begun = bytearray(bytes(self._begun) + first)\n",
+        ("tests/unit/test_reading.py",),
+    ),
+    Mutant(
+        "lines may be of any length",
+        READING,
+        "            if len(line) > self._longest:\n",
+        "            if False:\n",
+        ("tests/unit/test_reading.py",),
+    ),
+    Mutant(
+        "what was read is not compared at the end",
+        SOURCE,
+        "            self._check_unchanged()\n",
+        "            pass\n",
+        ("tests/unit/test_files_resume.py",),
     ),
     # URLs
     Mutant(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,14 +15,11 @@ from hypothesis import strategies as st
 from tests.contracts.events import EventsContract
 from tests.contracts.source import SourceContract, collect
 
-from voltpay_adapters.local.files import (
-    CHUNK_BYTES,
-    FileEvents,
-    FilePayments,
-    FileSource,
-    read_events,
-)
+from voltpay_adapters.local import appending
+from voltpay_adapters.local.files import FileEvents, FilePayments, read_events
 from voltpay_adapters.local.lines import envelope
+from voltpay_adapters.local.reading import CHUNK_BYTES
+from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.messages import Event, Headers, Partition, Record
@@ -213,6 +212,48 @@ def test_a_pipe_is_read_as_the_standard_input(topic: FileTopic) -> None:
         topic.open()
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_files_of_windows_are_read(topic: FileTopic, newline: str) -> None:
+    """Neither a byte order mark nor a carriage return is part of a record; offsets count both."""
+    lines = ['{"messageId": "a", "accountId": 7}', "{}", "no JSON"]
+    content = newline.join(["\ufeff" + lines[0], *lines[1:], ""]).encode()
+    topic.path.write_bytes(content)
+    records = brought(topic.open())
+    assert [record.value for record in records] == [line.encode() for line in lines]
+    assert [record.key for record in records] == [b"7", None, None]
+    ends = [place for place, byte in enumerate(content) if byte == ord("\n")]
+    assert [record.offset for record in records] == ends
+
+
+def test_a_carriage_return_of_a_payment_is_kept(topic: FileTopic) -> None:
+    """A value that ends like a line of Windows is written so that it is read as it was."""
+    value = b'{"messageId": "a", "accountId": 7}\r'
+    FilePayments(str(topic.path)).publish([Event("payments", b"7", value)])
+    (record,) = brought(topic.open())
+    assert (record.key, record.value) == (b"7", value)
+
+
+def test_a_file_may_have_any_name(topic: FileTopic) -> None:
+    """A name that is not UTF-8 is a partition like others: in events, outbox and position."""
+    path = topic.folder / os.fsdecode(b"caf\xe9.jsonl")
+    path.write_bytes(b"one\ntwo\n")
+    for limit, value in ((1, b"one"), (9, b"two")):
+        with closing(FileSource(str(path), topic.database.begin)) as source:
+            source.rewind(source.poll(0).gained)
+            polled = source.poll(limit)
+            (record,) = polled.records
+            assert record.value == value
+            assert record.partition.topic.encode().endswith(rb"/caf\xe9.jsonl")
+            source.acknowledge(polled.positions)
+
+
+def test_payments_do_not_run_into_a_line_without_a_newline(topic: FileTopic) -> None:
+    """What is appended begins a line of its own, and the last line stays whole."""
+    topic.path.write_bytes(b"mine")
+    FilePayments(str(topic.path)).publish([Event("payments", None, b"theirs")])
+    assert a_source(topic)[1] == [b"mine", b"theirs"]
+
+
 @define
 class FileTopics:
     folder: Path
@@ -237,6 +278,39 @@ class TestFileEvents(EventsContract):
     def harness(self, tmp_path: Path) -> Iterator[FileTopics]:
         with closing(FileTopics(tmp_path)) as harness:
             yield harness
+
+
+def test_a_line_that_is_being_written_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process appends, its half line is not taken for torn; it is waited for."""
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"half")
+    holding = (
+        "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX);"
+        " print('held', flush=True); sys.stdin.read()"
+    )
+    monkeypatch.setattr(appending, "PATIENCE", 0.05)
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(Unavailable, match=r"does not let go of .*t\.jsonl") as caught:
+            FileEvents(tmp_path).publish([Event("t", b"k", b"v")])
+        assert not caught.value.halt
+        assert path.read_bytes() == b"half"
+        other.communicate()
+    FileEvents(tmp_path).publish([Event("t", b"k", b"v")])
+    assert read_events(path) == [Event("t", b"k", b"v")]
+
+
+@pytest.mark.parametrize("last", [b"", b'{"key":"k","val', b"\n"])
+def test_events_can_be_read_while_they_are_written(tmp_path: Path, last: bytes) -> None:
+    """A line that is not yet whole is no event yet, and no failure."""
+    whole = Event("t", b"k", b"v")
+    (tmp_path / "t.jsonl").write_bytes(envelope(whole) + b"\n" + last)
+    assert read_events(tmp_path / "t.jsonl") == [whole]
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
@@ -286,13 +360,26 @@ def test_a_file_that_is_no_events_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_bytes(b"no envelope\n")
     with pytest.raises(Misconfigured, match=r"t\.jsonl"):
         read_events(tmp_path / "t.jsonl")
+    with pytest.raises(Misconfigured, match=r"cannot read .*: Is a directory"):
+        read_events(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_the_worlds_fault(tmp_path: Path) -> None:
-    """Events that cannot be written are unavailable, never lost."""
-    (tmp_path / "file").write_bytes(b"")
-    with closing(FileEvents(tmp_path / "file")) as events, pytest.raises(Unavailable):
+def test_a_folder_that_cannot_be_made_is_bad_configuration(tmp_path: Path) -> None:
+    """A path for events that cannot work is told at the start, before anything is written."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "out", tmp_path / ("x" * 300)):
+        with pytest.raises(Misconfigured, match=f"cannot write to {path}: "):
+            FileEvents(path)
+
+
+def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
+    """Events that cannot be written are unavailable, never lost; no folder is made in its place."""
+    events = FileEvents(tmp_path / "out")
+    (tmp_path / "out").rmdir()
+    with pytest.raises(Unavailable, match="No such file") as caught:
         events.publish([Event("t", b"k", b"v")])
+    assert caught.value.halt
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from voltpay_adapters.local.files import FileEvents, FileSource, read_events
+from voltpay_adapters.local.files import FileEvents, read_events
+from voltpay_adapters.local.reading import BEGINNING_BYTES
+from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIds
 from voltpay_core.messages import Event
 from voltpay_core.ports import Begin, EventPublisher, Publication
@@ -113,6 +116,64 @@ def test_a_file_that_was_read_before_its_last_newline_goes_on(payments: Path) ->
     payments.write_bytes(payments.read_bytes().rstrip(b"\n"))
     assert consume(payments).records == 21
     payments.write_bytes(payments.read_bytes() + b"\n" + PAYMENT % 99)
+    assert consume(payments).records == 1
+
+
+def test_a_last_line_that_has_grown_is_read_again(payments: Path) -> None:
+    """A line that was read while it was being written is read whole once it is complete."""
+    whole = payments.read_bytes() + PAYMENT % 98
+    payments.write_bytes(whole[:-30])
+    assert consume(payments).records == 22
+    payments.write_bytes(whole + PAYMENT % 99)
+    assert consume(payments) == Tally(written=2, events=4)
+    assert consume(payments) == Tally()
+
+
+def test_a_file_that_was_cut_halts(payments: Path) -> None:
+    """Where a file ends before what is acknowledged, nobody knows what it holds: a person looks."""
+    with payments.open("ab") as file:
+        file.write(b"".join(PAYMENT % number for number in range(1000, 2000)))
+    consume(payments)
+    payments.write_bytes(payments.read_bytes()[:BEGINNING_BYTES])
+    with pytest.raises(Unavailable, match=r"it was cut\. Copy it to another path") as caught:
+        consume(payments)
+    assert caught.value.halt
+    copied = payments.rename(payments.with_name("copy.jsonl"))
+    assert consume(copied).written == 0
+
+
+@pytest.mark.parametrize("cut", [0, 50, None])
+def test_a_file_that_is_changed_while_it_is_read_halts(payments: Path, cut: int | None) -> None:
+    """Content that is exchanged or cut under its reader is told; the next run reads it whole."""
+    others = b"".join(PAYMENT % number for number in range(100, 150))
+    with opened(payments) as (_, source, _events):
+        source.rewind(source.poll(1).gained)
+        source.acknowledge(source.poll(100).positions)
+        payments.write_bytes(others[:cut])
+        with pytest.raises(Unavailable, match="was changed while it was read") as caught:
+            read_to_the_end(source)
+        assert caught.value.halt
+    payments.write_bytes(others)
+    assert consume(payments).written == 50
+
+
+def read_to_the_end(source: FileSource) -> None:
+    while not source.drained():
+        if positions := source.poll(100).positions:
+            source.acknowledge(positions)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(payments: Path) -> None:
+    """Who replaces a file by another leaves the reader what it has; the next run reads the new."""
+    with opened(payments) as (_, source, _events):
+        source.rewind(source.poll(1).gained)
+        payments.rename(payments.with_name("old.jsonl"))
+        payments.write_bytes(PAYMENT % 100)
+        polled = source.poll(100)
+        assert len(polled.records) == 21
+        source.acknowledge(polled.positions)
+        assert not source.poll(100).records
+        assert source.drained()
     assert consume(payments).records == 1
 
 

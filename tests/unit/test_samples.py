@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.strategies import new_payments
 
-from voltpay_adapters.local.files import FilePayments, FileSource
+from voltpay_adapters.local.files import FilePayments
+from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_cli.samples import POISON, Mix, poisoned, samples
 from voltpay_core.messages import Event, Partition, Record

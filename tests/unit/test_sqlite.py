@@ -1,7 +1,8 @@
 """SQLite passes the contract of a payment database, and what is special about it."""
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,12 +29,91 @@ class TestSqliteMemory(StoreContract):
             yield harness
 
 
-def test_an_abandoned_database_is_unavailable(tmp_path: Path) -> None:
-    """A file that is no database halts the writer, in words that name no row."""
-    (tmp_path / "voltpay.db").write_bytes(b"no database at all" * 1000)
-    with closing(SqliteDatabase(str(tmp_path / "voltpay.db"))) as database:
-        with pytest.raises(Unavailable, match="SQLite") as caught, database.begin():
-            pytest.fail("it opened")
+def garbage(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 1000)
+
+
+def damaged(path: Path) -> None:
+    with closing(SqliteDatabase(str(path))) as database:
+        database.connect()
+    with path.open("r+b") as file:
+        file.seek(100)  # behind the header
+        file.write(b"\xff" * 4000)
+
+
+def other_tables(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE idempotency (other)")
+
+
+def read_only(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    path.with_name(f"{path.name}-wal").mkdir()
+
+
+ABANDONED: dict[Callable[[Path], None], str] = {
+    garbage: "SQLITE_NOTADB: it is no database of SQLite: name another file",
+    damaged: "SQLITE_CORRUPT: it is damaged: restore it",
+    other_tables: "SQLITE_ERROR: its tables are not those of this program",
+    read_only: "SQLITE_CANTOPEN: it cannot be opened: look at the file and its folder",
+}
+
+
+@pytest.mark.parametrize("make", ABANDONED)
+def test_an_abandoned_database_is_unavailable(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A file that cannot be used halts the writer, in words that name it, the kind and no row."""
+    path = tmp_path / "voltpay.db"
+    make(path)
+    with closing(SqliteDatabase(str(path))) as database:
+        with pytest.raises(Unavailable) as caught, database.begin() as work:
+            work.idempotency.claim(["m"])
+        assert caught.value.halt
+        assert str(caught.value) == f"SQLite: {path}: {ABANDONED[make]}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a b.db", "a?mode=ro", "a#b", "a%20b", "file:a.db", "file:a?mode=memory", "é€", "a'b\"c"),
+        *(":memory:x", "-x", os.fsdecode(b"caf\xe9.db"), "x" * 200),
+    ],
+)
+def test_a_path_is_taken_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whatever characters a path has, the database is the file of that very name."""
+    monkeypatch.chdir(tmp_path)
+    for expected in ({"m"}, set()):
+        with closing(SqliteDatabase(name)) as database, database.begin() as work:
+            assert work.idempotency.claim(["m"]) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}.node-000"])
+
+
+@pytest.mark.parametrize("name", [".", "folder", "nowhere/x.db", "file/x.db", "x" * 300, "loop/x"])
+def test_a_path_that_cannot_work_is_bad_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A path where no database can be is told by its name."""
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    with pytest.raises(Misconfigured) as caught:
+        SqliteDatabase(name).connect()
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("vanish", [Path.unlink, lambda path: path.rename(f"{path}.old")])
+def test_a_database_that_vanishes_halts(tmp_path: Path, vanish: Callable[[Path], object]) -> None:
+    """Nothing is written to a file that nobody finds again."""
+    path = tmp_path / "voltpay.db"
+    with closing(SqliteDatabase(str(path))) as database:
+        with database.begin() as work:
+            work.idempotency.claim(["m"])
+        vanish(path)
+        with pytest.raises(Unavailable, match="was moved or removed") as caught, database.begin():
+            pytest.fail("it began")
         assert caught.value.halt
 
 
@@ -57,13 +137,6 @@ def test_a_renamed_column_halts(tmp_path: Path) -> None:
         with pytest.raises(Unavailable) as caught, database.begin() as work:
             work.idempotency.claim(["m"])
         assert caught.value.halt
-
-
-def test_a_folder_that_is_not_there_is_bad_configuration(tmp_path: Path) -> None:
-    """Where the database's folder does not exist, the message names the path."""
-    database = SqliteDatabase(str(tmp_path / "none" / "voltpay.db"))
-    with pytest.raises(Misconfigured, match="none"), database.begin():
-        pytest.fail("it opened")
 
 
 def test_a_mistake_is_no_outage(tmp_path: Path) -> None:

@@ -80,7 +80,13 @@ def read_envelope(line: bytes) -> Line:
 def payment_line(event: Event) -> bytes:
     """The value alone where that is read back as this key, value and these headers."""
     value = event.value
-    if value is None or event.key is None or event.headers or b"\n" in value:
+    if (
+        value is None
+        or event.key is None
+        or event.headers
+        or b"\n" in value
+        or value.endswith(b"\r")
+    ):
         return envelope(event)
     return value if read_line(value) == Line(event.key, value) else envelope(event)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
 from attrs import define, field, frozen
 
+from voltpay_adapters.local.appending import cannot
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.messages import Partition
@@ -210,6 +212,7 @@ class SqliteFence:
 class SqliteUnitOfWork:
     """One transaction over all the tables."""
 
+    _path: str
     _connection: sqlite3.Connection
     node_id: int
     payments: SqlitePayments
@@ -222,7 +225,7 @@ class SqliteUnitOfWork:
         """Undo what happens inside where it ends in an exception."""
         self._connection.execute("SAVEPOINT attempt")
         try:
-            with _translated():
+            with _translated(self._path):
                 yield
         except BaseException:
             if self._connection.in_transaction:
@@ -247,17 +250,20 @@ class SqliteDatabase:
     _patience: float = 30.0
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
+    _place: tuple[int, int] | None = field(default=None, init=False)
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a unit of work."""
-        with _translated():
+        with _translated(self._path):
             connection = self.connect()
+            self._check_place()
             connection.execute("BEGIN IMMEDIATE")
             # One time for all of it: a claim must not be older than the outbox row beside it.
             (now,) = connection.execute(f"SELECT {_NOW}").fetchone()
             try:
                 yield SqliteUnitOfWork(
+                    self._path,
                     connection,
                     self._lease.node_id if self._lease else 0,
                     SqlitePayments(connection),
@@ -268,20 +274,22 @@ class SqliteDatabase:
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                    with suppress(sqlite3.Error):  # what came before is the reason
+                        connection.execute("ROLLBACK")
 
     def connect(self) -> sqlite3.Connection:
         """The open connection, with its tables; the first call makes them.
 
         Raises:
-            Misconfigured: The node id is another running process's.
+            Misconfigured: The node id is another running process's, or the path cannot work.
             Unavailable: The file cannot be opened or read.
         """
         if self._connection is None:
             if self._path != MEMORY and self._lease is None:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
-            with _translated():
+            with _translated(self._path):
                 self._connection = self._opened()
+            self._place = self._find_place()
         return self._connection
 
     def close(self) -> None:
@@ -294,7 +302,9 @@ class SqliteDatabase:
             self._lease = None
 
     def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
+        connection = sqlite3.connect(
+            _no_uri(self._path), timeout=self._patience, isolation_level=None
+        )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -303,6 +313,26 @@ class SqliteDatabase:
             connection.close()
             raise
         return connection
+
+    def _check_place(self) -> None:
+        """SQLite would go on writing to a file that nobody finds again."""
+        if self._find_place() != self._place:
+            raise Unavailable(
+                f"SQLite: {self._path} was moved or removed while it was in use: put it back",
+                halt=True,
+            )
+
+    def _find_place(self) -> tuple[int, int] | None:
+        try:
+            found = None if self._path == MEMORY else Path(self._path).stat()
+        except OSError:
+            return -1, -1
+        return found and (found.st_dev, found.st_ino)
+
+
+def _no_uri(path: str) -> str:
+    """A path that SQLite takes as it stands, also where it begins with ``file:``."""
+    return path if path == MEMORY or path.startswith("/") else f"./{path}"
 
 
 @frozen
@@ -317,13 +347,16 @@ class NodeLease:
         """Lock the first free one of these node ids.
 
         Raises:
-            Misconfigured: They are other running processes', or the folder cannot be written.
+            Misconfigured: They are other running processes', or the path cannot work.
+            Unavailable: The disk is full.
         """
+        if os.path.isdir(database):  # noqa: PTH112 - a Path raises where a name is too long
+            raise Misconfigured(f"{database} is a folder: name a file for the database")
         for candidate in node_ids:
             try:
                 lock = Path(f"{database}.node-{candidate:03}").open("ab")  # noqa: SIM115 - it is the lease
             except OSError as error:
-                raise Misconfigured(f"cannot write beside {database}: {error.strerror}") from None
+                raise cannot(f"write beside {database}", error) from None
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -341,24 +374,35 @@ class NodeLease:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _failure(error) from error
+        raise _failure(path, error) from error
 
 
-def _failure(error: sqlite3.Error) -> Exception:
+_WAYS_OUT = {
+    "SQLITE_FULL": "the disk is full: make room",
+    "SQLITE_IOERR": "the disk is full or fails: make room, or look at it",
+    "SQLITE_READONLY": "it cannot be written: look at its permissions and its file system",
+    "SQLITE_CANTOPEN": "it cannot be opened: look at the file and its folder",
+    "SQLITE_CORRUPT": "it is damaged: restore it",
+    "SQLITE_NOTADB": "it is no database of SQLite: name another file",
+    "SQLITE_ERROR": "its tables are not those of this program",
+}
+
+
+def _failure(path: str, error: sqlite3.Error) -> Exception:
     """The one table that says whose fault an SQLite error is."""
     name = getattr(error, "sqlite_errorname", "")
+    kind = "_".join(name.split("_")[:2])
     if name in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}:
         return PaymentIdTaken("refused-by-database", "the payment id is taken", sqlstate="23505")
-    if name.startswith("SQLITE_CONSTRAINT"):
+    if kind == "SQLITE_CONSTRAINT":
         return Rejected("refused-by-database", "a constraint refuses the payment", constraint=name)
-    if name in {"SQLITE_BUSY", "SQLITE_LOCKED"} or name.startswith("SQLITE_BUSY_"):
-        return Unavailable("SQLite: another process keeps the database busy")
+    if kind in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}:
+        return Unavailable(f"SQLite: {path}: another process keeps the database busy")
     if isinstance(error, sqlite3.ProgrammingError):
         return error
-    return Unavailable(
-        f"SQLite: {name or type(error).__name__}: check the file and the disk", halt=True
-    )
+    way_out = _WAYS_OUT.get(kind, "check the file and the disk")
+    return Unavailable(f"SQLite: {path}: {name or type(error).__name__}: {way_out}", halt=True)

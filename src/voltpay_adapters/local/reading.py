@@ -1,0 +1,133 @@
+"""Reads the lines of a file or of the standard input: in linear time, and in bounded memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import select
+import stat
+from codecs import BOM_UTF8
+
+from attrs import define, field
+
+from voltpay_core.errors import Misconfigured, Unavailable
+
+STDIN = "-"
+CHUNK_BYTES = 1024 * 1024
+BEGINNING_BYTES = 64 * 1024
+LONGEST_LINE = 16 * 1024 * 1024
+
+_UTF_16_OR_32 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|\{\0|\0{1,3}\{")
+
+
+def opened(path: str) -> io.FileIO:
+    """A regular file, or the standard input where the path is ``-``; never waits.
+
+    Raises:
+        Misconfigured: It cannot be read.
+    """
+    try:
+        if path == STDIN:
+            os.read(0, 0)  # fails where it is a directory, closed, or can only be written
+            return os.fdopen(os.dup(0), "rb", buffering=0)
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a Path would drop a slash at the end
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise Misconfigured(
+                f"{path} is no regular file: let it be the standard input, --source file:- < {path}"
+            )
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+    except OSError as error:
+        name = "the standard input" if path == STDIN else path
+        raise Misconfigured(f"cannot read {name}: {error.strerror}") from None
+
+
+def whole_lines(descriptor: int, end: int) -> int:
+    """Where the last newline before an offset leaves off; 0 where there is none."""
+    while end:
+        start = max(0, end - CHUNK_BYTES)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+@define
+class LineReader:
+    """The lines of an open file, as its bytes come.
+
+    Attributes:
+        name: What messages call the file.
+        longest: Bytes that a line may have.
+        offset: Where the next line begins.
+        beginning: The first 64 KiB, or what was read of them.
+        ended: The last line was read.
+    """
+
+    _file: io.FileIO
+    _name: str
+    _longest: int = LONGEST_LINE
+    offset: int = 0
+    beginning: bytes = b""
+    ended: bool = field(default=False, init=False)
+    _begun: bytearray = field(factory=bytearray, init=False)
+
+    def read(self, patience: float) -> list[tuple[int, bytes]]:
+        """The lines that end in the next chunk, each with the offset behind its newline.
+
+        Args:
+            patience: Seconds to wait for a first byte.
+
+        Raises:
+            Misconfigured: It is no text in UTF-8.
+            Unavailable: The next line is too long, or nothing can be read.
+        """
+        if len(self._begun) > self._longest:
+            raise Unavailable(
+                f"{self._name}: the line at byte {self.offset} has more than {self._longest} bytes:"
+                " take it out, or raise limits.batch_bytes",
+                halt=True,
+            )
+        chunk = self._next_chunk(patience)
+        return [] if chunk is None else self._lines(chunk)
+
+    def _next_chunk(self, patience: float) -> bytes | None:
+        """Some bytes, none at the end, or None where there is nothing yet."""
+        poll = select.poll()  # select() knows no descriptor above 1023
+        poll.register(self._file, select.POLLIN)
+        if not poll.poll(patience * 1000):
+            return None
+        try:
+            return self._file.read(CHUNK_BYTES)
+        except OSError as error:
+            raise Unavailable(f"cannot read {self._name}: {error.strerror}", halt=True) from error
+
+    def _lines(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        self.ended = not chunk
+        behind = self.offset + len(self._begun)
+        if behind < BEGINNING_BYTES:
+            self.beginning += chunk[: BEGINNING_BYTES - behind]
+        first, newline, rest = chunk.partition(b"\n")
+        self._begun += first
+        if not (newline or (self.ended and self._begun)):
+            return []
+        *lines, last = [bytes(self._begun), *rest.split(b"\n")]
+        self._begun = bytearray(last)
+        return self._placed(lines)
+
+    def _placed(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
+        placed = []
+        for number, line in enumerate(lines):
+            if len(line) > self._longest:
+                self._begun = bytearray(b"\n".join([*lines[number:], self._begun]))
+                break
+            text = line if self.offset else self._without_mark(line)
+            self.offset += len(line) + 1
+            placed.append((self.offset, text))
+        return placed
+
+    def _without_mark(self, line: bytes) -> bytes:
+        if _UTF_16_OR_32.match(line):
+            raise Misconfigured(f"{self._name} is not in UTF-8 but in UTF-16 or UTF-32: convert it")
+        return line.removeprefix(BOM_UTF8)

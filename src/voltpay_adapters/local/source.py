@@ -1,0 +1,190 @@
+"""JSON lines in place of an input topic: a file of payments, or the standard input."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from hashlib import sha256
+from io import FileIO
+from pathlib import Path
+
+from attrs import define, field
+
+from voltpay_adapters.local.lines import read_line
+from voltpay_adapters.local.reading import (
+    BEGINNING_BYTES,
+    LONGEST_LINE,
+    STDIN,
+    LineReader,
+    opened,
+    whole_lines,
+)
+from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.messages import Partition, Record
+from voltpay_core.ports import Begin, Polled
+
+
+@define
+class FileSource:
+    """A `MessageSource` of one partition: the lines of a file, their byte offsets the offsets.
+
+    The next offset stands in the store's fence under the file's path and a digest of what was read
+    of its beginning, and the length of that under the path: a file that has grown is read on, other
+    content under the same path starts anew, and the claims know what of it is not new. What the
+    outbox holds goes by the path alone. ``-`` reads the standard input and keeps no position.
+
+    Attributes:
+        notify: Told in a sentence where reading begins.
+        patience: Seconds that a poll waits for a line.
+        longest: Bytes of a line, at most; a longer one halts the reading.
+    """
+
+    _path: str
+    _begin: Begin
+    _notify: Callable[[str], None] = lambda _: None
+    _patience: float = 0.5
+    _longest: int = LONGEST_LINE
+    _file: FileIO = field(init=False)
+    _reader: LineReader = field(init=False)
+    _partition: Partition = field(init=False)
+    _timestamp: int | None = field(default=None, init=False)
+    _announced: bool = field(default=False, init=False)
+    _started: bool = field(default=False, init=False)
+    _ahead: deque[Record] = field(factory=deque, init=False)
+    _unacknowledged: deque[Record] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open the file; ours alone while it is open.
+
+        Raises:
+            Misconfigured: It cannot be read, is a pipe or a device, or another process reads it.
+        """
+        self._file = opened(self._path)
+        self._reader = LineReader(self._file, self._path, self._longest)
+        if self._path == STDIN:
+            self._partition = Partition("stdin", 0)
+            self._timestamp = time.time_ns() // 1_000_000  # another run is another log
+            return
+        self._partition = Partition(_in_unicode(Path(self._path).resolve()), 0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            if isinstance(error, BlockingIOError):
+                raise Misconfigured(f"{self._path} is being read by another process") from None
+            raise Misconfigured(f"cannot lock {self._path}: {error.strerror}") from None
+
+    def poll(self, limit: int) -> Polled:
+        """The next lines; the first poll only reports the file as gained."""
+        if not self._announced:
+            self._announced = True
+            return Polled(gained=frozenset({self._partition}))
+        if not (self._started and limit):
+            return Polled()
+        if not self._ahead and not self._reader.ended:
+            self._read_ahead()
+        records = [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
+        if not records:
+            return Polled()
+        self._unacknowledged.extend(records)
+        return Polled(records, {self._partition: records[-1].offset + 1})
+
+    def rewind(self, partitions: Collection[Partition]) -> None:
+        """Go on from the position in the store, then from what is unacknowledged."""
+        if self._started or self._partition not in partitions:
+            self._ahead.extendleft(reversed(self._unacknowledged))
+            self._unacknowledged.clear()
+            return
+        if self._path != STDIN:
+            offset = self._resume()
+            where = f"goes on at byte {offset}" if offset else "reads from its beginning"
+            self._notify(f"{self._path}: {where}")
+        self._started = True
+
+    def acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        """Keep the position in the store."""
+        position = positions[self._partition]
+        self._keep(position)
+        while self._unacknowledged and self._unacknowledged[0].offset < position:
+            self._unacknowledged.popleft()
+
+    def drained(self) -> bool:
+        """True when the file's last line is acknowledged."""
+        return self._reader.ended and not self._ahead and not self._unacknowledged
+
+    def lag(self) -> int:
+        """Lines read ahead; how many the rest of the file has is not known."""
+        return len(self._ahead)
+
+    def start_over(self) -> None:
+        """Forget the position, so that the next run begins with the first byte.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        self._keep(0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _resume(self) -> int:
+        """Go to the position in the store, and tell it."""
+        with self._begin() as work:
+            length = work.fence.position(self._bookmark(b""))
+            beginning = self._read_at(0, BEGINNING_BYTES if length is None else length)
+            offset = work.fence.position(self._bookmark(beginning)) or 0
+        size = os.fstat(self._file.fileno()).st_size
+        if offset > size + 1:  # the last line may have had no newline
+            raise Unavailable(
+                f"{self._path} ends at byte {size}, and {offset} is acknowledged: it was cut."
+                " Copy it to another path to read it from its beginning",
+                halt=True,
+            )
+        if offset and self._read_at(offset - 1, 1) not in {b"", b"\n"}:
+            offset = whole_lines(self._file.fileno(), offset)  # that line has grown
+        beginning = self._read_at(0, min(offset, BEGINNING_BYTES))
+        self._reader = LineReader(self._file, self._path, self._longest, offset, beginning)
+        return self._file.seek(offset)
+
+    def _keep(self, position: int) -> None:
+        if self._path != STDIN:
+            beginning = self._reader.beginning[:position]
+            with self._begin() as work:
+                work.fence.move(self._bookmark(b""), len(beginning))
+                work.fence.move(self._bookmark(beginning), position)
+
+    def _read_at(self, offset: int, most: int) -> bytes:
+        return os.pread(self._file.fileno(), most, offset)
+
+    def _bookmark(self, beginning: bytes) -> Partition:
+        digest = sha256(beginning).hexdigest()[:16] if beginning else ""
+        return Partition(f"{self._partition.topic}#{digest}", 0)
+
+    def _read_ahead(self) -> None:
+        lines = self._reader.read(self._patience)
+        if self._reader.ended and self._path != STDIN:
+            self._check_unchanged()
+        self._ahead += [self._record(end, line) for end, line in lines if line.strip()]
+
+    def _check_unchanged(self) -> None:
+        beginning, size = self._reader.beginning, os.fstat(self._file.fileno()).st_size
+        if size + 1 < self._reader.offset or beginning != self._read_at(0, len(beginning)):
+            raise Unavailable(
+                f"{self._path} was changed while it was read: start again when it is complete",
+                halt=True,
+            )
+
+    def _record(self, end: int, line: bytes) -> Record:
+        """The record of a line; its offset is that of the line's last byte."""
+        read = read_line(line.removesuffix(b"\r"))
+        timestamp = self._timestamp if read.timestamp is None else read.timestamp
+        return Record(self._partition, end - 1, timestamp, read.key, read.value, read.headers)
+
+
+def _in_unicode(path: Path) -> str:
+    """A path as text that every store takes, whatever bytes its name has."""
+    return os.fsencode(path).decode(errors="backslashreplace")
