@@ -50,10 +50,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _ask(name: str, question: Callable[[], str]) -> Finding:
     try:
         return Finding(name, question())
-    except Misconfigured as error:
-        return Finding(name, str(error), ExitCode.MISCONFIGURED)
-    except Unavailable as error:
-        return Finding(name, str(error), ExitCode.UNAVAILABLE)
+    except (Misconfigured, Unavailable) as error:
+        return _fault(name, error)
+
+
+def _fault(name: str, error: Misconfigured | Unavailable) -> Finding:
+    misconfigured = isinstance(error, Misconfigured)
+    code = ExitCode.MISCONFIGURED if misconfigured else ExitCode.UNAVAILABLE
+    return Finding(name, str(error), code)
 
 
 def _settings(settings: Settings) -> str:
@@ -88,16 +92,12 @@ def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
         "clock": lambda connection: _clock(connection, settings.limits.clock_skew_seconds),
         "outbox": lambda connection: _outbox(connection, settings.limits.retry_seconds),
     }
-    for name, question in questions.items():
-        finding = _ask(name, partial(_answer, settings, url, question))
-        yield finding
-        if name == "database" and finding.code:
-            return
-
-
-def _answer(settings: Settings, url: str, question: Callable[[Administration], str]) -> str:
-    with session(database_target(settings, url), database_tls(settings)) as connection:
-        return question(connection)
+    try:
+        with session(database_target(settings, url), database_tls(settings)) as connection:
+            for name, question in questions.items():
+                yield _ask(name, partial(question, connection))
+    except (Misconfigured, Unavailable) as error:
+        yield _fault("database", error)
 
 
 def _version(connection: Administration) -> str:

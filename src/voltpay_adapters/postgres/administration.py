@@ -24,6 +24,11 @@ class Administration:
     _connection: PostgresConnection
 
     @property
+    def target(self) -> DatabaseUrl:
+        """The database, by the one host that was found for it."""
+        return self._connection.target
+
+    @property
     def encoding(self) -> str:
         """The encoding of the database, such as UTF8."""
         return self._connection.encoding

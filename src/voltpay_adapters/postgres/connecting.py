@@ -111,7 +111,7 @@ def _log_in(
     link = _socket(address, seconds)
     try:
         return PostgresConnection(
-            target.place,
+            target,
             target.user,
             host=host.name.partition("%")[0],  # certificates name addresses without their zones
             database=target.database,

@@ -10,6 +10,7 @@ from pg8000.native import Connection
 
 from voltpay_adapters.postgres import passwords, session_settings
 from voltpay_adapters.postgres.poolers import is_pooled
+from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
 _ASKS_FOR_PASSWORD = {3, 5, 10}  # in clear, as MD5, by SASL
@@ -20,20 +21,25 @@ class PostgresConnection(Connection):  # type: ignore[misc]
     """A connection of pg8000.
 
     Attributes:
-        place: The database's name for people.
+        target: The database, by the one host that it is.
         settings: What the session has set for itself.
         pooled: Whether a connection pooler stands between.
     """
 
-    place: str
+    target: DatabaseUrl
     settings: Mapping[str, str]
     pooled: bool
     user: bytes
     password: bytes | None
 
-    def __init__(self, place: str, *arguments: Any, **options: Any) -> None:
-        self.place = place
+    def __init__(self, target: DatabaseUrl, *arguments: Any, **options: Any) -> None:
+        self.target = target
         super().__init__(*arguments, **options)
+
+    @property
+    def place(self) -> str:
+        """The database's name for people."""
+        return self.target.place
 
     def fix(self, settings: Mapping[str, str]) -> None:
         """Set `session_settings` and these."""

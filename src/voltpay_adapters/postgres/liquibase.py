@@ -88,10 +88,11 @@ class Liquibase:
 
     def _run(self, *command: str) -> int:
         arguments = [*self._launcher(), *command]
+        target, settings = self._found()
         with NamedTemporaryFile("w", suffix=".properties") as properties:
-            properties.write(f"options={_options(self._session_settings())}\n")
+            properties.write(f"options={_options(settings)}\n")
             properties.flush()
-            environment = self._environment() | {
+            environment = self._environment(target) | {
                 "LIQUIBASE_COMMAND_DRIVER_PROPERTIES_FILE": properties.name
             }
             # the program is the one that the operator's own settings name
@@ -109,29 +110,29 @@ class Liquibase:
             "with what they need"
         )
 
-    def _session_settings(self) -> Mapping[str, str]:
-        """What sessions of ours set, of what this server knows."""
+    def _found(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
+        """The host that may be used, and what sessions of ours set, of what it knows."""
         with session(self.target, self.tls) as asked:
             if asked.pooled:
                 raise Misconfigured(
-                    f"there is a connection pooler at {self.target.place}, which does not pass"
+                    f"there is a connection pooler at {asked.target.place}, which does not pass"
                     " Liquibase's session settings on: let database.migrator name PostgreSQL itself"
                 )
-            return asked.settings
+            return asked.target, asked.settings
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, target: DatabaseUrl) -> dict[str, str]:
         settings = {
-            "LIQUIBASE_COMMAND_URL": self.target.jdbc(self._tls()),
-            "LIQUIBASE_COMMAND_USERNAME": self.target.user,
+            "LIQUIBASE_COMMAND_URL": target.jdbc(self._tls()),
+            "LIQUIBASE_COMMAND_USERNAME": target.user,
             "LIQUIBASE_COMMAND_CHANGELOG_FILE": "root.yaml",
             "LIQUIBASE_SEARCH_PATH": str(changelog_folder()),
             "LIQUIBASE_LIQUIBASE_SCHEMA_NAME": "write",
             "LIQUIBASE_ANALYTICS_ENABLED": "false",
             "LIQUIBASE_SHOW_BANNER": "false",
         }
-        if self.target.password is not None:
-            settings["LIQUIBASE_COMMAND_PASSWORD"] = self.target.password
-            if not self.target.password.isascii():
+        if target.password is not None:
+            settings["LIQUIBASE_COMMAND_PASSWORD"] = target.password
+            if not target.password.isascii():
                 settings["LC_ALL"] = "C.UTF-8"  # by which Java reads its environment
         return _UNLESS_SET | os.environ | settings
 
