@@ -161,6 +161,21 @@ def test_read_write_heeds_the_servers_default(
     assert place(evolve(target, session_attrs="read-write")) == target.place
 
 
+def test_liquibase_is_led_to_the_same_host(
+    database: Database, standby: PostgresStandby, postgres_server: PostgresServer
+) -> None:
+    """Liquibase gets no other host than a session of our own would use."""
+    both = behind(database.migrator, standby.port)
+    liquibase = evolve(database.liquibase, target=DatabaseUrl.parse(both))
+    assert liquibase.status() == 0
+    fenced = evolve(liquibase, target=evolve(liquibase.target, session_attrs="read-write"))
+    with (
+        read_only_by_default(postgres_server),
+        pytest.raises(Unavailable, match=r"is a standby; .* default_transaction_read_only is on"),
+    ):
+        fenced.status()
+
+
 def test_a_session_that_can_no_longer_write_is_left(
     target: DatabaseUrl, postgres_server: PostgresServer, database: Database
 ) -> None:
