@@ -42,7 +42,7 @@ def wanted_topics(settings: Settings, longest: int | None = None) -> list[Topic]
     events = _lasting("G2", given.retention_hours, given.replication, Stake.RECORDS)
     letters = _lasting("G6", given.dead_letter_retention_hours, given.replication, Stake.PAYMENTS)
     tables = {
-        given.writer: [*payments, CLOSED_SOON],
+        given.writer: [*payments, CLOSED_SOON, *_dated(given.retention_hours)],
         given.read: [*events, *EVENTS_FIT],
         given.email: [*events, *EVENTS_FIT],
         given.dead_letter: [*letters, *_letters_fit(settings, longest or KAFKAS_MAX_MESSAGE)],
@@ -101,6 +101,25 @@ def _lasting(
             min(2, replication),
             f"what one broker alone has acknowledged is lost with it ({guarantee})",
             Stake.RECORDS,
+        ),
+    ]
+
+
+def _dated(hours: int) -> Iterable[Requirement]:
+    """What binds the time of a record, by which it expires, to the time at which it came."""
+    return [
+        at_most(
+            "message.timestamp.before.max.ms",
+            hours * HOUR,
+            "a record that its producer dates back further expires at once, read or not (G6)",
+            Stake.RECORDS,
+            unless=[("message.timestamp.type", "LogAppendTime"), ("retention.ms", UNLIMITED)],
+        ),
+        at_most(
+            "message.timestamp.after.max.ms",
+            HOUR,
+            "a record that its producer dates ahead outlives its claim (G1)",
+            unless=[("message.timestamp.type", "LogAppendTime")],
         ),
     ]
 

@@ -39,6 +39,16 @@ def differences(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake
     return {str(difference): difference.stake for difference in found}
 
 
+@pytest.mark.parametrize(
+    "meanwhile", [{"message.timestamp.type": "LogAppendTime"}, {"retention.ms": "-1"}]
+)
+def test_a_setting_may_make_another_meaningless(meanwhile: Mapping[str, str]) -> None:
+    """Records that expire by the time at which they came, or never, may be dated back."""
+    dated = {"message.timestamp.before.max.ms": str(2**63 - 1)}
+    assert differences(WRITER, right(WRITER) | dated)
+    assert not differences(WRITER, right(WRITER) | dated | meanwhile)
+
+
 @given(configurations)
 def test_any_configuration_is_read(configuration: Mapping[str, str]) -> None:
     """Whatever a setting holds, or where it is missing, topics are compared and retention known."""
@@ -77,6 +87,8 @@ def test_a_new_topic_is_as_it_has_to_be(hours: int, replication: int, longest: i
         (TOPICS, "unclean.leader.election.enable", ("true",), Stake.RECORDS),
         (TOPICS, "min.insync.replicas", ("1",), Stake.RECORDS),
         ((WRITER,), "segment.ms", ("3600001", "9223372036854775807"), Stake.SERVICE),
+        ((WRITER,), "message.timestamp.before.max.ms", (str(2**63 - 1),), Stake.RECORDS),
+        ((WRITER,), "message.timestamp.after.max.ms", (str(2**63 - 1),), Stake.SERVICE),
         ((READ, EMAIL), "max.message.bytes", ("0", "65535"), Stake.SERVICE),
         ((READ, EMAIL), "segment.bytes", ("14", "65535"), Stake.SERVICE),
         ((LETTERS,), "max.message.bytes", ("1048588", "3016383"), Stake.SERVICE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import IntEnum
 
 from attrs import evolve, frozen
@@ -32,6 +32,7 @@ class Requirement:
         wanted: What it has to be, for people.
         accepts: Whether a value, as Kafka states it, is as it has to be.
         reason: What it is for, for people.
+        unless: Settings and values, any of which makes this one meaningless.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Requirement:
     accepts: Callable[[str], bool]
     reason: str
     stake: Stake = Stake.SERVICE
+    unless: Collection[tuple[str, str]] = ()
 
 
 def exactly(name: str, value: str, reason: str, stake: Stake = Stake.SERVICE) -> Requirement:
@@ -80,14 +82,21 @@ def roomy(name: str, least: int, reason: str) -> Requirement:
     return evolve(at_least(name, least, reason), value=None)
 
 
-def at_most(name: str, most: int, reason: str) -> Requirement:
+def at_most(
+    name: str,
+    most: int,
+    reason: str,
+    stake: Stake = Stake.SERVICE,
+    *,
+    unless: Collection[tuple[str, str]] = (),
+) -> Requirement:
     """A number of this size or smaller."""
 
     def accepts(found: str) -> bool:
         number = whole_number(found)
         return number is not None and number <= most
 
-    return Requirement(name, str(most), f"at most {most}", accepts, reason)
+    return Requirement(name, str(most), f"at most {most}", accepts, reason, stake, unless)
 
 
 def whole_number(text: str) -> int | None:

@@ -112,9 +112,11 @@ def configurations(
 def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iterator[Difference]:
     """Each setting that is not as it has to be."""
     for topic in topics:
+        configuration = known[topic.name]
         for required in topic.requirements:
-            found = known[topic.name].get(required.name, "")
-            if not required.accepts(found):
+            found = configuration.get(required.name, "")
+            meaningless = not configuration.items().isdisjoint(required.unless)
+            if not (required.accepts(found) or meaningless):
                 words = (
                     f"has {required.name}={found}, not {required.wanted}: {required.reason};"
                     " alter it, or the settings"
