@@ -8,7 +8,6 @@ import locale
 import os
 import select
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from voltpay_core.errors import Unavailable
@@ -27,12 +26,23 @@ def settle() -> None:
     sys.stderr = _text(_Messages(2), sys.stderr)
 
 
-class _Output(io.FileIO):
-    """The standard output: its first failure is raised, and what follows is dropped."""
+class _Stream(io.FileIO):
+    """A standard stream, which somebody may have made non-blocking: it waits all the same."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
-        self._failed = False
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write some of the data and tell how much."""
+        while (written := super().write(data)) is None:
+            select.select([], [self], [])
+        return written
+
+
+class _Output(_Stream):
+    """The standard output: its first failure is raised, and what follows is dropped."""
+
+    _failed = False
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write some of the data and tell how much.
@@ -44,29 +54,24 @@ class _Output(io.FileIO):
         if self._failed:
             return memoryview(data).nbytes
         try:
-            while (written := super().write(data)) is None:  # somebody has made it non-blocking
-                select.select([], [self], [])
+            return super().write(data)
         except OSError as error:
             self._failed = True
             if isinstance(error, BrokenPipeError):
                 raise
-            raise Unavailable(
-                f"cannot write to the standard output: {error.strerror}", halt=True
-            ) from error
-        return written
+            words = f"cannot write to the standard output: {error.strerror}"
+            raise Unavailable(words, halt=True) from error
 
 
-class _Messages(io.FileIO):
+class _Messages(_Stream):
     """The standard error: the work goes on though nobody can be told."""
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "w", closefd=False)
-
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write the data, or drop it."""
-        with suppress(OSError):
-            return super().write(data) or 0
-        return memoryview(data).nbytes
+        """Write some of the data, or drop it."""
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def _text(raw: io.FileIO, before: TextIO | None) -> io.TextIOWrapper:

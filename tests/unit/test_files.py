@@ -1,5 +1,7 @@
 """JSON lines pass the contracts of sources and publishers, and what is special about files."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -200,6 +202,20 @@ def test_a_file_has_one_reader(topic: FileTopic) -> None:
         topic.open()
     with pytest.raises(Misconfigured, match="cannot read"):
         FileSource(str(topic.folder), topic.database.begin)
+
+
+def test_a_file_that_cannot_be_locked_is_read(
+    topic: FileTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system locks no file that is only read, as NFS, it is read, and that is told."""
+
+    def no_lock(file: object, operation: int) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    topic.path.write_bytes(b"one\n")
+    assert a_source(topic)[1] == [b"one"]
+    assert "others can read it, too" in topic.told[0]
 
 
 def test_a_pipe_is_read_as_the_standard_input(topic: FileTopic) -> None:

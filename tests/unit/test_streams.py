@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pty
 import signal
 import struct
 import subprocess
@@ -130,6 +131,58 @@ def test_a_failure_is_not_hidden_by_its_summary(redirected: str) -> None:
     codes, done = ended(redirected, ["config", "show"], ["consume", *LOCAL])
     assert codes[1] == 69
     assert b"cannot write to out: it is no regular file" in done.stderr.splitlines()[-1]
+
+
+def test_no_file_becomes_a_standard_stream() -> None:
+    """Where standard streams are closed, files that are opened later get other numbers."""
+    opening = (
+        "import os\n"
+        "from voltpay_cli import streams\n"
+        "streams.settle()\n"
+        "descriptor = os.open('number', os.O_WRONLY | os.O_CREAT)\n"
+        "os.write(descriptor, b'%d' % descriptor)\n"
+        "print('to nobody')\n"
+    )
+    command = ["bash", "-c", '"$@" <&- >&- 2>&-', "bash", sys.executable, "-c", opening]
+    subprocess.run(command, check=False)
+    assert int(Path("number").read_text()) > 2
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
+    """All is written to a stream that somebody has made non-blocking, however slow its reader."""
+    writing = (
+        "import sys\n"
+        "from voltpay_cli import streams\n"
+        "streams.settle()\n"
+        f"sys.{stream}.write('x' * 1_000_000)\n"
+    )
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(reader, "rb") as received, os.fdopen(writer, "wb") as sent:
+        with subprocess.Popen([sys.executable, "-c", writing], **{stream: sent}) as running:
+            sent.close()
+            until_full(reader)
+            assert received.read() == b"x" * 1_000_000
+        assert running.returncode == 0
+
+
+def test_progress_is_shown_on_any_terminal(folder: Path) -> None:
+    """A live line and its log are shown on a terminal that has but ASCII."""
+    Path("grün€.jsonl").write_text("no payment\n")
+    main, terminal = pty.openpty()
+    with os.fdopen(main, "rb") as shown, os.fdopen(terminal, "wb") as stderr:
+        command = ["consume", "--source", "file:grün€.jsonl", *LOCAL[2:]]
+        done = subprocess.run(
+            [sys.executable, "-m", "voltpay_cli", *command],
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            check=False,
+        )
+        told = os.read(shown.fileno(), 65536).decode("ascii")
+    assert done.returncode == 0
+    assert "gr\\xfcn\\u20ac.jsonl" in told
 
 
 def test_a_stop_may_come_in_the_middle_of_a_message() -> None:

@@ -38,7 +38,7 @@ def opened(path: str) -> io.FileIO:
             )
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
     except OSError as error:
-        name = "the standard input" if path == STDIN else path
+        name = name_of(path)
         raise Misconfigured(f"cannot read {name}: {error.strerror}") from None
 
 
@@ -51,6 +51,11 @@ def whole_lines(descriptor: int, end: int) -> int:
             return start + newline + 1
         end = start
     return 0
+
+
+def name_of(path: str) -> str:
+    """What messages call it."""
+    return "the standard input" if path == STDIN else path
 
 
 @define

@@ -19,6 +19,7 @@ from voltpay_adapters.local.reading import (
     LONGEST_LINE,
     STDIN,
     LineReader,
+    name_of,
     opened,
     whole_lines,
 )
@@ -63,7 +64,7 @@ class FileSource:
             Misconfigured: It cannot be read, is a pipe or a device, or another process reads it.
         """
         self._file = opened(self._path)
-        self._reader = LineReader(self._file, self._path, self._longest)
+        self._reader = LineReader(self._file, name_of(self._path), self._longest)
         if self._path == STDIN:
             self._partition = Partition("stdin", 0)
             self._timestamp = time.time_ns() // 1_000_000  # another run is another log
@@ -71,11 +72,11 @@ class FileSource:
         self._partition = Partition(_in_unicode(Path(self._path).resolve()), 0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError:
             self._file.close()
-            if isinstance(error, BlockingIOError):
-                raise Misconfigured(f"{self._path} is being read by another process") from None
-            raise Misconfigured(f"cannot lock {self._path}: {error.strerror}") from None
+            raise Misconfigured(f"{self._path} is being read by another process") from None
+        except OSError as error:  # NFS locks no file that is only read
+            self._notify(f"{self._path}: others can read it, too: {error.strerror}")
 
     def poll(self, limit: int) -> Polled:
         """The next lines; the first poll only reports the file as gained."""
