@@ -24,11 +24,13 @@ class Proxy:
             that, and the client gets neither the answer nor anything else any more.
         cut_after: The client is cut off once the server has given an answer that is swallowed;
             otherwise it waits for ever.
+        damage: What the client gets in the place of an answer.
     """
 
     _server: tuple[str, int]
     swallow: Callable[[bytes], bool] = lambda _: False
     cut_after: bool = False
+    damage: Callable[[bytes], bytes] = lambda answer: answer
     swallowed: int = field(default=0, init=False)
     _open: threading.Event = field(factory=threading.Event, init=False)
     _links: list[_Link] = field(factory=list, init=False)
@@ -116,7 +118,7 @@ class _Link:
             while answer := self._server.recv(65536):
                 self._proxy._pass()
                 if not self._deaf:
-                    self._client.sendall(answer)
+                    self._client.sendall(self._proxy.damage(answer))
                 elif self._proxy.cut_after:
                     break
         if not self._deaf or self._proxy.cut_after:

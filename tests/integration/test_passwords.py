@@ -30,6 +30,7 @@ ODD = {
     "right to left": "\u0627\u0644\u0633\u0631",
     "both directions": "a\u0627\u0644b",
     "right to left, then a digit": "\u06271",
+    "fraction, dashes and diaeresis": "1234\u00a8\u2011\u00bc###",
     "control": "a\x07b",
     "deprecated mark": "a\u0340",
     "letter that becomes right to left": "a\u2135",
