@@ -77,8 +77,7 @@ def server(said: bytes) -> Iterator[DatabaseUrl]:
     """Says this to whoever comes, whatever he says, and hangs up."""
 
     def serve() -> None:
-        client, _ = listening.accept()
-        with client, suppress(OSError):
+        with suppress(OSError), listening.accept()[0] as client:  # closed where nobody came
             client.sendall(said)
             client.shutdown(socket.SHUT_WR)
             while client.recv(65536):

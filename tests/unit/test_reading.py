@@ -156,7 +156,7 @@ def fifo(path: Path, opened: ExitStack) -> None:
 
 def a_socket(path: Path, opened: ExitStack) -> None:
     bound = opened.enter_context(socket.socket(socket.AF_UNIX))
-    bound.bind(str(path))
+    bound.bind(path.name)  # the working directory is the folder, and addresses are short
 
 
 def a_link_to(target: str) -> Callable[[Path, ExitStack], None]:
