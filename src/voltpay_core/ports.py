@@ -39,6 +39,7 @@ class MessageSource(Protocol):
         raises leaves that report to the next; none reports a partition as both.
 
         Raises:
+            Misconfigured: It is no source of records at all.
             Unavailable: The source cannot be reached.
         """
 
