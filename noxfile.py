@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from pathlib import Path
 
 import nox
 
@@ -16,6 +17,14 @@ nox.options.sessions = [
     "integration",
     "mutants",
 ]
+
+PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
+
+# A shim of pyenv runs only a version that is chosen: choose each that is claimed.
+PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+os.environ["PYENV_VERSION"] = ":".join(
+    path.name for version in PYTHONS for path in sorted(PYENV.glob(f"versions/{version}.*"))
+)
 
 
 @nox.session
@@ -53,6 +62,16 @@ def docs(session: nox.Session) -> None:
 def laws(session: nox.Session) -> None:
     """The laws, by random histories."""
     session.run("pytest", "tests/laws", *session.posargs)
+
+
+@nox.session(python=PYTHONS, venv_backend="uv")
+def pythons(session: nox.Session) -> None:
+    """What needs no server, on each Python; on the first of them, with the oldest dependencies."""
+    resolution = "lowest-direct" if session.python == PYTHONS[0] else "highest"
+    session.install(".", "--group", "test", "--resolution", resolution)
+    session.run("voltpay", "demo", str(Path(session.create_tmp(), "demo")), silent=True)
+    tests = ("--numprocesses=auto", "tests/unit", "tests/laws", *session.posargs)
+    session.run("pytest", *tests, env={"HYPOTHESIS_PROFILE": "lean"})
 
 
 @nox.session

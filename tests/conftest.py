@@ -18,6 +18,7 @@ settings.register_profile(
     "ci", deadline=None, print_blob=True, max_examples=60, suppress_health_check=ALLOWED
 )
 settings.register_profile("dev", parent=settings.get_profile("ci"), max_examples=25)
+settings.register_profile("lean", parent=settings.get_profile("ci"), max_examples=5)
 settings.register_profile("deep", parent=settings.get_profile("ci"), max_examples=2000)
 settings.register_profile(
     "mutants",
