@@ -84,9 +84,12 @@ def server(said: bytes) -> Iterator[DatabaseUrl]:
                 pass
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         port = listening.getsockname()[1]
         yield DatabaseUrl((Host("127.0.0.1", port),), "payments", "me", "secret", "any")
+        socket.create_connection(("127.0.0.1", port)).close()  # where nobody came
+        serving.join(10)
 
 
 @given(replies | others)
