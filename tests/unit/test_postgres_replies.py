@@ -74,7 +74,7 @@ others = st.sampled_from(
 
 @contextmanager
 def server(said: bytes) -> Iterator[DatabaseUrl]:
-    """Says this to whoever comes, whatever he says, and hangs up."""
+    """Says this to whoever comes, whatever he says, until the connection is closed."""
 
     def serve() -> None:
         with suppress(OSError), listening.accept()[0] as client:  # closed where nobody came
@@ -90,6 +90,7 @@ def server(said: bytes) -> Iterator[DatabaseUrl]:
         yield DatabaseUrl((Host("127.0.0.1", port),), "payments", "me", "secret", "any")
         socket.create_connection(("127.0.0.1", port)).close()  # where nobody came
         serving.join(10)
+        assert not serving.is_alive(), "the connection was not closed"
 
 
 @given(replies | others)

@@ -34,7 +34,11 @@ class PostgresConnection(Connection):  # type: ignore[misc]
 
     def __init__(self, target: DatabaseUrl, *arguments: Any, **options: Any) -> None:
         self.target = target
-        super().__init__(*arguments, **options)
+        try:
+            super().__init__(*arguments, **options)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def place(self) -> str:
@@ -52,8 +56,12 @@ class PostgresConnection(Connection):  # type: ignore[misc]
 
     def close(self) -> None:
         """Close it, politely where the server still listens."""
+        opened = [getattr(self, name, None) for name in ("_sock", "_usock")]
         with suppress(Exception):  # it is gone either way
             super().close()
+        for each in filter(None, opened):  # the file that pg8000 made of the socket keeps it open
+            with suppress(Exception):
+                each.close()
 
     @property
     def encoding(self) -> str:
