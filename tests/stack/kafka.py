@@ -8,12 +8,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from kafka import KafkaAdminClient
 from tests.stack.places import jars, java
-from tests.stack.processes import Process, free_ports
+from tests.stack.processes import Process, Server, free_ports
 
 BROKERS = (1, 2)
 _CONTROLLER = 3
@@ -52,7 +50,7 @@ class KafkaAddress:
         return f"kafka://{self.bootstrap}"
 
 
-class KafkaCluster(KafkaAddress):
+class KafkaCluster(Server, KafkaAddress):
     """Brokers 1 and 2 and a controller on 127.0.0.1, in a temporary folder that goes on closing.
 
     With one broker gone the other goes on, but holds back what asks for acks=all. `properties` are
@@ -80,28 +78,15 @@ class KafkaCluster(KafkaAddress):
         super().__init__(self.bootstrap_by("PLAINTEXT"))
         self.folder = Path(tempfile.mkdtemp(prefix="voltpay-kafka-"))
 
-    def __enter__(self) -> Self:
+    def _open(self) -> None:
         """Make the cluster and start it."""
-        try:
-            for broker in BROKERS:
-                self._format_broker(broker)
-                self._launch(broker)
-            self._format_controller()
-            self._launch(_CONTROLLER)
-            for broker in BROKERS:
-                self._wait_until_serving(broker)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        for broker in BROKERS:
+            self._format_broker(broker)
+            self._launch(broker)
+        self._format_controller()
+        self._launch(_CONTROLLER)
+        for broker in BROKERS:
+            self._wait_until_serving(broker)
 
     def bootstrap_by(self, listener: str) -> str:
         """The addresses of both brokers for clients of one listener."""

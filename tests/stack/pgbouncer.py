@@ -6,15 +6,13 @@ import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.stack.places import pgbouncer
 from tests.stack.postgres import PostgresAddress
-from tests.stack.processes import Process, free_ports
+from tests.stack.processes import Process, Server, free_ports
 
 
-class PgBouncer(PostgresAddress):
+class PgBouncer(Server, PostgresAddress):
     """A pooler of our own on 127.0.0.1, in a temporary folder that goes when it is closed.
 
     It lets everybody in who is in `passwords`, without asking, and reaches the server by theirs.
@@ -45,23 +43,10 @@ class PgBouncer(PostgresAddress):
         self._process: Process | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="voltpay-pgbouncer-"))
 
-    def __enter__(self) -> Self:
+    def _open(self) -> None:
         """Write its files and start it."""
-        try:
-            self._configure()
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._configure()
+        self._start()
 
     def close(self) -> None:
         """End it, without ceremony, and remove its folder."""

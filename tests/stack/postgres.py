@@ -9,12 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from tests.stack.places import postgres_programs
-from tests.stack.processes import Process, StackError, free_ports
+from tests.stack.processes import Process, Server, StackError, free_ports
 
 StopMode = Literal["smart", "fast", "immediate"]
 
@@ -87,7 +86,7 @@ class PostgresAddress:
         self.run_sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-class PostgresServer(PostgresAddress):
+class PostgresServer(Server, PostgresAddress):
     """A server of our own on 127.0.0.1, in a temporary folder that goes when it is closed.
 
     `durable=False` is faster and loses nothing while the machine is up. `tcp_auth="trust"` lets
@@ -110,24 +109,11 @@ class PostgresServer(PostgresAddress):
         self._process: Process | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="voltpay-postgres-"))
 
-    def __enter__(self) -> Self:
+    def _open(self) -> None:
         """Make the cluster and start it."""
-        try:
-            self._own(self.folder)
-            self._make_cluster()
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._own(self.folder)
+        self._make_cluster()
+        self.start()
 
     @property
     def log(self) -> Path:

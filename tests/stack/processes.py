@@ -6,9 +6,12 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 # Linux ends a child when the *thread* that started it ends: this one lasts as long as the process
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stack-starter")
@@ -18,6 +21,35 @@ _UNTAKEN_PORTS = range(15_000, 32_000)
 
 class StackError(Exception):
     """A process of the stack did not do what was asked of it; the text shows the end of its log."""
+
+
+class Server(ABC):
+    """A server of a test's own: `with` opens it, and closes it in the end."""
+
+    def __enter__(self) -> Self:
+        """Open it; what is half open is closed."""
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Make its files and start it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what runs of it, without ceremony, and remove its folder."""
 
 
 class Process:
