@@ -1,4 +1,4 @@
-"""Ends fencing without end: recognises a writer outside of the group that shares the database."""
+"""Recognises a writer outside of the consumer group that writes into the same database."""
 
 from __future__ import annotations
 
