@@ -14,6 +14,7 @@ nox.options.sessions = [
     "unit",
     "docs",
     "laws",
+    "pythons",
     "integration",
     "mutants",
 ]
