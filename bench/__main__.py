@@ -23,7 +23,7 @@ from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.samples import Mix, samples
-from voltpay_core.wire import Topics, Wire
+from voltpay_core.codec import Codec, Topics
 
 CEILINGS = ("copy", "consume", "publish")
 UNITS = ("account", "10", "20", "50", "batch")
@@ -121,7 +121,7 @@ def _fill(kafka: str, payments: int, partitions: int) -> None:
     connection, topics = KafkaConnection.parse(kafka), Topics()
     create(connection, [Topic(name, partitions, 2, {}) for name in asdict(topics).values()])
     publisher = KafkaEvents(connection)
-    publisher.publish(list(samples(Wire(), payments + WARM_UP, seed=1, mix=Mix()))).wait()
+    publisher.publish(list(samples(Codec(), payments + WARM_UP, seed=1, mix=Mix()))).wait()
     publisher.close()
 
 

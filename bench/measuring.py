@@ -20,11 +20,11 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli import wiring
 from voltpay_cli.samples import Mix, samples
 from voltpay_cli.settings import Settings
-from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Partition, Record
+from voltpay_core.codec import Codec
+from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import Written
 from voltpay_core.payments import Payment
-from voltpay_core.wire import Wire
+from voltpay_core.records import Partition, Record
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ def _consume(task: Task) -> Figures:
         seen = 0
         while seen < count:
             polled = source.poll(min(task.batch_size, count - seen))
-            source.rewind(polled.gained)
+            source.seek_to_committed(polled.gained)
             seen += len(polled.records)
         return seen
 
@@ -113,10 +113,10 @@ def _consume(task: Task) -> Figures:
 
 def _publish(task: Task) -> Figures:
     publisher = KafkaEvents(KafkaConnection.parse(task.kafka), task.partitions)
-    wire = Wire()
+    codec = Codec()
     written = list(_written(WARM_UP + task.payments, task.partitions))
     batches = [
-        [event for one in batch for event in wire.events(one)]
+        [event for one in batch for event in codec.events(one)]
         for batch in _batches(written, task.batch_size)
     ]
     warm = -(-WARM_UP // task.batch_size)
@@ -180,11 +180,11 @@ def _text(value: str | None) -> str:
 
 
 def _written(count: int, partitions: int) -> Iterator[Written]:
-    wire, ids = Wire(), PaymentIds(lambda: time.time_ns() // 1_000_000)
-    for offset, event in enumerate(samples(wire, count, seed=2, mix=Mix())):
+    codec, ids = Codec(), PaymentIdGenerator(lambda: time.time_ns() // 1_000_000)
+    for offset, event in enumerate(samples(codec, count, seed=2, mix=Mix())):
         place = Partition("payment_writer_topic", offset % partitions)
         record = Record(place, offset, 0, event.key, event.value)
-        yield Written(record, Payment(ids.mint(0), wire.decode_payment(event.value)))
+        yield Written(record, Payment(ids.mint(0), codec.decode_payment(event.value)))
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

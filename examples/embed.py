@@ -6,24 +6,24 @@ from decimal import Decimal
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_core.codec import Codec
 from voltpay_core.consuming import PaymentConsumer
-from voltpay_core.ids import PaymentIds
+from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import Wire
-from voltpay_core.writer import Writer
+from voltpay_core.writer import PaymentWriter
 
-wire, log, events, database = Wire(), MemoryLog(), MemoryEvents(), SqliteDatabase(":memory:")
+codec, log, events, database = Codec(), MemoryLog(), MemoryEvents(), SqliteDatabase(":memory:")
 source = MemorySource(log)
 
 payment = NewPayment("order-4711", 1007919, Decimal("12.50"), "EUR", Status.SUCCESS, "VSA")
 for _ in range(2):  # the second one is a duplicate
-    log.append(wire.encode_payment(payment), key=b"1007919")
+    log.append(codec.encode_payment(payment), key=b"1007919")
 source.assign(log.partitions)
 
-ids = PaymentIds(lambda: time.time_ns() // 1_000_000)
-writer = Writer(database.begin, wire, ids, lambda: datetime.now(UTC))
+ids = PaymentIdGenerator(lambda: time.time_ns() // 1_000_000)
+writer = PaymentWriter(database.begin, codec, ids, lambda: datetime.now(UTC))
 consumer = PaymentConsumer(
-    source, database.begin, events, wire, writer, retry=lambda attempt: attempt()
+    source, database.begin, events, codec, writer, retry=lambda attempt: attempt()
 )
 print(consumer.run(stop=lambda: False, until_drained=True))
 for event in events.events:

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
-from voltpay_core.messages import Event
+from voltpay_core.codec import Codec, Topics
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import Topics, Wire
+from voltpay_core.records import ProducerRecord
 
 
 def main() -> None:
@@ -26,10 +26,10 @@ def main() -> None:
         status=Status.SUCCESS,
         type=given.type,
     )
-    record = Event(
+    record = ProducerRecord(
         topic=given.topic,
         key=str(payment.account_id).encode(),
-        value=Wire().encode_payment(payment),
+        value=Codec().encode_payment(payment),
     )
     with closing(KafkaEvents(KafkaConnection.parse(given.kafka))) as topic:
         topic.publish([record]).wait()

@@ -10,9 +10,9 @@ from typing import Any
 from kafka import OffsetAndMetadata
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_core.messages import last_header
+from voltpay_core.codec import EVENT_ID_HEADER, Topics
 from voltpay_core.payments import Status
-from voltpay_core.wire import EVENT_ID_HEADER, Topics
+from voltpay_core.records import last_header
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS seen (event_id text PRIMARY KEY);

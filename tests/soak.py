@@ -36,8 +36,8 @@ from tests.stack.postgres import PostgresServer
 from tests.support.checker import violations
 from tests.support.picture import Panel, draw
 
-from voltpay_core.messages import Event, Partition, last_header
-from voltpay_core.wire import EVENT_ID_HEADER
+from voltpay_core.codec import EVENT_ID_HEADER
+from voltpay_core.records import Partition, ProducerRecord, last_header
 
 CONSUMERS = 3
 PARTITIONS = 24
@@ -405,7 +405,7 @@ def _check_slice(
     return counted, violations(history)
 
 
-def _repeats(events: Sequence[Event], topic: str) -> int:
+def _repeats(events: Sequence[ProducerRecord], topic: str) -> int:
     ids = [last_header(e.headers, EVENT_ID_HEADER) for e in events if e.topic == topic]
     return len(ids) - len(set(ids))
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from itertools import islice
 
 from voltpay_cli.stopping import Stop
-from voltpay_core.messages import Event
 from voltpay_core.ports import EventPublisher, Publication
+from voltpay_core.records import ProducerRecord
 
 CHUNK = 1000
 """Records handed over at a time, at most."""
 
 
 def send(
-    publisher: EventPublisher, records: Iterable[Event], *, rate: int | None, stop: Stop
+    publisher: EventPublisher, records: Iterable[ProducerRecord], *, rate: int | None, stop: Stop
 ) -> int:
     """Send the records until told to stop, and tell how many were acknowledged.
 

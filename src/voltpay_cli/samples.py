@@ -11,9 +11,9 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
-from voltpay_core.messages import Event
+from voltpay_core.codec import Codec
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import Wire
+from voltpay_core.records import ProducerRecord
 
 _CURRENCIES = {"EUR": 2, "USD": 2, "GBP": 2, "SEK": 2, "PLN": 2, "JPY": 0, "KWD": 3, "BHD": 3}
 _TYPES = ("BWI", "VSA", "MSC", "AMX", "PPL", "SEP")
@@ -49,31 +49,31 @@ class Mix:
     poison: float = 0.0
 
 
-def samples(wire: Wire, count: int, seed: int, mix: Mix) -> Iterator[Event]:
+def samples(codec: Codec, count: int, seed: int, mix: Mix) -> Iterator[ProducerRecord]:
     """Records for the writer topic: as many as asked for, the same for the same arguments."""
     random = Random(seed)  # noqa: S311 - repeatable, not secret
-    payments = _Payments(random, wire, mix.accounts)
-    remembered: deque[Event] = deque(maxlen=_REMEMBERED)
+    payments = _Payments(random, codec, mix.accounts)
+    remembered: deque[ProducerRecord] = deque(maxlen=_REMEMBERED)
     for _ in range(count):
         chance = random.random()
         if chance < mix.poison:
-            yield poisoned(random.choice(list(POISON)), payments.draw(), wire)
+            yield poisoned(random.choice(list(POISON)), payments.draw(), codec)
         elif chance < mix.poison + mix.duplicates and remembered:
             yield random.choice(remembered)
         else:
-            remembered.append(_record(payments.draw(), wire))
+            remembered.append(_record(payments.draw(), codec))
             yield remembered[-1]
 
 
-def poisoned(kind: str, payment: NewPayment, wire: Wire) -> Event:
+def poisoned(kind: str, payment: NewPayment, codec: Codec) -> ProducerRecord:
     """A record like that payment's, spoilt in one of the ways of `POISON`."""
-    return POISON[kind](_record(payment, wire))
+    return POISON[kind](_record(payment, codec))
 
 
 @define
 class _Payments:
     _random: Random
-    _wire: Wire
+    _codec: Codec
     _accounts: int
     _drawn: int = field(default=0, init=False)
 
@@ -101,18 +101,18 @@ class _Payments:
         return Decimal(units).scaleb(-digits) if digits else Decimal(units)
 
 
-def _record(payment: NewPayment, wire: Wire) -> Event:
-    return Event(
-        topic=wire.topics.writer,
+def _record(payment: NewPayment, codec: Codec) -> ProducerRecord:
+    return ProducerRecord(
+        topic=codec.topics.writer,
         key=str(payment.account_id).encode(),
-        value=wire.encode_payment(payment),
+        value=codec.encode_payment(payment),
     )
 
 
-def _stating(**changes: object) -> Callable[[Event], Event]:
+def _stating(**changes: object) -> Callable[[ProducerRecord], ProducerRecord]:
     """Other fields than the payment's own; None leaves one out."""
 
-    def spoil(record: Event) -> Event:
+    def spoil(record: ProducerRecord) -> ProducerRecord:
         fields = json.loads(record.value or b"", parse_float=str) | changes
         kept = {name: value for name, value in fields.items() if value is not None}
         return evolve(record, value=json.dumps(kept).encode())
@@ -120,24 +120,24 @@ def _stating(**changes: object) -> Callable[[Event], Event]:
     return spoil
 
 
-def _valued(value: bytes | None) -> Callable[[Event], Event]:
+def _valued(value: bytes | None) -> Callable[[ProducerRecord], ProducerRecord]:
     return lambda record: evolve(record, value=value)
 
 
-def _keyed(key: bytes | None) -> Callable[[Event], Event]:
+def _keyed(key: bytes | None) -> Callable[[ProducerRecord], ProducerRecord]:
     return lambda record: evolve(record, key=key)
 
 
-def _cut(record: Event) -> Event:
+def _cut(record: ProducerRecord) -> ProducerRecord:
     return evolve(record, value=(record.value or b"")[:-7])
 
 
-def _latin_1(record: Event) -> Event:
+def _latin_1(record: ProducerRecord) -> ProducerRecord:
     spoilt = _stating(comment="caf?")(record)
     return evolve(spoilt, value=(spoilt.value or b"").replace(b"caf?", b"caf\xe9"))
 
 
-POISON: dict[str, Callable[[Event], Event]] = {
+POISON: dict[str, Callable[[ProducerRecord], ProducerRecord]] = {
     "cut in the middle": _cut,
     "no JSON": _valued(b"payment of 12.50 EUR"),
     "a JSON list": _valued(b"[1, 2, 3]"),

@@ -11,8 +11,8 @@ from typed_settings.cls_attrs import SECRET
 from typed_settings.cls_utils import deep_options
 
 from voltpay_cli import values
+from voltpay_core.codec import Topics as TopicNames
 from voltpay_core.payments import Status
-from voltpay_core.wire import Topics as TopicNames
 
 MIB = 1024 * 1024
 

@@ -17,8 +17,8 @@ from voltpay_cli.connections import is_kafka, kafka_connection, required
 from voltpay_cli.settings import Settings
 from voltpay_cli.wanted_topics import SEGMENT_HOURS, wanted_topics
 from voltpay_core.errors import Misconfigured
-from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.ports import MessageSource
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 
 def clusters(settings: Settings, longest: int | None = None) -> dict[str, list[Topic]]:
@@ -161,6 +161,6 @@ def replay_group(settings: Settings, code: str) -> str:
     return f"{settings.group}-replay-{code}"
 
 
-def _record(event: Event, number: int) -> Record:
+def _record(event: ProducerRecord, number: int) -> Record:
     place = Partition(event.topic, 0)
     return Record(place, number, event.timestamp, event.key, event.value, event.headers)

@@ -26,11 +26,11 @@ from voltpay_cli.connections import (
     required,
 )
 from voltpay_cli.settings import Settings
+from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer, Retry
-from voltpay_core.ids import NODE_IDS, PaymentIds
-from voltpay_core.ports import Begin, EventPublisher
-from voltpay_core.wire import Topics, Wire
-from voltpay_core.writer import Breaker, Writer
+from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher
+from voltpay_core.writer import Breaker, PaymentWriter
 
 log = logging.getLogger("voltpay")
 
@@ -54,7 +54,7 @@ def payment_consumer(
         Unavailable: The broker or the database cannot be reached.
     """
     source_url, store_url, events_url = required(settings, "source", "store", "events")
-    wire = wire_form(settings)
+    codec = codec_of(settings)
     with ExitStack() as opened:
         node_id = settings.node_id
         node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
@@ -73,9 +73,13 @@ def payment_consumer(
             source=source,
             begin=begin,
             publisher=publisher,
-            wire=wire,
-            writer=Writer(
-                begin, wire, PaymentIds(_milliseconds), _now, Breaker(settings.limits.breaker)
+            codec=codec,
+            writer=PaymentWriter(
+                begin,
+                codec,
+                PaymentIdGenerator(_milliseconds),
+                _now,
+                Breaker(settings.limits.breaker),
             ),
             retry=retry,
             batch_size=settings.batch_size,
@@ -85,7 +89,7 @@ def payment_consumer(
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Begin]:
+def database(settings: Settings) -> Iterator[BeginUnitOfWork]:
     """The store alone, without a node id that a writer might want, closed in the end."""
     (url,) = required(settings, "store")
     with ExitStack() as opened:
@@ -115,10 +119,10 @@ def start_over(settings: Settings) -> None:
         source.start_over()
 
 
-def wire_form(settings: Settings) -> Wire:
+def codec_of(settings: Settings) -> Codec:
     """How records and events look."""
     named, headers = settings.topics, settings.wire.event_headers
-    return Wire(
+    return Codec(
         topics=Topics(named.writer, named.read, named.email, named.dead_letter),
         account_field=settings.wire.account_field,
         email_statuses=settings.email.statuses,
@@ -135,7 +139,7 @@ def commit_unit(settings: Settings) -> int | None:
 
 def _open_database(
     settings: Settings, url: str, opened: ExitStack, node_ids: Sequence[int]
-) -> Begin:
+) -> BeginUnitOfWork:
     given = settings.database
     store: SqliteDatabase | PostgresDatabase
     if url.startswith("sqlite:"):
@@ -157,7 +161,7 @@ def _open_database(
 def _open_source(
     settings: Settings,
     url: str,
-    begin: Begin,
+    begin: BeginUnitOfWork,
     opened: ExitStack,
     *,
     retry: Retry,
@@ -184,7 +188,7 @@ def _open_source(
 
 def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
     """Send a few records that warm the path, to the input topic and never elsewhere."""
-    records = wire_form(settings).warm_ups(settings.limits.warm_ups)
+    records = codec_of(settings).warm_ups(settings.limits.warm_ups)
     with nullcontext(publisher) if publisher else input_publisher(settings) as to:
         to.publish(records).wait()
 

@@ -8,15 +8,15 @@ from typing import Protocol, TypeVar
 
 from attrs import define, evolve, field, frozen
 
+from voltpay_core.codec import Codec
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.fencing import FencingGuard
 from voltpay_core.grouping import by_account, commit_units
-from voltpay_core.messages import Partition
 from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Outcome, WarmedUp, Written
-from voltpay_core.ports import Begin, EventPublisher, MessageSource, Polled
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource, PollResult
+from voltpay_core.records import Partition
 from voltpay_core.relaying import OutboxRelay
-from voltpay_core.wire import Wire
-from voltpay_core.writer import Committed, Writer
+from voltpay_core.writer import Committed, PaymentWriter
 
 T = TypeVar("T")
 
@@ -87,10 +87,10 @@ class PaymentConsumer:
     """
 
     _source: MessageSource
-    _begin: Begin
+    _begin: BeginUnitOfWork
     _publisher: EventPublisher
-    _wire: Wire
-    _writer: Writer
+    _codec: Codec
+    _writer: PaymentWriter
     _retry: Retry
     _batch_size: int = 1000
     _commit_unit: int | None = None
@@ -154,16 +154,16 @@ class PaymentConsumer:
             self._fences = self._fences.fenced(failure)
             self._fences.check(failure)
 
-    def _note(self, polled: Polled) -> None:
-        if polled.gained or polled.lost:
+    def _note(self, polled: PollResult) -> None:
+        if polled.assigned or polled.revoked:
             self._fences = self._fences.rebalanced()
-        self._in_doubt = (self._in_doubt | polled.gained) - polled.lost
-        for partition in polled.lost:
+        self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked
+        for partition in polled.revoked:
             self._epochs.pop(partition, None)
 
-    def _process(self, polled: Polled) -> None:
+    def _process(self, polled: PollResult) -> None:
         """What follows the poll: decode, group, write, publish, acknowledge."""
-        decoded = [self._wire.decode(record) for record in polled.records]
+        decoded = [self._codec.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
         for unit in commit_units(by_account(to_write), self._commit_unit):
             committed = self._writer.write(unit, self._epochs, self._relay.published)
@@ -176,7 +176,7 @@ class PaymentConsumer:
         self.total = evolve(self.total, warm_ups=self.total.warm_ups + len(decoded) - len(to_write))
         self._notify(BatchDone(self.total, self._source.lag()))
 
-    def _idle(self, polled: Polled) -> None:
+    def _idle(self, polled: PollResult) -> None:
         self._delete_published()
         if polled.positions:
             self._source.acknowledge(polled.positions)
@@ -201,11 +201,11 @@ class PaymentConsumer:
         partitions = frozenset(self._in_doubt)
         if not partitions:
             return
-        self._source.rewind(partitions)
+        self._source.seek_to_committed(partitions)
         with self._begin() as work:
-            epochs = work.fence.raise_epochs(sorted(partitions))
+            epochs = work.fence.bump_epochs(sorted(partitions))
             waiting = work.outbox.waiting(partitions)
-        republished = self._relay.publish_waiting(waiting)
+        republished = self._relay.publish_pending(waiting)
         self._epochs.update(epochs)
         self._in_doubt -= partitions
         self._notify(TakenOver(partitions, republished))

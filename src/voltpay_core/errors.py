@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from voltpay_core.messages import Partition
+    from voltpay_core.records import Partition
 
 
 class Rejected(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from voltpay_core.outcomes import Decoded, Message
+from voltpay_core.outcomes import Decoded, DecodedPayment
 
 AccountId = int
 
@@ -14,7 +14,7 @@ def by_account(batch: Iterable[Decoded]) -> dict[AccountId | None, list[Decoded]
     """The records of each account in their order (G3); None gathers those that name no account."""
     groups: dict[AccountId | None, list[Decoded]] = {}
     for item in batch:
-        account = item.payment.account_id if isinstance(item, Message) else None
+        account = item.payment.account_id if isinstance(item, DecodedPayment) else None
         groups.setdefault(account, []).append(item)
     return groups
 

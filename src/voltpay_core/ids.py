@@ -10,7 +10,7 @@ from attrs import frozen
 from ulid import ULID, ULIDGenerator
 
 NODE_IDS = range(1000)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @frozen(order=True)
@@ -44,7 +44,7 @@ class PaymentId:
         return self.text
 
 
-class PaymentIds:
+class PaymentIdGenerator:
     """Mints ids that only ever rise, whatever the clock does (G7).
 
     Args:
@@ -67,4 +67,4 @@ class PaymentIds:
 
 
 def _instant(milliseconds: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=milliseconds)
+    return UNIX_EPOCH + timedelta(milliseconds=milliseconds)

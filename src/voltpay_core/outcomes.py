@@ -5,12 +5,12 @@ from __future__ import annotations
 from attrs import frozen
 
 from voltpay_core.errors import Rejected
-from voltpay_core.messages import Record
 from voltpay_core.payments import NewPayment, Payment
+from voltpay_core.records import Record
 
 
 @frozen
-class Message:
+class DecodedPayment:
     """A record that states a payment."""
 
     record: Record
@@ -47,7 +47,7 @@ class WarmedUp:
     record: Record
 
 
-Decoded = Message | DeadLettered
+Decoded = DecodedPayment | DeadLettered
 """What decoding leaves for the writer; warm-up records never get that far."""
 
 Outcome = Written | Duplicate | DeadLettered

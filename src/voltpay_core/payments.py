@@ -13,7 +13,7 @@ from attrs.validators import optional
 from voltpay_core.errors import Rejected
 from voltpay_core.ids import PaymentId
 
-DEAD_LETTER_KEY = "dead:"
+DEAD_LETTER_KEY_PREFIX = "dead:"
 """Idempotency keys that begin so belong to dead letters, never to message ids (G4)."""
 
 MAX_ACCOUNT_ID = 2**63 - 1
@@ -42,8 +42,8 @@ def _text(shortest: int, longest: int) -> Callable[[object, Attribute[str], str]
 
 
 def _message_id(_: object, attribute: Attribute[str], value: str) -> None:
-    if value.startswith(DEAD_LETTER_KEY):
-        raise _invalid(attribute.name, f"must not begin with {DEAD_LETTER_KEY!r}")
+    if value.startswith(DEAD_LETTER_KEY_PREFIX):
+        raise _invalid(attribute.name, f"must not begin with {DEAD_LETTER_KEY_PREFIX!r}")
 
 
 def _account_id(_: object, attribute: Attribute[int], value: int) -> None:

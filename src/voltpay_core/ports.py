@@ -9,30 +9,31 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.payments import Payment
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 
 @frozen
-class Polled:
+class PollResult:
     """What one poll brought.
 
     Attributes:
         positions: The offsets to acknowledge once all records of this poll are done.
-        gained: Partitions that became ours; their records wait for `MessageSource.rewind`.
-        lost: Partitions that are no longer ours.
+        assigned: Partitions that are assigned to this member now; their records wait for
+            `MessageSource.seek_to_committed`.
+        revoked: Partitions that are assigned to it no longer.
     """
 
     records: Sequence[Record] = ()
     positions: Mapping[Partition, int] = field(factory=dict)
-    gained: frozenset[Partition] = frozenset()
-    lost: frozenset[Partition] = frozenset()
+    assigned: frozenset[Partition] = frozenset()
+    revoked: frozenset[Partition] = frozenset()
 
 
 class MessageSource(Protocol):
     """Records in the order of their partitions, again and again until they are acknowledged."""
 
-    def poll(self, limit: int) -> Polled:
+    def poll(self, limit: int) -> PollResult:
         """At most `limit` records, after a short wait at the most.
 
         A poll of 0 records only reports partitions gained and lost, and keeps them ours. One that
@@ -43,7 +44,7 @@ class MessageSource(Protocol):
             Unavailable: The source cannot be reached.
         """
 
-    def rewind(self, partitions: Collection[Partition]) -> None:
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the acknowledged offsets of those of these partitions that are ours.
 
         Raises:
@@ -136,7 +137,7 @@ class Fence(Protocol):
             Fenced: Some were raised by a new owner.
         """
 
-    def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+    def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Make these partitions ours alone: waits for a transaction that holds the fence."""
 
     def position(self, partition: Partition) -> int | None:
@@ -173,7 +174,7 @@ class UnitOfWork(Protocol):
         """What happens inside is undone where it ends in an exception; the rest stays."""
 
 
-Begin = Callable[[], AbstractContextManager[UnitOfWork]]
+BeginUnitOfWork = Callable[[], AbstractContextManager[UnitOfWork]]
 """Opens a unit of work, which commits on a clean exit and rolls back otherwise.
 
 It connects where there is no usable connection. Raises `Unavailable`; where the answer to the
@@ -195,7 +196,7 @@ class Publication(Protocol):
 class EventPublisher(Protocol):
     """The topics that the rest of Voltpay reads."""
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         """Send the events in this order, behind those sent before, without waiting.
 
         Raises:

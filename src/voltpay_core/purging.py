@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from voltpay_core.ports import Begin
+from voltpay_core.ports import BeginUnitOfWork
 
 
 def purge(
-    begin: Begin, older_than: timedelta, *, chunk: int = 10_000, stop: Callable[[], bool]
+    begin: BeginUnitOfWork, older_than: timedelta, *, chunk: int = 10_000, stop: Callable[[], bool]
 ) -> Iterator[int]:
     """Delete claims older than that; tell after each chunk how many it took.
 
@@ -29,7 +29,7 @@ def purge(
         yield deleted
 
 
-def expired(begin: Begin, older_than: timedelta) -> int:
+def expired(begin: BeginUnitOfWork, older_than: timedelta) -> int:
     """How many claims `purge` would delete.
 
     Raises:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 
+from voltpay_core.codec import unpack
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Event
 from voltpay_core.ports import EventPublisher, OutboxRow, Publication
-from voltpay_core.wire import unpack
+from voltpay_core.records import ProducerRecord
 
 
 @define
@@ -25,7 +25,7 @@ class OutboxRelay:
     published: frozenset[int] = field(default=frozenset(), init=False)
     _in_flight: deque[tuple[Publication, frozenset[int]]] = field(factory=deque, init=False)
 
-    def publish(self, events: Sequence[Event], rows: frozenset[int]) -> None:
+    def publish(self, events: Sequence[ProducerRecord], rows: frozenset[int]) -> None:
         """Send the events of these rows without waiting.
 
         Raises:
@@ -33,7 +33,7 @@ class OutboxRelay:
         """
         self._in_flight.append((self._publisher.publish(events), rows))
 
-    def publish_waiting(self, waiting: Iterable[OutboxRow]) -> int:
+    def publish_pending(self, waiting: Iterable[OutboxRow]) -> int:
         """Publish what a former owner left, and tell how many rows that were.
 
         Rows that this process published itself are passed over.

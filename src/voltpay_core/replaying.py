@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from voltpay_core.errors import Fenced
-from voltpay_core.ids import EPOCH
-from voltpay_core.messages import Event, Record
-from voltpay_core.ports import EventPublisher, MessageSource, Polled
-from voltpay_core.wire import (
+from voltpay_core.codec import (
     CODE_HEADER,
+    CONNECT_ERRORS_PREFIX,
     FIRST_FAILED_HEADER,
-    ORIGIN_HEADER,
     attempts,
     without_letter_headers,
 )
+from voltpay_core.errors import Fenced
+from voltpay_core.ids import UNIX_EPOCH
+from voltpay_core.ports import EventPublisher, MessageSource, PollResult
+from voltpay_core.records import ProducerRecord, Record
 
 CHUNK = 500
 """Letters a poll, at most."""
@@ -30,7 +30,7 @@ _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
 @frozen
-class Letter:
+class DeadLetter:
     """A dead letter's own account of itself, without anything of the message.
 
     Attributes:
@@ -48,11 +48,11 @@ class Letter:
     reason: str
 
     @classmethod
-    def read(cls, record: Record) -> Letter:
+    def read(cls, record: Record) -> DeadLetter:
         """What a record of the dead-letter topic says about itself."""
         code = _text(record, CODE_HEADER)
         topic, partition, offset, reason = (
-            _text(record, ORIGIN_HEADER + name)
+            _text(record, CONNECT_ERRORS_PREFIX + name)
             for name in ("topic", "partition", "offset", "exception.message")
         )
         return cls(
@@ -66,7 +66,7 @@ class Letter:
 
 
 @frozen
-class Plan:
+class ReplayPlan:
     """What a replay would do with the letters of one code.
 
     Attributes:
@@ -83,12 +83,12 @@ class Plan:
 
 def plans(
     letters: Iterable[Record], *, max_attempts: int, now: datetime, claims_kept: timedelta
-) -> dict[str, Plan]:
+) -> dict[str, ReplayPlan]:
     """What replays would do, by code."""
-    found: dict[str, Plan] = {}
+    found: dict[str, ReplayPlan] = {}
     for record in letters:
-        letter = Letter.read(record)
-        plan = found.get(letter.code, Plan())
+        letter = DeadLetter.read(record)
+        plan = found.get(letter.code, ReplayPlan())
         if letter.attempt >= max_attempts:
             plan = evolve(plan, parked=plan.parked + 1)
         else:
@@ -98,7 +98,7 @@ def plans(
     return dict(sorted(found.items()))
 
 
-def counts(letters: Iterable[Letter]) -> dict[str, int]:
+def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
     """How many letters there are of each code, the most frequent first."""
     return dict(Counter(letter.code for letter in letters).most_common())
 
@@ -138,7 +138,7 @@ def replay(
     done = Replayed()
     while not stop() and done.replayed != limit:
         polled = source.poll(CHUNK)
-        source.rewind(polled.gained)
+        source.seek_to_committed(polled.assigned)
         left = None if limit is None else limit - done.replayed
         chunk = _choose(polled.records, code, max_attempts, left)
         if chunk.back:
@@ -165,7 +165,7 @@ def _choose(records: Sequence[Record], code: str, max_attempts: int, limit: int 
         if len(back) == limit:
             break
         seen += 1
-        letter = Letter.read(record)
+        letter = DeadLetter.read(record)
         if letter.code == code:
             if letter.attempt >= max_attempts:
                 parked += 1
@@ -174,12 +174,12 @@ def _choose(records: Sequence[Record], code: str, max_attempts: int, limit: int 
     return _Chunk(records[:seen], back, parked)
 
 
-def _event(record: Record, topic: str) -> Event:
+def _event(record: Record, topic: str) -> ProducerRecord:
     """The message as it came; without its old timestamp, by which the topic might expire it."""
-    return Event(topic, record.key, record.value, without_letter_headers(record.headers))
+    return ProducerRecord(topic, record.key, record.value, without_letter_headers(record.headers))
 
 
-def _acknowledge(source: MessageSource, polled: Polled, seen: Sequence[Record]) -> None:
+def _acknowledge(source: MessageSource, polled: PollResult, seen: Sequence[Record]) -> None:
     whole = len(seen) == len(polled.records)
     positions = polled.positions if whole else {r.partition: r.offset + 1 for r in seen}
     try:
@@ -203,4 +203,4 @@ def _instant(text: str, timestamp: int | None) -> datetime:
         instant = None
     if instant is not None and instant.tzinfo is not None:
         return instant
-    return EPOCH + timedelta(milliseconds=min(max(timestamp or 0, 0), _LATEST))
+    return UNIX_EPOCH + timedelta(milliseconds=min(max(timestamp or 0, 0), _LATEST))

@@ -9,13 +9,13 @@ from itertools import chain
 
 from attrs import define, evolve, field, frozen
 
+from voltpay_core.codec import Codec, pack
 from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
-from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Event, Partition, Record
-from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Message, Outcome, Written
-from voltpay_core.payments import DEAD_LETTER_KEY, Payment
-from voltpay_core.ports import Begin, UnitOfWork
-from voltpay_core.wire import Wire, pack
+from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.outcomes import DeadLettered, Decoded, DecodedPayment, Duplicate, Outcome, Written
+from voltpay_core.payments import DEAD_LETTER_KEY_PREFIX, Payment
+from voltpay_core.ports import BeginUnitOfWork, UnitOfWork
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 
 @frozen
@@ -29,7 +29,7 @@ class Committed:
     """
 
     outcomes: Sequence[Outcome]
-    events: Sequence[Event]
+    events: Sequence[ProducerRecord]
     rows: frozenset[int]
 
 
@@ -72,7 +72,7 @@ class Breaker:
 
 
 @define
-class Writer:
+class PaymentWriter:
     """Writes commit units, each in one transaction and exactly once (G1).
 
     Attributes:
@@ -80,9 +80,9 @@ class Writer:
         now: The time of day, for dead letters.
     """
 
-    _begin: Begin
-    _wire: Wire
-    _ids: PaymentIds
+    _begin: BeginUnitOfWork
+    _codec: Codec
+    _ids: PaymentIdGenerator
     _now: Callable[[], datetime]
     _breaker: Breaker = field(factory=Breaker)
 
@@ -112,18 +112,20 @@ class Writer:
     ) -> Committed:
         work.fence.hold({item.record.partition: epochs[item.record.partition] for item in unit})
         work.outbox.delete(published)
-        messages = [item for item in unit if isinstance(item, Message)]
+        messages = [item for item in unit if isinstance(item, DecodedPayment)]
         letters = [item for item in unit if isinstance(item, DeadLettered)]
         written = self._write_or_bisect(work, messages) if messages else []
         outcomes = self._claim_letters(work, [*written, *letters])
-        events: dict[Partition, list[Event]] = {}
+        events: dict[Partition, list[ProducerRecord]] = {}
         for outcome in outcomes:
             if made := self._events(outcome):
                 events.setdefault(outcome.record.partition, []).extend(made)
         rows = work.outbox.put({place: pack(made) for place, made in events.items()})
         return Committed(outcomes, list(chain.from_iterable(events.values())), rows)
 
-    def _write_or_bisect(self, work: UnitOfWork, messages: Sequence[Message]) -> list[Outcome]:
+    def _write_or_bisect(
+        self, work: UnitOfWork, messages: Sequence[DecodedPayment]
+    ) -> list[Outcome]:
         try:
             return self._write_together(work, messages)
         except Rejected as refusal:
@@ -135,7 +137,9 @@ class Writer:
                 ]
             return [self._retry_or_dead_letter(work, messages[0], refusal)]
 
-    def _write_together(self, work: UnitOfWork, messages: Sequence[Message]) -> list[Outcome]:
+    def _write_together(
+        self, work: UnitOfWork, messages: Sequence[DecodedPayment]
+    ) -> list[Outcome]:
         with work.savepoint():
             free = work.idempotency.claim(sorted({m.payment.message_id for m in messages}))
             outcomes: list[Outcome] = []
@@ -152,7 +156,7 @@ class Writer:
         return outcomes
 
     def _retry_or_dead_letter(
-        self, work: UnitOfWork, message: Message, refusal: Rejected
+        self, work: UnitOfWork, message: DecodedPayment, refusal: Rejected
     ) -> Outcome:
         if isinstance(refusal, PaymentIdTaken):
             try:
@@ -176,12 +180,12 @@ class Writer:
                 outcomes[index] = Duplicate(outcomes[index].record)
         return outcomes
 
-    def _events(self, outcome: Outcome) -> list[Event]:
+    def _events(self, outcome: Outcome) -> list[ProducerRecord]:
         match outcome:
             case Written():
-                return self._wire.events(outcome)
+                return self._codec.events(outcome)
             case DeadLettered():
-                return [self._wire.dead_letter(outcome, self._now())]
+                return [self._codec.dead_letter(outcome, self._now())]
             case Duplicate():
                 return []
 
@@ -193,4 +197,4 @@ def dead_letter_key(record: Record) -> str:
     place = f"{partition.topic}\n{partition.number}\n{record.offset}\n{time}"
     for part in (place.encode(), record.key, record.value):
         digest.update(b"-" if part is None else b"%d:" % len(part) + part)
-    return DEAD_LETTER_KEY + digest.hexdigest()
+    return DEAD_LETTER_KEY_PREFIX + digest.hexdigest()

@@ -8,8 +8,8 @@ from typing import Protocol
 import pytest
 from attrs import evolve
 
-from voltpay_core.messages import Event
 from voltpay_core.ports import EventPublisher
+from voltpay_core.records import ProducerRecord
 
 
 class EventsHarness(Protocol):
@@ -22,7 +22,7 @@ class EventsHarness(Protocol):
     def open(self) -> EventPublisher:
         """A new publisher; the harness closes what a test leaves open."""
 
-    def read(self, topic: str, count: int) -> Sequence[Event]:
+    def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
         """All that is in a topic, once that many events are; in order for each key."""
 
 
@@ -42,7 +42,7 @@ class EventsContract:
     def test_bytes_are_untouched(self, harness: EventsHarness, content: bytes | None) -> None:
         """Key, value, headers and a timestamp that is given stay as they are, byte for byte."""
         (topic, *_) = harness.topics
-        sent = Event(
+        sent = ProducerRecord(
             topic, content, content, (("a", b"\xff"), ("b", b"x")), timestamp=1_700_000_000_123
         )
         harness.open().publish([sent]).wait()
@@ -56,14 +56,16 @@ class EventsContract:
         """Any timestamp that an event has is its record's: the epoch too, and Kafka's -1."""
         (topic, *_) = harness.topics
         times = [timestamp, 1_700_000_000_000]
-        harness.open().publish([Event(topic, b"k", b"v", timestamp=time) for time in times]).wait()
+        harness.open().publish(
+            [ProducerRecord(topic, b"k", b"v", timestamp=time) for time in times]
+        ).wait()
         assert [found.timestamp for found in harness.read(topic, 2)] == times
 
     def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
         """A dead letter's headers stay untouched: repeated names, null values and their order."""
         (topic, *_) = harness.topics
         headers = (("a", b"1"), ("b", None), ("a", b"\xff"), ("a", None), ("c", b""), ("a", b"1"))
-        harness.open().publish([Event(topic, b"k", b"v", headers)]).wait()
+        harness.open().publish([ProducerRecord(topic, b"k", b"v", headers)]).wait()
         (found,) = harness.read(topic, 1)
         assert found.headers == headers
 
@@ -110,11 +112,13 @@ class EventsContract:
         assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 2)])
 
 
-def event(topic: str, number: int) -> Event:
+def event(topic: str, number: int) -> ProducerRecord:
     """An event of the one account whose order counts."""
-    return Event(topic, b"4711", b'{"number":%d}' % number, (("event-id", b"%d" % number),), 0)
+    return ProducerRecord(
+        topic, b"4711", b'{"number":%d}' % number, (("event-id", b"%d" % number),), 0
+    )
 
 
-def contents(events: Sequence[Event]) -> list[Event]:
+def contents(events: Sequence[ProducerRecord]) -> list[ProducerRecord]:
     """What publisher and reader must agree upon; the broker chooses partition and time."""
     return [evolve(item, partition=None, timestamp=None) for item in events]

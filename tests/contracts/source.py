@@ -11,8 +11,8 @@ from typing import Protocol
 import pytest
 
 from voltpay_core.errors import Fenced
-from voltpay_core.messages import Headers, Partition, Record
-from voltpay_core.ports import MessageSource, Polled
+from voltpay_core.ports import MessageSource, PollResult
+from voltpay_core.records import Headers, Partition, Record
 
 PATIENCE = 60.0
 """Seconds until something that must come is missed."""
@@ -53,17 +53,17 @@ class SourceContract:
         """A partition is reported as gained first; its records wait until it is rewound."""
         self.fill(harness, 1)
         source = harness.open()
-        gained: set[Partition] = set()
+        assigned: set[Partition] = set()
         for polled in polls(source, 100):
             assert not polled.records
-            assert not polled.gained & gained
-            gained |= polled.gained
-            if gained == set(harness.partitions):
+            assert not polled.assigned & assigned
+            assigned |= polled.assigned
+            if assigned == set(harness.partitions):
                 break
         assert not source.poll(100).records
-        source.rewind(gained)
+        source.seek_to_committed(assigned)
         records = collect(source, len(harness.partitions))
-        assert {record.partition for record in records} == gained
+        assert {record.partition for record in records} == assigned
 
     def test_records_arrive_whole_and_in_order(self, harness: SourceHarness) -> None:
         """Each record comes once, in its partition's order, with all that was produced."""
@@ -131,11 +131,11 @@ class SourceContract:
         for _ in range(2):
             rest = collect(source, 2, limit=1)
             assert [record.value for record in rest] == [value(2), value(3)]
-            source.rewind({place})
-        source.rewind(set())
+            source.seek_to_committed({place})
+        source.seek_to_committed(set())
         again = collect(source, 2)
         source.acknowledge({place: again[-1].offset + 1})
-        source.rewind({place})
+        source.seek_to_committed({place})
         harness.produce(place, value(4))
         assert [record.value for record in collect(source, 1)] == [value(4)]
 
@@ -227,10 +227,10 @@ class SharedSourceContract(SourceContract):
         for who, polled in take_turns(members):
             if who == 0:
                 note(owned, polled)
-            if lost := set(harness.partitions) - owned:
+            if revoked := set(harness.partitions) - owned:
                 break
         with pytest.raises(Fenced) as caught:
-            members[0].acknowledge(dict.fromkeys(lost, 1))
+            members[0].acknowledge(dict.fromkeys(revoked, 1))
         assert caught.value.partitions <= set(harness.partitions)
         for member in members:
             harness.close(member)
@@ -241,7 +241,7 @@ class SharedSourceContract(SourceContract):
         members = [harness.open()]
         owned: list[set[Partition]] = [set(), set()]
         for who, polled in take_turns(members):
-            assert not polled.gained & polled.lost
+            assert not polled.assigned & polled.revoked
             note(owned[who], polled)
             if len(members) == 1 and owned[0]:
                 members.append(harness.open())
@@ -249,7 +249,7 @@ class SharedSourceContract(SourceContract):
                 break
         harness.close(members.pop())
         for _, polled in take_turns(members):
-            assert not polled.gained & polled.lost
+            assert not polled.assigned & polled.revoked
             note(owned[0], polled)
             if owned[0] == set(harness.partitions):
                 break
@@ -304,7 +304,7 @@ class GapsContract:
             for partition in harness.partitions[:2]:
                 mine = [record for record in records if record.partition == partition]
                 assert [record.value for record in mine] == [value(n) for n in range(6)]
-            source.rewind(set(harness.partitions))
+            source.seek_to_committed(set(harness.partitions))
 
     def test_a_poll_for_nothing_passes_no_gap(self, harness: GapsHarness) -> None:
         """What holds no record is passed over once records may come, and not before."""
@@ -319,7 +319,9 @@ class GapsContract:
         assert polled.positions == {place: end}
 
 
-def stocked(harness: SourceHarness, source: MessageSource, place: Partition) -> Iterator[Polled]:
+def stocked(
+    harness: SourceHarness, source: MessageSource, place: Partition
+) -> Iterator[PollResult]:
     """Polls that each bring one record of a partition, since there are always more of them."""
     for number in range(50):
         harness.produce(place, value(number))
@@ -334,7 +336,7 @@ def value(number: int) -> bytes:
     return b'{"messageId": "%d", "accountId": 1}' % number
 
 
-def polls(source: MessageSource, limit: int, patience: float = PATIENCE) -> Iterator[Polled]:
+def polls(source: MessageSource, limit: int, patience: float = PATIENCE) -> Iterator[PollResult]:
     """Poll after poll; missing the deadline fails the test."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -346,8 +348,8 @@ def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]
     """That many records, rewinding what is gained on the way; more of them fail the test."""
     records: list[Record] = []
     for polled in polls(source, limit):
-        if polled.gained:
-            source.rewind(polled.gained)
+        if polled.assigned:
+            source.seek_to_committed(polled.assigned)
         records += polled.records
         if len(records) >= count:
             break
@@ -366,13 +368,13 @@ def own(source: MessageSource, partitions: Sequence[Partition]) -> None:
     """Wait until all these partitions are gained, and rewind them."""
     missing = set(partitions)
     for polled in polls(source, 100):
-        missing -= polled.gained
+        missing -= polled.assigned
         if not missing:
             break
-    source.rewind(set(partitions))
+    source.seek_to_committed(set(partitions))
 
 
-def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, Polled]]:
+def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResult]]:
     """Poll all members at once, as processes do, each rewinding what it gains; tells whose it was.
 
     A consumer of kafka-python that is not in its poll when the group agrees asks for another round.
@@ -381,12 +383,12 @@ def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, Polled]]
     with ThreadPoolExecutor() as pool:
         while time.monotonic() < deadline:
             for who, polled in enumerate(list(pool.map(lambda member: member.poll(100), members))):
-                if polled.gained:
-                    members[who].rewind(polled.gained)
+                if polled.assigned:
+                    members[who].seek_to_committed(polled.assigned)
                 yield who, polled
     pytest.fail(f"not within {PATIENCE} seconds")
 
 
-def note(owned: set[Partition], polled: Polled) -> None:
-    owned.difference_update(polled.lost)
-    owned.update(polled.gained)
+def note(owned: set[Partition], polled: PollResult) -> None:
+    owned.difference_update(polled.revoked)
+    owned.update(polled.assigned)

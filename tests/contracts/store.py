@@ -17,10 +17,10 @@ from tests.support import strategies
 from tests.support.tables import Tables, rows_of
 
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
-from voltpay_core.ids import NODE_IDS, PaymentIds
-from voltpay_core.messages import Partition
+from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.ports import UnitOfWork
+from voltpay_core.records import Partition
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ ONE, TWO, OTHER = Partition("payments", 0), Partition("payments", 1), Partition(
 CANARY = "canary-4711"
 EXAMPLES = settings(max_examples=30)
 
-_ids = PaymentIds(lambda: time.time_ns() // 1_000_000)
+_ids = PaymentIdGenerator(lambda: time.time_ns() // 1_000_000)
 
 
 class Database(Protocol):
@@ -320,10 +320,10 @@ class StoreContract:
     def test_epochs_rise_by_partition(self, database: Database) -> None:
         """Raising makes an epoch that was never there before, of these partitions alone."""
         with database.begin() as work:
-            first = work.fence.raise_epochs([ONE, TWO])
+            first = work.fence.bump_epochs([ONE, TWO])
         with database.begin() as work:
-            second = work.fence.raise_epochs([ONE])
-            assert work.fence.raise_epochs([]) == {}
+            second = work.fence.bump_epochs([ONE])
+            assert work.fence.bump_epochs([]) == {}
         assert first.keys() == {ONE, TWO}
         assert second.keys() == {ONE}
         assert second[ONE] > first[ONE]
@@ -333,9 +333,9 @@ class StoreContract:
     def test_whoever_was_overtaken_is_fenced(self, database: Database) -> None:
         """Holding epochs that do not stand, or never stood, names exactly those partitions."""
         with database.begin() as work:
-            old = work.fence.raise_epochs([ONE, TWO])
+            old = work.fence.bump_epochs([ONE, TWO])
         with database.begin() as work:
-            work.fence.raise_epochs([TWO])
+            work.fence.bump_epochs([TWO])
         for epochs, fenced in ((old, {TWO}), ({**old, OTHER: 1}, {TWO, OTHER})):
             with pytest.raises(Fenced) as caught, database.begin() as work:
                 work.fence.hold(epochs)
@@ -348,11 +348,11 @@ class StoreContract:
         """There is no position before the first; a later owner finds the last one set."""
         with database.begin() as work:
             assert work.fence.position(ONE) is None
-            work.fence.raise_epochs([ONE, TWO])
+            work.fence.bump_epochs([ONE, TWO])
             assert work.fence.position(ONE) is None
             work.fence.move(ONE, 2**40)
         with database.begin() as work:
-            work.fence.raise_epochs([ONE])
+            work.fence.bump_epochs([ONE])
             assert work.fence.position(ONE) == 2**40
             assert work.fence.position(TWO) is None
 
@@ -363,7 +363,7 @@ class StoreContract:
             work.fence.move(ONE, 7)
         with database.begin() as work:
             assert work.fence.position(ONE) == 7
-            epochs = work.fence.raise_epochs([ONE])
+            epochs = work.fence.bump_epochs([ONE])
             work.fence.hold(epochs)
             assert work.fence.position(ONE) == 7
 
@@ -416,10 +416,10 @@ class SharedStoreContract(StoreContract):
     ) -> None:
         """Nobody can take a partition over in the middle of its owner's transaction."""
         with database.begin() as work:
-            epochs = work.fence.raise_epochs([ONE])
+            epochs = work.fence.bump_epochs([ONE])
         with database.begin() as work:
             work.fence.hold(epochs)
-            rival = rivals.submit(alone, harness, lambda work: work.fence.raise_epochs([ONE]))
+            rival = rivals.submit(alone, harness, lambda work: work.fence.bump_epochs([ONE]))
             assert waits(rival)
             fill(work)
         assert rival.result(30)[ONE] > epochs[ONE]
@@ -445,7 +445,7 @@ class SharedStoreContract(StoreContract):
 def fill(work: UnitOfWork) -> Payment:
     """Put something into every table."""
     payment = a_payment(1)
-    work.fence.raise_epochs([ONE])
+    work.fence.bump_epochs([ONE])
     work.idempotency.claim([payment.stated.message_id])
     work.payments.add([payment])
     work.outbox.put({ONE: b"\x90"})

@@ -32,13 +32,13 @@ from voltpay_cli.loading import CONFIG_VARIABLE, load
 from voltpay_cli.main import app
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_cli.wanted_topics import wanted_topics
+from voltpay_core.codec import EVENT_ID_HEADER, Codec
 from voltpay_core.ids import PaymentId
-from voltpay_core.messages import Partition, Record, last_header
-from voltpay_core.outcomes import Message, Written
+from voltpay_core.outcomes import DecodedPayment, Written
 from voltpay_core.payments import Payment
-from voltpay_core.wire import EVENT_ID_HEADER, Wire
+from voltpay_core.records import Partition, Record, last_header
 
-OPERATING, RELIABILITY, WIRE = (
+OPERATING, RELIABILITY, CODEC = (
     ROOT / f"docs/{name}.md" for name in ("operating", "reliability", "wire")
 )
 DEPLOYED = [*ROOT.glob("deploy/systemd/*"), ROOT / "deploy/crontab"]
@@ -192,7 +192,7 @@ def test_settings_files_load(block: Block, tmp_path: Path) -> None:
 
 def test_the_codes_are_complete() -> None:
     """The table of dead-letter codes has those that the code gives, and no other."""
-    told = [code.strip("`") for code, _ in table(WIRE, "code", "meaning")]
+    told = [code.strip("`") for code, _ in table(CODEC, "code", "meaning")]
     assert sorted(told) == sorted(set(codes()))
 
 
@@ -209,14 +209,14 @@ def test_the_wire_examples_are_real() -> None:
     """The events shown are those that the payment shown becomes."""
     payment, read, email, _ = (block.text.strip() for block in blocks("json"))
     record = Record(Partition("payment_writer_topic", 0), 0, 0, b"1007919", payment.encode())
-    message = Wire().decode(record)
-    assert isinstance(message, Message)
-    assert Wire().encode_payment(message.payment).decode() == payment
+    message = Codec().decode(record)
+    assert isinstance(message, DecodedPayment)
+    assert Codec().encode_payment(message.payment).decode() == payment
     stored = Payment(PaymentId.parse(json.loads(read)["id"]), message.payment)
-    events = Wire().events(Written(record, stored))
+    events = Codec().events(Written(record, stored))
     assert [event.value for event in events] == [read.encode(), email.encode()]
     told = {(last_header(event.headers, EVENT_ID_HEADER) or b"").decode() for event in events}
-    assert told <= set(spans(WIRE))
+    assert told <= set(spans(CODEC))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -16,7 +16,7 @@ from voltpay_cli import wiring
 from voltpay_cli.main import main
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
-from voltpay_core.ports import Begin, EventPublisher, MessageSource
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource
 
 
 class Failpoint(Faults):
@@ -71,7 +71,7 @@ def decorate(faults: Faults) -> None:
     """Put the failpoint around every adapter that the wiring joins."""
     open_database = wiring._open_database
 
-    def open_faultily(*arguments: object) -> Begin:
+    def open_faultily(*arguments: object) -> BeginUnitOfWork:
         return faulty_begin(open_database(*arguments), faults)
 
     def consumer(

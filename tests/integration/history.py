@@ -15,8 +15,8 @@ from tests.integration.databases import Database, connected
 from tests.support.checker import History
 from tests.support.tables import read_tables
 
-from voltpay_core.messages import Event, Partition, Record
-from voltpay_core.wire import Topics, Wire
+from voltpay_core.codec import Codec, Topics
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 patiently = retry(
     retry=retry_if_exception_type(KafkaError),  # brokers that have just come back may not know yet
@@ -79,11 +79,13 @@ def read_history(group: KafkaGroup, database: Database, **known: Any) -> History
         tables=tables,
         published=read_events(group),
         acknowledged=acknowledged,
-        **({"wire": Wire(group.topics)} | known),
+        **({"wire": Codec(group.topics)} | known),
     )
 
 
-def read_events(group: KafkaGroup, partitions: frozenset[int] | None = None) -> list[Event]:
+def read_events(
+    group: KafkaGroup, partitions: frozenset[int] | None = None
+) -> list[ProducerRecord]:
     """Everything that was published."""
     topics = (group.topics.read, group.topics.email, group.topics.dead_letter)
     return [
@@ -129,8 +131,8 @@ def _end(consumer: KafkaConsumer, place: TopicPartition) -> int:
     return end
 
 
-def _event(record: Record) -> Event:
-    return Event(
+def _event(record: Record) -> ProducerRecord:
+    return ProducerRecord(
         record.partition.topic,
         record.key,
         record.value,

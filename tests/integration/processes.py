@@ -29,9 +29,9 @@ from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_cli.samples import Mix, samples
-from voltpay_core.messages import Event
-from voltpay_core.replaying import Letter
-from voltpay_core.wire import Topics, Wire
+from voltpay_core.codec import Codec, Topics
+from voltpay_core.records import ProducerRecord
+from voltpay_core.replaying import DeadLetter
 
 VOLTPAY = Path(sys.executable).with_name("voltpay")
 FAILING = (sys.executable, "-m", "tests.integration.failing")
@@ -135,9 +135,9 @@ class Site:
 
     def feed(self, count: int, *, seed: int = SEED, mix: Mix = MIX) -> None:
         """Make payments from within, which is faster than by the program."""
-        self.publish(samples(Wire(self.topics), count, seed, mix))
+        self.publish(samples(Codec(self.topics), count, seed, mix))
 
-    def publish(self, records: Iterable[Event]) -> None:
+    def publish(self, records: Iterable[ProducerRecord]) -> None:
         """Put records on topics."""
         events = KafkaEvents(self.connection, self.partitions, patience=PATIENCE)
         with closing(events):
@@ -211,7 +211,7 @@ class Site:
     def letter_codes(self) -> Counter[str]:
         """How many dead letters there are of each code."""
         letters = read_topic(self.group.servers, self.topics.dead_letter)
-        return Counter(Letter.read(letter).code for letter in letters)
+        return Counter(DeadLetter.read(letter).code for letter in letters)
 
     def number(self, sql: str) -> int:
         """The one number that a SELECT by the superuser gives."""

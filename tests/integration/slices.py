@@ -12,9 +12,9 @@ from tests.integration.history import KafkaGroup, read_events, read_topic
 from tests.support.checker import History
 from tests.support.tables import Tables, read_tables
 
-from voltpay_core.messages import Record
-from voltpay_core.outcomes import Message
-from voltpay_core.wire import Wire
+from voltpay_core.codec import Codec
+from voltpay_core.outcomes import DecodedPayment
+from voltpay_core.records import Record
 from voltpay_core.writer import dead_letter_key
 
 # Tables of the session that hold what belongs to the slice, under the names of the real ones.
@@ -41,24 +41,24 @@ def read_slice(group: KafkaGroup, database: Database, number: int) -> History:
     """
     only = frozenset({number})
     produced = list(read_topic(group.servers, group.topics.writer, only))
-    wire = Wire(group.topics)
+    codec = Codec(group.topics)
     with closing(KafkaAdminClient(bootstrap_servers=group.servers)) as admin:
         acknowledged = group.acknowledged(admin)
     return History(
         produced=produced,
-        tables=_read_tables(database, wire, produced),
+        tables=_read_tables(database, codec, produced),
         published=read_events(group, only),
         acknowledged=acknowledged,
-        wire=wire,
+        codec=codec,
     )
 
 
-def _read_tables(database: Database, wire: Wire, produced: Iterable[Record]) -> Tables:
+def _read_tables(database: Database, codec: Codec, produced: Iterable[Record]) -> Tables:
     accounts, claims = set(), set()
     for record in produced:
-        item = wire.decode(record)
+        item = codec.decode(record)
         claims.add(dead_letter_key(record))
-        if isinstance(item, Message):
+        if isinstance(item, DecodedPayment):
             accounts.add(str(item.payment.account_id))
             claims.add(item.payment.message_id)
     with connected(database.superuser, seconds=600) as connection:

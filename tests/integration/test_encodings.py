@@ -21,10 +21,10 @@ from tests.support.world import Way, World
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Partition, Record
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import Wire
+from voltpay_core.records import Partition, Record
 
 ENCODINGS = ("SQL_ASCII", "LATIN1", "EUC_JP")
 BROKEN_BAR = "a\u00a6"  # which EUC_JP keeps as U+FFE4
@@ -69,9 +69,9 @@ def test_the_batch_goes_on(
     with connected(database.superuser) as connection:
         connection.run(_EMPTY)
     world = World(harness)
-    wire = Wire()
+    codec = Codec()
     world.produce(
-        record(number, wire.encode_payment(payment), payment.account_id)
+        record(number, codec.encode_payment(payment), payment.account_id)
         for number, payment in enumerate(made)
     )
     total = world.run(Way())
@@ -109,4 +109,4 @@ def test_a_name_that_it_cannot_hold_is_no_messages_fault(
         nullcontext() if takes_all else pytest.raises(Unavailable, match="SQLSTATE 22P05"),
         harness.open().begin() as work,
     ):
-        assert work.fence.raise_epochs([place]) == {place: 1}
+        assert work.fence.bump_epochs([place]) == {place: 1}

@@ -14,10 +14,10 @@ from voltpay_adapters.kafka.browsing import browse
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.events import KafkaEvents
 from voltpay_adapters.kafka.topics import Topic, create
-from voltpay_core.ids import PaymentIds
-from voltpay_core.outcomes import Message, Written
+from voltpay_core.codec import Codec, Topics
+from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.outcomes import DecodedPayment, Written
 from voltpay_core.payments import Payment
-from voltpay_core.wire import Topics, Wire
 
 
 def example(name: str, *arguments: str) -> str:
@@ -32,19 +32,19 @@ def test_what_the_producer_says_the_reader_hears_once(kafka: KafkaAddress, tmp_p
     """A produced payment is acceptable, and the reader keeps an event once that comes twice."""
     token = secrets.token_hex(4)
     topics = Topics(writer=f"writer-{token}", read=f"read-{token}")
-    connection, wire = KafkaConnection.parse(kafka.url), Wire(topics)
+    connection, codec = KafkaConnection.parse(kafka.url), Codec(topics)
     create(connection, [Topic(topics.writer, 2, 2), Topic(topics.read, 2, 2)])
 
     payment = ("--account", "42", "--amount", "12.50", "--message-id", "order-1")
     told = example("producer.py", kafka.url, "--topic", topics.writer, *payment)
     assert told == "produced order-1\n"
     (record,) = browse(connection, topics.writer)
-    message = wire.decode(record)
-    assert isinstance(message, Message)
+    message = codec.decode(record)
+    assert isinstance(message, DecodedPayment)
 
-    written = Written(record, Payment(PaymentIds(lambda: 1).mint(0), message.payment))
+    written = Written(record, Payment(PaymentIdGenerator(lambda: 1).mint(0), message.payment))
     with closing(KafkaEvents(connection)) as events:
-        events.publish([wire.events(written)[0]] * 2).wait()
+        events.publish([codec.events(written)[0]] * 2).wait()
     arguments = ("--topic", topics.read, "--group", f"reader-{token}", "--count", "2")
     told = example("reader.py", kafka.url, "--database", str(tmp_path / "reader.db"), *arguments)
     counts = [[int(word) for word in line.split() if word.isdigit()] for line in told.splitlines()]

@@ -19,8 +19,8 @@ from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_cli.samples import Mix, samples
+from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
-from voltpay_core.wire import Wire
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_every_command_passes_a_standby_over(
     for name, value in settings.items():
         monkeypatch.setenv(f"VOLTPAY_{name}", value)
     monkeypatch.chdir(tmp_path)
-    lines = [record.value or b"" for record in samples(Wire(), 20, 1, Mix())]
+    lines = [record.value or b"" for record in samples(Codec(), 20, 1, Mix())]
     Path("in.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     for command in ("db bootstrap", "db update", "db maintain", "check", "consume"):
         result = voltpay(*command.split())
@@ -188,9 +188,9 @@ def test_a_session_that_can_no_longer_write_is_left(
         )
         with read_only_by_default(postgres_server):
             with pytest.raises(Unavailable, match="25006") as caught, store.begin() as work:
-                work.fence.raise_epochs([])
+                work.fence.bump_epochs([])
             assert not caught.value.halt
             with store.begin() as work:
-                work.fence.raise_epochs([])
+                work.fence.bump_epochs([])
         after, _ = store.connect()
         assert after is not before

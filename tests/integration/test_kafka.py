@@ -22,8 +22,8 @@ from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
 from voltpay_core.errors import Fenced, Unavailable
-from voltpay_core.messages import Event, Headers, Partition
 from voltpay_core.ports import MessageSource
+from voltpay_core.records import Headers, Partition, ProducerRecord
 
 
 @define
@@ -48,7 +48,7 @@ class KafkaGroup:
         timestamp: int = 1_700_000_000_000,
     ) -> None:
         self.events.publish(
-            [Event(partition.topic, key, value, headers, partition.number, timestamp)]
+            [ProducerRecord(partition.topic, key, value, headers, partition.number, timestamp)]
         ).wait()
 
     def leave_gap(self, partition: Partition) -> int:
@@ -94,7 +94,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         options = {"compression_type": codec}
         compressed = KafkaEvents(evolve(harness.connection, options=options), 2)
         with closing(compressed) as events:
-            events.publish([Event(harness.topic, b"1", b"x" * 1000, (), 0)]).wait()
+            events.publish([ProducerRecord(harness.topic, b"1", b"x" * 1000, (), 0)]).wait()
         assert [record.value for record in collect(harness.open(), 1)] == [b"x" * 1000]
 
     def test_what_cannot_be_read_halts(self, harness: KafkaGroup) -> None:
@@ -134,7 +134,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         def look() -> list[bytes | None]:
             with suppress(Unavailable):
                 polled = source.poll(10)
-                source.rewind(polled.gained)
+                source.seek_to_committed(polled.assigned)
                 read.extend(record.value for record in polled.records)
             return read
 
@@ -183,7 +183,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         source = harness.open()
         seen = 0
         for polled in polls(source, 10):
-            source.rewind(polled.gained)
+            source.seek_to_committed(polled.assigned)
             source.acknowledge(polled.positions)
             seen += len(polled.records)
             if seen == 10:
@@ -211,7 +211,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         def look() -> bool:
             with suppress(Unavailable, Fenced):
                 polled = source.poll(100)
-                source.rewind(polled.gained)
+                source.seek_to_committed(polled.assigned)
                 seen.extend(record.value for record in polled.records)
                 source.acknowledge(polled.positions)
             return set(seen) == set(new)
@@ -255,13 +255,13 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         assert not any(outage.halt for outage in told)
         assert len(caplog.records) < 20
         create(harness.connection, [Topic(harness.topic, 2, 2)])
-        lost: set[Partition] = set()
+        revoked: set[Partition] = set()
 
         def back() -> bool:
             with suppress(Unavailable):
                 polled = source.poll(0)
-                lost.update(polled.lost | polled.gained)
-            return lost == set(harness.partitions)
+                revoked.update(polled.revoked | polled.assigned)
+            return revoked == set(harness.partitions)
 
         eventually(back)
 
@@ -276,7 +276,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
             producer.send(harness.topic, b"not yet", b"1", partition=0)
             producer.flush()
             for polled in polls(source, 100):
-                source.rewind(polled.gained)
+                source.seek_to_committed(polled.assigned)
                 source.acknowledge(polled.positions)
                 if not polled.records and source.drained():
                     break
@@ -293,8 +293,8 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         harness.produce(second, b"new")
         missing, seen = set(harness.partitions), []
         for polled in polls(source, 100):
-            source.rewind(polled.gained)
-            missing -= polled.gained
+            source.seek_to_committed(polled.assigned)
+            missing -= polled.assigned
             seen += polled.records
             source.acknowledge(polled.positions)
             if not missing and source.drained():
@@ -351,8 +351,8 @@ class KafkaTopics:
         self._opened.append(KafkaEvents(self.connection, 3))
         return self._opened[-1]
 
-    def read(self, topic: str, count: int) -> Sequence[Event]:
-        events: list[Event] = []
+    def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
+        events: list[ProducerRecord] = []
         with closing(self.connection.consumer(auto_offset_reset="earliest")) as consumer:
             places = [
                 TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)
@@ -363,7 +363,9 @@ class KafkaTopics:
             while any(consumer.position(place) < ends[place] for place in places):
                 for records in consumer.poll(1000).values():
                     events += [
-                        Event(topic, r.key, r.value, tuple(r.headers), r.partition, r.timestamp)
+                        ProducerRecord(
+                            topic, r.key, r.value, tuple(r.headers), r.partition, r.timestamp
+                        )
                         for r in records
                     ]
         return events
@@ -386,7 +388,7 @@ class TestKafkaEvents(EventsContract):
         """Repeated headers stay in their order; a null value becomes empty, as kafka-python can."""
         (topic, *_) = harness.topics
         harness.open().publish(
-            [Event(topic, b"k", b"v", (("a", b"1"), ("b", None), ("a", b"")))]
+            [ProducerRecord(topic, b"k", b"v", (("a", b"1"), ("b", None), ("a", b"")))]
         ).wait()
         (found,) = harness.read(topic, 1)
         assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
@@ -395,7 +397,7 @@ class TestKafkaEvents(EventsContract):
     def test_a_topic_that_shrinks_is_an_outage(self, partitions: int, harness: KafkaTopics) -> None:
         """Where a partition or the whole topic is gone, publishing fails until it is reset."""
         (topic, *_) = harness.topics
-        event = Event(topic, b"k", b"v", (), 2)
+        event = ProducerRecord(topic, b"k", b"v", (), 2)
         publisher = KafkaEvents(harness.connection, 3, patience=1)
         with closing(publisher):
             publisher.publish([event]).wait()
@@ -419,7 +421,7 @@ class TestKafkaEvents(EventsContract):
     def test_patience_begins_with_the_wait(self, harness: KafkaTopics) -> None:
         """However much other work came between, what waits to be sent is not overdue for it."""
         (topic, *_) = harness.topics
-        place, event = TopicPartition(topic, 0), Event(topic, b"k", b"v", (), 0)
+        place, event = TopicPartition(topic, 0), ProducerRecord(topic, b"k", b"v", (), 0)
         with (
             closing(harness.connection.consumer()) as consumer,
             closing(KafkaEvents(harness.connection, 3, patience=2)) as events,

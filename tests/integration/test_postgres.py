@@ -14,7 +14,7 @@ from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.messages import Partition
+from voltpay_core.records import Partition
 
 
 @define
@@ -76,10 +76,10 @@ class TestPostgres(SharedStoreContract):
         place = Partition("payments", 0)
         former, owner = harness.open(), harness.open()
         with owner.begin() as taking:
-            taking.outbox.waiting([place])
+            taking.outbox.pending([place])
             with former.begin() as leaving:
                 (row,) = leaving.outbox.put({place: b"left"})
-            assert [waiting.id for waiting in taking.outbox.waiting([place])] == [row]
+            assert [waiting.id for waiting in taking.outbox.pending([place])] == [row]
 
     @pytest.mark.parametrize(
         "sqlstate", ["25006", "57P01", "57P02", "57P03", "40001", "40P01", "55P03", "53300"]

@@ -21,8 +21,8 @@ from tests.stack.processes import descendants
 from tests.support import canary
 from tests.support.cli import start
 
-from voltpay_core.messages import Event
-from voltpay_core.wire import Wire
+from voltpay_core.codec import Codec
+from voltpay_core.records import ProducerRecord
 
 SECRETS = [
     form for word in (MIGRATOR_PASSWORD, WRITER_PASSWORD) for form in (word, quote(word, safe=""))
@@ -53,20 +53,20 @@ def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> It
     with closing(Site(kafka, migrated_database, tmp_path, partitions=2, settings=settings)) as site:
         site.prepare()
         site.rows(REFUSALS)
-        site.publish(records(Wire(site.topics)))
+        site.publish(records(Codec(site.topics)))
         yield site
 
 
-def records(wire: Wire) -> list[Event]:
+def records(codec: Codec) -> list[ProducerRecord]:
     """Canaries of every kind, and three that the database refuses, each in its way."""
-    good, *_ = canary.records(wire)
+    good, *_ = canary.records(codec)
     refused = [
         evolve(canary.PAYMENT, message_id="canary-trigger", comment="canary-refused"),
         evolve(canary.PAYMENT, message_id="canary-check", amount=Decimal(4711)),
         evolve(canary.PAYMENT, message_id="canary-length", external_ref_id="canary" * 5),
     ]
-    values = [wire.encode_payment(payment) for payment in refused]
-    return [*canary.records(wire), *(evolve(good, value=value) for value in values)]
+    values = [codec.encode_payment(payment) for payment in refused]
+    return [*canary.records(codec), *(evolve(good, value=value) for value in values)]
 
 
 def songs(text: str) -> list[str]:
@@ -82,10 +82,10 @@ def test_no_payment_is_in_any_output(site: Site) -> None:
     printed += site.run("dead-letter", "replay")
     printed += site.run("check", code=78)  # topics of two partitions
     found = list(read_topic(site.kafka.bootstrap, site.topics.dead_letter))
-    letters = [Event("letters", r.key, r.value, r.headers) for r in found]
+    letters = [ProducerRecord("letters", r.key, r.value, r.headers) for r in found]
     told = canary.told_by_letters(letters)
     assert {"P0001", "23514", "22001"} <= set(re.findall(r"sqlstate=b'(\w+)'", told))
-    assert len(letters) == len(records(Wire())) - 1
+    assert len(letters) == len(records(Codec())) - 1
     assert songs(printed) == []
     assert songs(told) == []
 

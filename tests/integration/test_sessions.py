@@ -31,7 +31,7 @@ from voltpay_adapters.postgres.inspection import missing_months
 from voltpay_adapters.postgres.maintenance import maintain
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Partition
+from voltpay_core.records import Partition
 
 PLACE = Partition("payments", 0)
 SHORT = "1000"  # milliseconds: a shorter limit would end any client at once

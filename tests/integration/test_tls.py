@@ -19,7 +19,7 @@ from tests.support import canary
 from tests.support.cli import voltpay
 
 from voltpay_cli.samples import Mix, samples
-from voltpay_core.wire import Wire
+from voltpay_core.codec import Codec
 
 DATABASE = "payments"
 MIGRATOR_PASSWORD = "the migrator's canary: a/b@c"
@@ -93,7 +93,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VOLTPAY_SOURCE", "file:in.jsonl")
     monkeypatch.setenv("VOLTPAY_EVENTS", "file:out")
-    records = samples(Wire(), 60, 1, Mix(poison=0.2))
+    records = samples(Codec(), 60, 1, Mix(poison=0.2))
     lines = [record.value for record in records if record.value and b"\n" not in record.value]
     (tmp_path / "in.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     return tmp_path
@@ -256,7 +256,7 @@ def test_payments_are_kept_out_of_the_servers_log(
         "ALTER TABLE write.payment_core ADD CONSTRAINT small CHECK (account_id < 4711) NOT VALID",
         database=DATABASE,
     )
-    (folder / "in.jsonl").write_bytes(Wire().encode_payment(canary.PAYMENT) + b"\n")
+    (folder / "in.jsonl").write_bytes(Codec().encode_payment(canary.PAYMENT) + b"\n")
     before = server.log.stat().st_size
     result = voltpay("consume", env={name: settings[name] for name in WRITERS})
     assert "dead letters 1" in result.stdout

@@ -16,7 +16,7 @@ PAUSES = frozenset(
         *(
             f"{when} {what}"
             for when in ("before", "after")
-            for what in ("rewind", "acknowledge", "publish", "wait")
+            for what in ("seek_to_committed", "acknowledge", "publish", "wait")
         ),
         "halfway publish",
     }

@@ -13,9 +13,9 @@ from tests.support.strategies import REFUSED
 from tests.support.tables import Tables
 from tests.support.world import Fresh, Way, World
 
-from voltpay_core.messages import Record, last_header
-from voltpay_core.outcomes import Message
-from voltpay_core.wire import CODE_HEADER
+from voltpay_core.codec import CODE_HEADER
+from voltpay_core.outcomes import DecodedPayment
+from voltpay_core.records import Record, last_header
 
 ways = st.builds(
     Way,
@@ -114,7 +114,7 @@ def core_laws(search: settings) -> type:
             world.run(way)
             told: dict[bytes | None, list[bytes]] = {}
             for event in world.published:
-                if event.topic == world.wire.topics.read:
+                if event.topic == world.codec.topics.read:
                     told.setdefault(event.key, []).append(event.value or b"")
             assert all(values == sorted(values) for values in told.values())
             ids = [row.id for row in world.tables().core]
@@ -133,11 +133,11 @@ def core_laws(search: settings) -> type:
                 for event in dead_letters(world)
                 if last_header(event.headers, CODE_HEADER) == b"refused-by-database"
             )
-            decoded = map(world.wire.decode, history)
+            decoded = map(world.codec.decode, history)
             assert refused == Counter(
                 item.record.value
                 for item in decoded
-                if isinstance(item, Message) and item.payment.account_id == REFUSED
+                if isinstance(item, DecodedPayment) and item.payment.account_id == REFUSED
             )
             claims = world.tables().claims
             assert not [claim for claim in claims if claim.startswith(f"{REFUSED}-")]
@@ -168,7 +168,7 @@ def substance(tables: Tables) -> object:
 
 def stories(world: World) -> object:
     """What each account's events tell in order, and which records are dead letters, and why."""
-    topics = world.wire.topics
+    topics = world.codec.topics
     told: dict[object, list[object]] = {}
     for event in world.published:
         if event.topic != topics.dead_letter:
@@ -182,7 +182,7 @@ def stories(world: World) -> object:
 
 
 def dead_letters(world: World) -> list:
-    return [event for event in world.published if event.topic == world.wire.topics.dead_letter]
+    return [event for event in world.published if event.topic == world.codec.topics.dead_letter]
 
 
 def _timeless(body: bytes) -> bytes:

@@ -11,9 +11,9 @@ from tests.support.sqlite import SqliteHarness
 from tests.support.strategies import REFUSED, TOPIC
 from tests.support.world import Way, World
 
-from voltpay_core.messages import Partition, Record
+from voltpay_core.codec import Codec
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import Wire
+from voltpay_core.records import Partition, Record
 
 WAYS = {
     "account by account": Way(batch_size=4, commit_unit=1),
@@ -25,7 +25,7 @@ WAYS = {
 
 def good(account_id: int, message_id: str, status: Status = Status.SUCCESS) -> Record:
     payment = NewPayment(message_id, account_id, Decimal("1.50"), "EUR", status, "VSA")
-    return record(account_id, str(account_id).encode(), Wire().encode_payment(payment))
+    return record(account_id, str(account_id).encode(), Codec().encode_payment(payment))
 
 
 def record(account_id: int, key: bytes | None, value: bytes | None) -> Record:

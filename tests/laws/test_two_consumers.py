@@ -24,7 +24,7 @@ from tests.support.sqlite import SqliteHarness
 from tests.support.strategies import PARTITIONS, REFUSED, TOPIC
 from tests.support.world import Way, World
 
-from voltpay_core.messages import Partition, Record
+from voltpay_core.records import Partition, Record
 
 STALLS = ("before poll", "before begin", "after commit", "before wait", "before acknowledge")
 ALL = [Partition(TOPIC, number) for number in range(PARTITIONS)]

@@ -8,7 +8,7 @@ WRITER = "voltpay_core/writer.py"
 CONSUMING = "voltpay_core/consuming.py"
 RELAYING = "voltpay_core/relaying.py"
 GROUPING = "voltpay_core/grouping.py"
-WIRE = "voltpay_core/wire.py"
+CODEC = "voltpay_core/codec.py"
 IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
@@ -109,7 +109,7 @@ MUTANTS = (
         "a dead letter claims the message id",
         WRITER,
         "            index: dead_letter_key(outcome.record)\n",
-        "            index: self._wire.decode_payment(outcome.record.value).message_id\n"
+        "            index: self._codec.decode_payment(outcome.record.value).message_id\n"
         "            if outcome.reason.sqlstate or outcome.reason.constraint\n"
         "            else dead_letter_key(outcome.record)\n",
     ),
@@ -182,7 +182,7 @@ MUTANTS = (
     Mutant(
         "dead letters are not told",
         WRITER,
-        "                return [self._wire.dead_letter(outcome, self._now())]",
+        "                return [self._codec.dead_letter(outcome, self._now())]",
         "                return []",
         LAWS,
     ),
@@ -197,8 +197,8 @@ MUTANTS = (
     Mutant(
         "acknowledge before the write",
         CONSUMING,
-        "        decoded = [self._wire.decode",
-        "        self._source.acknowledge(polled.positions)\n        decoded = [self._wire.decode",
+        "        decoded = [self._codec.decode",
+        "        self._source.acknowledge(polled.positions)\n        decoded = [self._codec.decode",
         LAWS,
     ),
     Mutant(
@@ -209,27 +209,27 @@ MUTANTS = (
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
-        "no rewind of what was ours",
+        "no seek_to_committed of what was ours",
         CONSUMING,
-        "        self._source.rewind(partitions)\n",
-        "        self._source.rewind(partitions - self._epochs.keys())\n",
+        "        self._source.seek_to_committed(partitions)\n",
+        "        self._source.seek_to_committed(partitions - self._epochs.keys())\n",
         LAWS,
     ),
     Mutant(
         "a take-over publishes nothing",
         CONSUMING,
-        "        republished = self._relay.publish_waiting(waiting)\n",
+        "        republished = self._relay.publish_pending(waiting)\n",
         "        republished = 0\n",
         LAWS,
     ),
     Mutant(
         "a take-over reads the outbox before it raises the epoch",
         CONSUMING,
-        "            epochs = work.fence.raise_epochs(sorted(partitions))\n"
+        "            epochs = work.fence.bump_epochs(sorted(partitions))\n"
         "            waiting = work.outbox.waiting(partitions)\n",
         "            waiting = work.outbox.waiting(partitions)\n"
         "        with self._begin() as work:\n"
-        "            epochs = work.fence.raise_epochs(sorted(partitions))\n",
+        "            epochs = work.fence.bump_epochs(sorted(partitions))\n",
         STALLED,
     ),
     Mutant(
@@ -240,19 +240,19 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "what is gained is never taken over",
+        "what is assigned is never taken over",
         CONSUMING,
-        "(self._in_doubt | polled.gained)",
+        "(self._in_doubt | polled.assigned)",
         "self._in_doubt",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "what is kept is taken over",
         CONSUMING,
-        "        self._in_doubt = (self._in_doubt | polled.gained) - polled.lost\n",
-        "        if polled.gained:\n"
-        "            self._in_doubt |= self._epochs.keys() | polled.gained\n"
-        "        self._in_doubt -= polled.lost\n",
+        "        self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked\n",
+        "        if polled.assigned:\n"
+        "            self._in_doubt |= self._epochs.keys() | polled.assigned\n"
+        "        self._in_doubt -= polled.revoked\n",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
@@ -319,7 +319,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "the last units are lost",
+        "the last units are revoked",
         GROUPING,
         "    while unit := list(islice(waiting, accounts)):\n",
         "    if unit := list(islice(waiting, accounts)):\n",
@@ -340,55 +340,55 @@ MUTANTS = (
         "{node_id:02}",
         ("tests/unit/test_ids.py",),
     ),
-    # The wire
+    # The codec
     Mutant(
         "amounts by way of a float",
-        WIRE,
+        CODEC,
         'Decimal(found["digits"].decode())',
         'Decimal(str(float(found["digits"])))',
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     Mutant(
         "empty fields are written",
-        WIRE,
+        CODEC,
         "    return {name: text for name, text in notes.items() if text}",
         "    return dict(notes)",
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     Mutant(
         "any key will do",
-        WIRE,
+        CODEC,
         "            _check_key(record.key, payment.account_id)\n",
         "",
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     Mutant(
         "a dead letter loses its headers",
-        WIRE,
+        CODEC,
         "            headers=(*kept, *(",
         "            headers=(*(), *(",
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     Mutant(
         "reasons hold values",
-        WIRE,
+        CODEC,
         '        raise Rejected("invalid-field", "amount is missing or no decimal number")',
         '        raise Rejected("invalid-field", f"amount is no decimal number: {bytes(raw)!r}")',
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     Mutant(
         "every payment mails",
-        WIRE,
+        CODEC,
         "        if stated.status in self.email_statuses:",
         "        if True:",
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     Mutant(
         "warm-ups are payments",
-        WIRE,
+        CODEC,
         '        if record.value == b"{}" or any(',
         '        if record.value == b"{}" and any(',
-        ("tests/unit/test_wire.py",),
+        ("tests/unit/test_codec.py",),
     ),
     # The purge
     Mutant(

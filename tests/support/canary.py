@@ -5,9 +5,9 @@ from decimal import Decimal
 from attrs import evolve
 
 from voltpay_cli.samples import POISON, poisoned
-from voltpay_core.messages import Event
+from voltpay_core.codec import Codec
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.wire import Wire
+from voltpay_core.records import ProducerRecord
 
 PASSWORD = "canary-password"
 PAYMENT = NewPayment(
@@ -28,16 +28,16 @@ def songs(text: str) -> list[str]:
     return [song for song in _SONGS if song in text]
 
 
-def records(wire: Wire) -> list[Event]:
+def records(codec: Codec) -> list[ProducerRecord]:
     """A payment, poison of every kind made from others like it, and bytes that are nothing."""
-    good = Event(wire.topics.writer, b"471147114711", wire.encode_payment(PAYMENT))
+    good = ProducerRecord(codec.topics.writer, b"471147114711", codec.encode_payment(PAYMENT))
     spoilt = [
-        poisoned(kind, evolve(PAYMENT, message_id=f"canary-{number}"), wire)
+        poisoned(kind, evolve(PAYMENT, message_id=f"canary-{number}"), codec)
         for number, kind in enumerate(POISON)
     ]
     return [good, *spoilt, evolve(good, value=b"canary"), evolve(good, key=b"canary")]
 
 
-def told_by_letters(letters: list[Event]) -> str:
+def told_by_letters(letters: list[ProducerRecord]) -> str:
     """What dead letters say about themselves: the records that they are had no headers."""
     return " ".join(f"{name}={text!r}" for letter in letters for name, text in letter.headers)

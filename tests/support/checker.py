@@ -10,18 +10,18 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 from tests.support.tables import Tables, rows_of
 
-from voltpay_core.ids import PaymentId
-from voltpay_core.messages import Event, Partition, Record, last_header
-from voltpay_core.outcomes import DeadLettered, Decoded, Message, WarmedUp, Written
-from voltpay_core.payments import DEAD_LETTER_KEY, Payment
-from voltpay_core.wire import (
+from voltpay_core.codec import (
     ATTEMPT_HEADER,
     CODE_HEADER,
+    CONNECT_ERRORS_PREFIX,
     EVENT_ID_HEADER,
     FIRST_FAILED_HEADER,
-    ORIGIN_HEADER,
-    Wire,
+    Codec,
 )
+from voltpay_core.ids import PaymentId
+from voltpay_core.outcomes import DeadLettered, Decoded, DecodedPayment, WarmedUp, Written
+from voltpay_core.payments import DEAD_LETTER_KEY_PREFIX, Payment
+from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 from voltpay_core.writer import dead_letter_key
 
 Place = tuple[Partition, int]
@@ -44,9 +44,9 @@ class History:
 
     produced: Sequence[Record]
     tables: Tables
-    published: Sequence[Event]
+    published: Sequence[ProducerRecord]
     acknowledged: Mapping[Partition, int]
-    wire: Wire = field(factory=Wire)
+    codec: Codec = field(factory=Codec)
     refused: frozenset[int] | None = frozenset()
     most_repeats: int | None = None
     claims_kept: bool = True
@@ -63,9 +63,9 @@ def violations(history: History) -> list[str]:
 class _Told:
     """An event of a payment, and the record whose payment it can only be."""
 
-    event: Event
+    event: ProducerRecord
     id: str
-    message: Message
+    message: DecodedPayment
 
     @property
     def payment(self) -> Payment:
@@ -84,7 +84,7 @@ class _Known:
 
     @cached_property
     def decoded(self) -> dict[Place, Decoded | WarmedUp]:
-        decode = self.history.wire.decode
+        decode = self.history.codec.decode
         return {_place(record): decode(record) for record in self.history.produced}
 
     @cached_property
@@ -96,20 +96,20 @@ class _Known:
         return found
 
     @cached_property
-    def messages(self) -> dict[str, list[Message]]:
+    def messages(self) -> dict[str, list[DecodedPayment]]:
         found = defaultdict(list)
         for item in self.decoded.values():
-            if isinstance(item, Message):
+            if isinstance(item, DecodedPayment):
                 found[item.payment.message_id].append(item)
         return found
 
     @cached_property
-    def waiting(self) -> list[Event]:
+    def waiting(self) -> list[ProducerRecord]:
         return [event for row in self.tables.outbox for event in row.events]
 
     @cached_property
-    def letters(self) -> dict[Place | None, list[Event]]:
-        topic = self.history.wire.topics.dead_letter
+    def letters(self) -> dict[Place | None, list[ProducerRecord]]:
+        topic = self.history.codec.topics.dead_letter
         found = defaultdict(list)
         for event in (*self.history.published, *self.waiting):
             if event.topic == topic:
@@ -117,12 +117,12 @@ class _Known:
         return found
 
     @cached_property
-    def published(self) -> list[tuple[Event, _Told | None]]:
+    def published(self) -> list[tuple[ProducerRecord, _Told | None]]:
         """Every event of a payment on a topic, with its record if there is one."""
         return self._stories(self.history.published)
 
     @cached_property
-    def stories(self) -> list[tuple[Event, _Told | None]]:
+    def stories(self) -> list[tuple[ProducerRecord, _Told | None]]:
         """Those that are published and those that wait in the outbox."""
         return [*self.published, *self._stories(self.waiting)]
 
@@ -143,13 +143,15 @@ class _Known:
             found[told.message.payment.message_id].add(told.id)
         return found
 
-    def _stories(self, events: Iterable[Event]) -> list[tuple[Event, _Told | None]]:
-        dead_letter = self.history.wire.topics.dead_letter
+    def _stories(
+        self, events: Iterable[ProducerRecord]
+    ) -> list[tuple[ProducerRecord, _Told | None]]:
+        dead_letter = self.history.codec.topics.dead_letter
         plain = [_plain(event) for event in events if event.topic != dead_letter]
         told = {event: self._tell(event) for event in dict.fromkeys(plain)}
         return [(event, told[event]) for event in plain]
 
-    def _tell(self, event: Event) -> _Told | None:
+    def _tell(self, event: ProducerRecord) -> _Told | None:
         try:
             body = json.loads(event.value or b"")
             payment_id = PaymentId.parse(body["id"])
@@ -158,7 +160,7 @@ class _Known:
             return None
         for message in candidates:
             written = Written(message.record, Payment(payment_id, message.payment))
-            if event in map(_plain, self.history.wire.events(written)):
+            if event in map(_plain, self.history.codec.events(written)):
                 return _Told(event, payment_id.text, message)
         return None
 
@@ -191,7 +193,7 @@ def _claims_match(known: _Known) -> Iterator[str]:
     claims = set(known.tables.claims)
     letters = {dead_letter_key(known.decoded[place].record) for place in _known_places(known)}
     for claim in claims - known.written.keys():
-        if not claim.startswith(DEAD_LETTER_KEY):
+        if not claim.startswith(DEAD_LETTER_KEY_PREFIX):
             yield f"G6: message {claim!r} is claimed, and there is no payment of it"
         elif claim not in letters:
             yield f"G6: the dead letter {claim} is claimed, and there is none"
@@ -211,17 +213,17 @@ def _events_have_rows(known: _Known) -> Iterator[str]:
 
 def _rows_have_events(known: _Known) -> Iterator[str]:
     told = {(item.id, item.event.topic) for item in known.told}
-    topics = known.history.wire.topics
+    topics = known.history.codec.topics
     for row in known.tables.core:
         if (row.id, topics.read) not in told:
             yield f"G2: payment {row.id} has no read event"
-        wanted = row.status in known.history.wire.email_statuses
+        wanted = row.status in known.history.codec.email_statuses
         if wanted and (row.id, topics.email) not in told:
             yield f"G2: payment {row.id} has no e-mail event"
 
 
 def _repeats_are_the_same(known: _Known) -> Iterator[str]:
-    first: dict[object, Event] = {}
+    first: dict[object, ProducerRecord] = {}
     for event, _ in known.stories:
         event_id = event.topic, last_header(event.headers, EVENT_ID_HEADER)
         if first.setdefault(event_id, event) != event:
@@ -239,7 +241,7 @@ def _repeats_are_few(known: _Known) -> Iterator[str]:
         for event, told in known.published
         if told
     )
-    dead_letter = known.history.wire.topics.dead_letter
+    dead_letter = known.history.codec.topics.dead_letter
     times.update(
         (dead_letter, "", place)
         for event in known.history.published
@@ -286,7 +288,7 @@ def _dead_letters_are_true(known: _Known) -> Iterator[str]:
             yield f"G4: the dead letter of {_named(place)} is false: {reason}"
 
 
-def _falsehood(known: _Known, item: Decoded | WarmedUp, letter: Event) -> str | None:
+def _falsehood(known: _Known, item: Decoded | WarmedUp, letter: ProducerRecord) -> str | None:
     code = (last_header(letter.headers, CODE_HEADER) or b"").decode()
     refused = known.history.refused
     match item:
@@ -294,7 +296,7 @@ def _falsehood(known: _Known, item: Decoded | WarmedUp, letter: Event) -> str | 
             return "it only warms up"
         case DeadLettered(reason=reason):
             return None if code == reason.code else f"{code} in place of {reason.code}"
-        case Message(payment=payment):
+        case DecodedPayment(payment=payment):
             if refused is not None and payment.account_id not in refused:
                 return f"a good payment ({code})"
             return None
@@ -329,7 +331,7 @@ def _ends(known: _Known, place: Place, item: Decoded | WarmedUp) -> int:
             return 1
         case DeadLettered():
             return int(lettered)
-        case Message(payment=payment):
+        case DecodedPayment(payment=payment):
             same = known.messages[payment.message_id]
             written = payment.message_id in known.written
             return int(lettered) + written if len(same) == 1 else int(lettered or written)
@@ -390,7 +392,7 @@ def _known_places(known: _Known) -> Iterator[Place]:
             yield place
 
 
-def _is_copy(letter: Event, record: Record) -> bool:
+def _is_copy(letter: ProducerRecord, record: Record) -> bool:
     rewritten = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
     headers = tuple(header for header in record.headers if header[0] not in rewritten)
     return (
@@ -400,10 +402,10 @@ def _is_copy(letter: Event, record: Record) -> bool:
     )
 
 
-def _origin(letter: Event) -> Place | None:
+def _origin(letter: ProducerRecord) -> Place | None:
     """The record that a dead letter says it was."""
     topic, number, offset = (
-        (last_header(letter.headers, ORIGIN_HEADER + name) or b"").decode(errors="replace")
+        (last_header(letter.headers, CONNECT_ERRORS_PREFIX + name) or b"").decode(errors="replace")
         for name in ("topic", "partition", "offset")
     )
     if not (number.isdecimal() and offset.isdecimal()):
@@ -419,6 +421,6 @@ def _named(place: Place | None) -> str:
     return f"{place[0]}@{place[1]}" if place else "nowhere"
 
 
-def _plain(event: Event) -> Event:
+def _plain(event: ProducerRecord) -> ProducerRecord:
     """An event without what the broker chooses."""
     return evolve(event, partition=None, timestamp=None)

@@ -10,15 +10,15 @@ from typing import Any, TypeVar, cast
 from attrs import define, field, frozen
 
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Event, Partition
 from voltpay_core.ports import (
-    Begin,
+    BeginUnitOfWork,
     EventPublisher,
     MessageSource,
-    Polled,
+    PollResult,
     Publication,
     UnitOfWork,
 )
+from voltpay_core.records import Partition, ProducerRecord
 
 T = TypeVar("T")
 
@@ -87,12 +87,14 @@ class FaultySource:
     _source: MessageSource
     _faults: Faults
 
-    def poll(self, limit: int) -> Polled:
+    def poll(self, limit: int) -> PollResult:
         self._faults.step("before poll")  # one that fails reports nothing as gained
         return self._source.poll(limit)
 
-    def rewind(self, partitions: Collection[Partition]) -> None:
-        self._faults.around("rewind", partial(self._source.rewind, partitions))
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
+        self._faults.around(
+            "seek_to_committed", partial(self._source.seek_to_committed, partitions)
+        )
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         self._faults.around("acknowledge", partial(self._source.acknowledge, positions))
@@ -111,7 +113,7 @@ class FaultyPublisher:
     _publisher: EventPublisher
     _faults: Faults
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         half = events[: len(events) // 2]
         self._faults.step("halfway publish", lambda: self._publisher.publish(half).wait())
         publication = self._faults.around("publish", partial(self._publisher.publish, events))
@@ -132,7 +134,7 @@ class FaultyPublication:
         self._faults.around("wait", self._publication.wait)
 
 
-def faulty_begin(begin: Begin, faults: Faults) -> Begin:
+def faulty_begin(begin: BeginUnitOfWork, faults: Faults) -> BeginUnitOfWork:
     """Units of work whose every statement, and whose commit, may fail."""
 
     @contextmanager
@@ -175,17 +177,17 @@ class _Faulty:
 class LateEvents:
     """A publisher whose events arrive when they are awaited, and never where their process dies."""
 
-    _arrived: list[Event]
-    _on_their_way: list[Event] = field(factory=list, init=False)
+    _arrived: list[ProducerRecord]
+    _on_their_way: list[ProducerRecord] = field(factory=list, init=False)
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         self._on_their_way += events
         return _Late(self, list(events))
 
     def reset(self) -> None:
         self._on_their_way.clear()
 
-    def arrive(self, last: Sequence[Event]) -> None:
+    def arrive(self, last: Sequence[ProducerRecord]) -> None:
         """Everything up to these arrives."""
         while self._on_their_way and last:
             event = self._on_their_way.pop(0)
@@ -197,7 +199,7 @@ class LateEvents:
 @frozen
 class _Late:
     _events: LateEvents
-    _mine: Sequence[Event]
+    _mine: Sequence[ProducerRecord]
 
     def wait(self) -> None:
         self._events.arrive(self._mine)

@@ -8,9 +8,9 @@ from decimal import Decimal
 from attrs import evolve, frozen
 from hypothesis import strategies as st
 
-from voltpay_core.messages import Headers, Partition, Record
+from voltpay_core.codec import Codec
 from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status
-from voltpay_core.wire import Wire
+from voltpay_core.records import Headers, Partition, Record
 
 ODD_TEXTS = (
     *("null", "NULL", "Null", "None", "NaN", "true", "0", "-1", "1e5", "2024-01-01", r"\N", r"\."),
@@ -281,7 +281,7 @@ def payment_records(
     )
     partition = draw(st.integers(0, PARTITIONS - 1)) if astray else account_id % PARTITIONS
     return _record(
-        partition, str(account_id).encode(), Wire().encode_payment(payment), draw(headers)
+        partition, str(account_id).encode(), Codec().encode_payment(payment), draw(headers)
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from voltpay_core.messages import Event, Partition
+from voltpay_core.codec import unpack
 from voltpay_core.payments import Payment
-from voltpay_core.wire import unpack
+from voltpay_core.records import Partition, ProducerRecord
 
 Query = Callable[[str], Iterable[Sequence[Any]]]
 """Runs one SELECT and gives its rows."""
@@ -53,7 +53,7 @@ class WaitingRow:
     payload: bytes = field(repr=False)
 
     @property
-    def events(self) -> list[Event]:
+    def events(self) -> list[ProducerRecord]:
         return unpack(self.payload)
 
 

@@ -21,12 +21,12 @@ from tests.support.faults import (
 from tests.support.tables import Tables
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer, Retry, Tally
 from voltpay_core.errors import Unavailable
-from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Event, Record
-from voltpay_core.wire import Wire
-from voltpay_core.writer import Breaker, Writer
+from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.records import ProducerRecord, Record
+from voltpay_core.writer import Breaker, PaymentWriter
 
 UNBREAKABLE = 10**9
 
@@ -68,9 +68,9 @@ class World:
 
     harness: StoreHarness
     log: MemoryLog = field(factory=MemoryLog)
-    published: list[Event] = field(factory=list)
+    published: list[ProducerRecord] = field(factory=list)
     refused: frozenset[int] = frozenset()
-    wire: Wire = field(factory=Wire)
+    codec: Codec = field(factory=Codec)
     incidents: int = 0
     _largest_batch: int = 0
     _ticks: Iterator[int] = field(factory=count)
@@ -115,11 +115,11 @@ class World:
             source=FaultySource(source, faults),
             begin=begin,
             publisher=FaultyPublisher(events, faults),
-            wire=self.wire,
-            writer=Writer(
+            codec=self.codec,
+            writer=PaymentWriter(
                 begin=begin,
-                wire=self.wire,
-                ids=PaymentIds(self._clock),
+                codec=self.codec,
+                ids=PaymentIdGenerator(self._clock),
                 now=self.now,
                 breaker=Breaker(way.breaker),
             ),
@@ -175,7 +175,7 @@ class World:
             tables=self.tables(),
             published=list(self.published),
             acknowledged=dict(self.log.acknowledged),
-            wire=self.wire,
+            codec=self.codec,
             refused=self.refused,
             most_repeats=self.incidents * self._largest_batch,
             finished=finished,

@@ -13,11 +13,11 @@ from tests.support.strategies import REFUSED
 from tests.support.tables import WaitingRow
 from tests.support.world import Way, World
 
+from voltpay_core.codec import EVENT_ID_HEADER, Codec, pack
 from voltpay_core.ids import PaymentId
-from voltpay_core.messages import Event
 from voltpay_core.outcomes import Written
 from voltpay_core.payments import Payment
-from voltpay_core.wire import EVENT_ID_HEADER, Wire, pack
+from voltpay_core.records import ProducerRecord
 
 Break = Callable[[History], History]
 READ, EMAIL, DEAD = "payment_read_topic", "payment_email", "payment_writer_dlq"
@@ -43,15 +43,15 @@ def breaking(said: str) -> Callable[[Break], Break]:
     return register
 
 
-def on(history: History, topic: str) -> list[Event]:
+def on(history: History, topic: str) -> list[ProducerRecord]:
     return [event for event in history.published if event.topic == topic]
 
 
-def without(history: History, event: Event) -> History:
+def without(history: History, event: ProducerRecord) -> History:
     return evolve(history, published=[item for item in history.published if item is not event])
 
 
-def changed(history: History, event: Event, by: Event) -> History:
+def changed(history: History, event: ProducerRecord, by: ProducerRecord) -> History:
     return evolve(history, published=[by if item is event else item for item in history.published])
 
 
@@ -242,9 +242,9 @@ def a_dead_letter_with_the_wrong_code(history: History) -> History:
 def a_record_with_two_ends(history: History) -> History:
     """The refused message is written all the same, and its read event tells of it."""
     record = next(item for item in history.produced if item.key == str(REFUSED).encode())
-    stated = history.wire.decode_payment(record.value)
+    stated = history.codec.decode_payment(record.value)
     payment = Payment(PaymentId.parse(history.tables.core[0].id), stated)
-    told = history.wire.events(Written(record, payment))
+    told = history.codec.events(Written(record, payment))
     return evolve(history, published=[*history.published, *told])
 
 
@@ -269,15 +269,15 @@ def a_write_without_a_fence(history: History) -> History:
 def an_empty_comment(history: History) -> History:
     """The wire itself goes wrong, so that the event is what it was meant to be."""
 
-    class Wrong(Wire):
-        def events(self, written: Written) -> list[Event]:
+    class Wrong(Codec):
+        def events(self, written: Written) -> list[ProducerRecord]:
             return [empty(event) for event in super().events(written)]
 
-    def empty(event: Event) -> Event:
+    def empty(event: ProducerRecord) -> ProducerRecord:
         return evolve(event, value=(event.value or b"")[:-1] + b',"more":""}')
 
     published = [event if event.topic == DEAD else empty(event) for event in history.published]
-    return evolve(history, published=published, wire=Wrong(history.wire.topics))
+    return evolve(history, published=published, codec=Wrong(history.codec.topics))
 
 
 @breaking("left in the outbox")

@@ -13,9 +13,9 @@ from tests.support.world import Patience, Way, World
 from voltpay_adapters.local.memory import Acknowledged, MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver
 from voltpay_core.errors import Fenced, Unavailable
-from voltpay_core.messages import Event
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.ports import Publication
+from voltpay_core.records import ProducerRecord
 from voltpay_core.relaying import OutboxRelay
 
 
@@ -28,7 +28,7 @@ def world() -> Iterator[World]:
 def fill(world: World, count: int, start: int = 0) -> None:
     for number in range(start, start + count):
         payment = NewPayment(f"m{number}", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
-        world.log.append(world.wire.encode_payment(payment), key=b"1")
+        world.log.append(world.codec.encode_payment(payment), key=b"1")
 
 
 def steps(count: int, way: Way) -> list[str]:
@@ -131,7 +131,7 @@ def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
     process = world.process(Way(batch_size=1), notify=told.append)
     process.run(Patience(), max_records=1)
     with world.harness.open().begin() as work:
-        work.fence.raise_epochs(sorted(world.log.partitions))
+        work.fence.bump_epochs(sorted(world.log.partitions))
     process.run(Patience(), until_drained=True)
     assert [type(notice) for notice in told] == [TakenOver, BatchDone, Fenced, TakenOver, BatchDone]
     assert "another process has raised their epochs" in str(told[2])
@@ -141,15 +141,15 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     """Of a rebalance only what is gained is taken over; what is kept keeps its epoch."""
     fill(world, 2)
     world.log.append(b"{}", key=None, partition=1)
-    kept, gained = sorted(world.log.partitions)
+    kept, assigned = sorted(world.log.partitions)
     source = MemorySource(world.log)
     source.assign([kept])
     process = world.process(Way(), source=source)
     process.run(Patience(), max_records=2)
-    source.assign([kept, gained])
+    source.assign([kept, assigned])
     process.run(Patience(), max_records=1)
     fence = world.tables().fence
-    assert {place: row.epoch for place, row in fence.items()} == {kept: 1, gained: 1}
+    assert {place: row.epoch for place, row in fence.items()} == {kept: 1, assigned: 1}
 
 
 # The relay
@@ -162,7 +162,7 @@ class Failing:
     fails: Sequence[bool]
     asked: list[str] = field(factory=list)
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         self.asked.append(f"publish {len(self.asked)}")
         return _Failing() if self.fails[len(self.asked) - 1] else Acknowledged()
 

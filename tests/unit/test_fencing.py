@@ -16,8 +16,8 @@ from voltpay_adapters.local.memory import MemoryLog, MemorySource
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.fencing import FencingGuard
-from voltpay_core.messages import Partition
 from voltpay_core.payments import NewPayment, Status
+from voltpay_core.records import Partition
 
 T = TypeVar("T")
 PLACE = Partition("payments", 0)
@@ -28,7 +28,7 @@ MOVED = Fenced({PLACE}, "moved")
 def fill(world: World, log: MemoryLog, count: int) -> None:
     for number in range(count):
         payment = NewPayment(f"m{number}", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
-        log.append(world.wire.encode_payment(payment), key=b"1")
+        log.append(world.codec.encode_payment(payment), key=b"1")
 
 
 def consumer(world: World, log: MemoryLog) -> PaymentConsumer:
@@ -98,7 +98,7 @@ def test_two_groups_on_one_database_stop_loudly() -> None:
 class Unsettled(MemorySource):
     """A source whose group never settles: each look at the offsets finds a rebalance."""
 
-    def rewind(self, partitions: Collection[Partition]) -> None:
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         raise Fenced(partitions, "the group is rebalancing")
 
 

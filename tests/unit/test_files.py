@@ -24,8 +24,8 @@ from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.messages import Event, Headers, Partition, Record
 from voltpay_core.ports import MessageSource
+from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
 
 @define
@@ -54,7 +54,9 @@ class FileTopic:
         timestamp: int = 1_700_000_000_000,
     ) -> None:
         with closing(FileEvents(self.folder)) as events:
-            events.publish([Event("payments", key, value, headers, None, timestamp)]).wait()
+            events.publish(
+                [ProducerRecord("payments", key, value, headers, None, timestamp)]
+            ).wait()
 
     def open(self) -> FileSource:
         self._opened.append(FileSource(str(self.path), self.database.begin, self.told.append))
@@ -94,8 +96,8 @@ def brought(source: FileSource) -> list[Record]:
     records: list[Record] = []
     while not source.drained():
         polled = source.poll(100)
-        if polled.gained:
-            source.rewind(polled.gained)
+        if polled.assigned:
+            source.seek_to_committed(polled.assigned)
         if polled.positions:
             source.acknowledge(polled.positions)
         records += polled.records
@@ -132,7 +134,7 @@ def test_unknown_fields_of_a_payment_are_ignored(
     value = json.dumps({**foreign, "messageId": "a", "accountId": 7}).encode()
     topic.path.write_bytes(value + b"\n")
     with closing(FilePayments(str(topic.path))) as payments:
-        payments.publish([Event("payments", b"7", value)])
+        payments.publish([ProducerRecord("payments", b"7", value)])
     assert topic.path.read_bytes() == (value + b"\n") * 2
     source = topic.open()
     records = brought(source)
@@ -160,7 +162,7 @@ def test_a_killed_run_resumes(topic: FileTopic) -> None:
     """A new source begins behind the last line that was acknowledged, and says so."""
     topic.path.write_bytes(b"one\ntwo\nthree\n")
     source = topic.open()
-    source.rewind(source.poll(1).gained)
+    source.seek_to_committed(source.poll(1).assigned)
     first = source.poll(1)
     source.acknowledge(first.positions)
     assert [record.value for record in source.poll(1).records] == [b"two"]
@@ -244,7 +246,7 @@ def test_files_of_windows_are_read(topic: FileTopic, newline: str) -> None:
 def test_a_carriage_return_of_a_payment_is_kept(topic: FileTopic) -> None:
     """A value that ends like a line of Windows is written so that it is read as it was."""
     value = b'{"messageId": "a", "accountId": 7}\r'
-    FilePayments(str(topic.path)).publish([Event("payments", b"7", value)])
+    FilePayments(str(topic.path)).publish([ProducerRecord("payments", b"7", value)])
     (record,) = brought(topic.open())
     assert (record.key, record.value) == (b"7", value)
 
@@ -255,7 +257,7 @@ def test_a_file_may_have_any_name(topic: FileTopic) -> None:
     path.write_bytes(b"one\ntwo\n")
     for limit, value in ((1, b"one"), (9, b"two")):
         with closing(FileSource(str(path), topic.database.begin)) as source:
-            source.rewind(source.poll(0).gained)
+            source.seek_to_committed(source.poll(0).assigned)
             polled = source.poll(limit)
             (record,) = polled.records
             assert record.value == value
@@ -266,7 +268,7 @@ def test_a_file_may_have_any_name(topic: FileTopic) -> None:
 def test_payments_do_not_run_into_a_line_without_a_newline(topic: FileTopic) -> None:
     """What is appended begins a line of its own, and the last line stays whole."""
     topic.path.write_bytes(b"mine")
-    FilePayments(str(topic.path)).publish([Event("payments", None, b"theirs")])
+    FilePayments(str(topic.path)).publish([ProducerRecord("payments", None, b"theirs")])
     assert a_source(topic)[1] == [b"mine", b"theirs"]
 
 
@@ -280,7 +282,7 @@ class FileTopics:
         self._opened.append(FileEvents(self.folder))
         return self._opened[-1]
 
-    def read(self, topic: str, count: int) -> Sequence[Event]:
+    def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
         path = self.folder / f"{topic}.jsonl"
         return read_events(path) if path.exists() else []
 
@@ -313,25 +315,25 @@ def test_a_line_that_is_being_written_is_left_alone(
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(Unavailable, match=r"does not let go of .*t\.jsonl") as caught:
-            FileEvents(tmp_path).publish([Event("t", b"k", b"v")])
+            FileEvents(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
         assert not caught.value.halt
         assert path.read_bytes() == b"half"
         other.communicate()
-    FileEvents(tmp_path).publish([Event("t", b"k", b"v")])
-    assert read_events(path) == [Event("t", b"k", b"v")]
+    FileEvents(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
+    assert read_events(path) == [ProducerRecord("t", b"k", b"v")]
 
 
 @pytest.mark.parametrize("last", [b"", b'{"key":"k","val', b"\n"])
 def test_events_can_be_read_while_they_are_written(tmp_path: Path, last: bytes) -> None:
     """A line that is not yet whole is no event yet, and no failure."""
-    whole = Event("t", b"k", b"v")
+    whole = ProducerRecord("t", b"k", b"v")
     (tmp_path / "t.jsonl").write_bytes(envelope(whole) + b"\n" + last)
     assert read_events(tmp_path / "t.jsonl") == [whole]
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
     """What a crash left of a line is gone before anything is written behind it."""
-    whole = Event("t", b"k", b"whole")
+    whole = ProducerRecord("t", b"k", b"whole")
     with closing(FileEvents(tmp_path)) as events:
         events.publish([whole])
     path = tmp_path / "t.jsonl"
@@ -361,7 +363,7 @@ def test_an_envelope_is_read_as_what_it_holds(
     timestamp: int | None,
 ) -> None:
     """An event that is written as an envelope is read back, as an event and as a record."""
-    event = Event("payments", key, value, headers, timestamp=timestamp)
+    event = ProducerRecord("payments", key, value, headers, timestamp=timestamp)
     topic.path.write_bytes(envelope(event) + b"\n")
     assert read_events(topic.path) == [event]
     source = topic.open()
@@ -393,7 +395,7 @@ def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
     events = FileEvents(tmp_path / "out")
     (tmp_path / "out").rmdir()
     with pytest.raises(Unavailable, match="No such file") as caught:
-        events.publish([Event("t", b"k", b"v")])
+        events.publish([ProducerRecord("t", b"k", b"v")])
     assert caught.value.halt
     assert not (tmp_path / "out").exists()
 

@@ -16,7 +16,7 @@ from voltpay_adapters.local.files import FileEvents, FilePayments, read_events
 from voltpay_adapters.local.lines import envelope
 from voltpay_cli.exits import ExitCode
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Event, last_header
+from voltpay_core.records import ProducerRecord, last_header
 
 COUNT, BATCH = 60, 7
 
@@ -32,8 +32,8 @@ def no_file_above(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def some(topic: str, count: int) -> list[Event]:
-    return [Event(topic, b"k", b"%d" % number * 40) for number in range(count)]
+def some(topic: str, count: int) -> list[ProducerRecord]:
+    return [ProducerRecord(topic, b"k", b"%d" % number * 40) for number in range(count)]
 
 
 @given(size=st.integers(0, 9000))

@@ -12,13 +12,13 @@ from voltpay_adapters.local.files import FileEvents, read_events
 from voltpay_adapters.local.reading import BEGINNING_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
-from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Event
-from voltpay_core.ports import Begin, EventPublisher, Publication
-from voltpay_core.wire import Topics, Wire
-from voltpay_core.writer import Writer
+from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher, Publication
+from voltpay_core.records import ProducerRecord
+from voltpay_core.writer import PaymentWriter
 
 PAYMENT = (
     b'{"messageId": "%d", "accountId": 1, "amount": 1, "currency": "EUR", "status": 2,'
@@ -33,7 +33,7 @@ class Killed(BaseException):
 class DeadPublisher:
     """A process that is killed as soon as it would publish."""
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         raise Killed
 
     def reset(self) -> None:
@@ -83,17 +83,17 @@ def test_other_content_under_the_same_path_is_read_whole(payments: Path) -> None
 
 def consume(payments: Path, publisher: EventPublisher | None = None) -> Tally:
     """Everything that is left of the file, as a process of its own would."""
-    wire = Wire()
+    codec = Codec()
     with opened(payments) as (begin, source, events):
         consumer = PaymentConsumer(
             source=source,
             begin=begin,
             publisher=publisher or events,
-            wire=wire,
-            writer=Writer(
+            codec=codec,
+            writer=PaymentWriter(
                 begin,
-                wire,
-                PaymentIds(lambda: time.time_ns() // 1_000_000),
+                codec,
+                PaymentIdGenerator(lambda: time.time_ns() // 1_000_000),
                 lambda: datetime.now(UTC),
             ),
             retry=lambda act: act(),
@@ -102,7 +102,7 @@ def consume(payments: Path, publisher: EventPublisher | None = None) -> Tally:
 
 
 @contextmanager
-def opened(payments: Path) -> Iterator[tuple[Begin, FileSource, FileEvents]]:
+def opened(payments: Path) -> Iterator[tuple[BeginUnitOfWork, FileSource, FileEvents]]:
     with (
         closing(SqliteDatabase(str(payments.with_name("voltpay.db")))) as database,
         closing(FileSource(str(payments), database.begin)) as source,
@@ -147,7 +147,7 @@ def test_a_file_that_is_changed_while_it_is_read_halts(payments: Path, cut: int 
     """Content that is exchanged or cut under its reader is told; the next run reads it whole."""
     others = b"".join(PAYMENT % number for number in range(100, 150))
     with opened(payments) as (_, source, _events):
-        source.rewind(source.poll(1).gained)
+        source.seek_to_committed(source.poll(1).assigned)
         source.acknowledge(source.poll(100).positions)
         payments.write_bytes(others[:cut])
         with pytest.raises(Unavailable, match="was changed while it was read") as caught:
@@ -166,7 +166,7 @@ def read_to_the_end(source: FileSource) -> None:
 def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(payments: Path) -> None:
     """Who replaces a file by another leaves the reader what it has; the next run reads the new."""
     with opened(payments) as (_, source, _events):
-        source.rewind(source.poll(1).gained)
+        source.seek_to_committed(source.poll(1).assigned)
         payments.rename(payments.with_name("old.jsonl"))
         payments.write_bytes(PAYMENT % 100)
         polled = source.poll(100)
@@ -182,5 +182,5 @@ def grow(payments: Path) -> None:
         file.write(PAYMENT % 99)
 
 
-def published(payments: Path, topic: str) -> Sequence[Event]:
+def published(payments: Path, topic: str) -> Sequence[ProducerRecord]:
     return read_events(payments.with_name("out") / f"{topic}.jsonl")

@@ -7,18 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.strategies import histories
 
+from voltpay_core.codec import Codec
 from voltpay_core.grouping import by_account, commit_units
-from voltpay_core.messages import Record
-from voltpay_core.outcomes import Decoded, Message, WarmedUp
-from voltpay_core.wire import Wire
+from voltpay_core.outcomes import Decoded, DecodedPayment, WarmedUp
+from voltpay_core.records import Record
 
 batches = histories(refused=True, astray=True, longest=40).map(
-    lambda records: [item for item in map(Wire().decode, records) if not isinstance(item, WarmedUp)]
+    lambda records: [
+        item for item in map(Codec().decode, records) if not isinstance(item, WarmedUp)
+    ]
 )
 
 
 def account(item: Decoded) -> int | None:
-    return item.payment.account_id if isinstance(item, Message) else None
+    return item.payment.account_id if isinstance(item, DecodedPayment) else None
 
 
 def identities(items: Sequence[Decoded]) -> list[int]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voltpay_core.ids import EPOCH, PaymentId, PaymentIds
+from voltpay_core.ids import UNIX_EPOCH, PaymentId, PaymentIdGenerator
 
 MOMENTS = st.integers(0, 253_402_300_799_999)  # to the end of the year 9999
 
@@ -15,7 +15,7 @@ MOMENTS = st.integers(0, 253_402_300_799_999)  # to the end of the year 9999
 def test_ids_only_rise(clock: list[int], node_id: int) -> None:
     """Ids are unique and rise, as texts and as ids, wherever the clock steps."""
     readings = iter(clock)
-    ids = PaymentIds(lambda: next(readings))
+    ids = PaymentIdGenerator(lambda: next(readings))
     minted = [ids.mint(node_id) for _ in clock]
     assert all(one < other and one.text < other.text for one, other in pairwise(minted))
     assert all(one.created_at <= other.created_at for one, other in pairwise(minted))
@@ -25,16 +25,16 @@ def test_ids_only_rise(clock: list[int], node_id: int) -> None:
 def test_the_highest_reading_stands(clock: list[int]) -> None:
     """An id bears the highest time that its clock ever told, to the millisecond."""
     readings = iter(clock)
-    ids = PaymentIds(lambda: next(readings))
+    ids = PaymentIdGenerator(lambda: next(readings))
     for number in range(len(clock)):
-        told = (ids.mint(0).created_at - EPOCH).total_seconds() * 1000
+        told = (ids.mint(0).created_at - UNIX_EPOCH).total_seconds() * 1000
         assert round(told) == max(clock[: number + 1])
 
 
 @given(moment=MOMENTS, node_id=st.integers(0, 999))
 def test_an_id_says_who_and_when(moment: int, node_id: int) -> None:
     """An id is ULID-NNN, 30 characters, and read back it is itself."""
-    minted = PaymentIds(lambda: moment).mint(node_id)
+    minted = PaymentIdGenerator(lambda: moment).mint(node_id)
     ulid, node = str(minted).split("-")
     assert (len(ulid), node) == (26, f"{node_id:03}")
     assert PaymentId.parse(minted.text) == minted

@@ -8,8 +8,8 @@ from tests.contracts.events import EventsContract
 from tests.contracts.source import SharedSourceContract
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
-from voltpay_core.messages import Event, Headers, Partition
 from voltpay_core.ports import MessageSource
+from voltpay_core.records import Headers, Partition, ProducerRecord
 
 
 @define
@@ -58,12 +58,12 @@ class TestMemorySource(SharedSourceContract):
 @define
 class MemoryTopics:
     topics: Sequence[str] = ("payment_read_topic", "payment_email")
-    _events: list[Event] = field(factory=list)
+    _events: list[ProducerRecord] = field(factory=list)
 
     def open(self) -> MemoryEvents:
         return MemoryEvents(self._events)
 
-    def read(self, topic: str, count: int) -> Sequence[Event]:
+    def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
         return [event for event in self._events if event.topic == topic]
 
 

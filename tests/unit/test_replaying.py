@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
 from voltpay_core.errors import Rejected, Unavailable
-from voltpay_core.messages import Event, Partition, Record
 from voltpay_core.outcomes import DeadLettered
 from voltpay_core.ports import Publication
-from voltpay_core.replaying import Letter, Plan, Replayed, counts, plans, replay
-from voltpay_core.wire import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Wire, without_letter_headers
+from voltpay_core.records import Partition, ProducerRecord, Record
+from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, plans, replay
 
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
 CODES = ("bad-json", "key-missing", "refused-by-database")
@@ -30,11 +30,11 @@ topics = st.lists(letters, max_size=20)
 
 def letter(
     code: str, attempt: int, key: bytes | None, value: bytes | None, now: datetime = NOW
-) -> Event:
+) -> ProducerRecord:
     """A dead letter as the writer makes it, of a message that failed that often."""
     headers = ((ATTEMPT_HEADER, b"%d" % (attempt - 1)), ("traceparent", b"00-1"))
     record = Record(Partition("in", 3), 14, 1_700_000_000_000, key, value, headers)
-    return Wire().dead_letter(DeadLettered(record, Rejected(code, "because")), now)
+    return Codec().dead_letter(DeadLettered(record, Rejected(code, "because")), now)
 
 
 def filled(found: list[tuple[str, int, int, bytes | None, bytes | None]]) -> MemoryLog:
@@ -135,12 +135,12 @@ def test_a_plan_tells_what_a_replay_does(
     log = filled(found)
     records = [record for records in log.partitions.values() for record in records]
     planned = plans(records, max_attempts=max_attempts, now=NOW, claims_kept=timedelta(days=7))
-    assert sum(counts(map(Letter.read, records)).values()) == len(found)
+    assert sum(counts(map(DeadLetter.read, records)).values()) == len(found)
     for code in CODES:
         done = replay(
             reader(filled(found)), MemoryEvents(), "in", code=code, max_attempts=max_attempts
         )
-        plan = planned.get(code, Plan())
+        plan = planned.get(code, ReplayPlan())
         assert (plan.replayable, plan.parked, plan.old) == (done.replayed, done.parked, 0)
 
 
@@ -151,7 +151,7 @@ def test_letters_older_than_claims_are_told(age: timedelta) -> None:
     record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
     kept = timedelta(days=7)
     planned = plans([record], max_attempts=5, now=NOW, claims_kept=kept)
-    assert planned["bad-json"].old == (NOW - Letter.read(record).first_failed_at > kept)
+    assert planned["bad-json"].old == (NOW - DeadLetter.read(record).first_failed_at > kept)
 
 
 headers = st.lists(
@@ -168,7 +168,7 @@ def test_any_record_can_be_read_as_a_letter(
     headers: tuple[tuple[str, bytes | None], ...], timestamp: int | None
 ) -> None:
     """Whoever put whatever on the topic: it reads as a letter, fit for a terminal."""
-    found = Letter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
+    found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
     assert found.reason.isprintable()
     assert found.code
     assert found.first_failed_at.tzinfo is not None

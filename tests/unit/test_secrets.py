@@ -23,9 +23,9 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import secret
 from voltpay_cli.loading import load
 from voltpay_cli.logs import log_to_stderr, wordless
+from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured, Rejected
-from voltpay_core.messages import Event
-from voltpay_core.wire import Wire
+from voltpay_core.records import ProducerRecord
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -38,30 +38,30 @@ def crash(wire, record):
         raise ValueError(f"cannot {record.value}")
 """
 IN_THE_MAIN_THREAD = """
-from voltpay_core.wire import Wire
-Wire.decode = crash
+from voltpay_core.codec import Codec
+Codec.decode = crash
 """
 IN_ANOTHER_THREAD = """
 from threading import Thread
-from voltpay_core.wire import Wire
-decode = Wire.decode
+from voltpay_core.codec import Codec
+decode = Codec.decode
 def decode_beside_a_crash(wire, record):
     thread = Thread(target=crash, args=(wire, record))
     thread.start()
     thread.join()
     return decode(wire, record)
-Wire.decode = decode_beside_a_crash
+Codec.decode = decode_beside_a_crash
 """
 IN_A_DESTRUCTOR = """
-from voltpay_core.wire import Wire
-decode = Wire.decode
+from voltpay_core.codec import Codec
+decode = Codec.decode
 class Doomed:
     def __del__(self):
         crash(*self.arguments)
 def decode_beside_a_crash(wire, record):
     Doomed().arguments = wire, record
     return decode(wire, record)
-Wire.decode = decode_beside_a_crash
+Codec.decode = decode_beside_a_crash
 """
 RUN = """
 from voltpay_cli.main import main
@@ -69,14 +69,14 @@ main()
 """
 
 
-def refused_by_the_database() -> Event:
+def refused_by_the_database() -> ProducerRecord:
     refused = evolve(PAYMENT, message_id="canary-refused", account_id=4711)
-    return Event("payment_writer_topic", b"4711", Wire().encode_payment(refused))
+    return ProducerRecord("payment_writer_topic", b"4711", Codec().encode_payment(refused))
 
 
-def fed(*more: Event) -> None:
+def fed(*more: ProducerRecord) -> None:
     with closing(FilePayments("in.jsonl")) as payments:
-        payments.publish([*records(Wire()), *more])
+        payments.publish([*records(Codec()), *more])
 
 
 def ended(*arguments: str, program: Sequence[str] = ("-m", "voltpay_cli"), code: int = 0) -> str:
@@ -108,7 +108,7 @@ def test_no_payment_is_in_any_output() -> None:
     assert "refused-by-database" in printed
     assert songs(printed) == []
     letters = read_events(Path("out/payment_writer_dlq.jsonl"))
-    assert len(letters) == len(records(Wire()))  # all but the good one, and the refused one
+    assert len(letters) == len(records(Codec()))  # all but the good one, and the refused one
     assert songs(told_by_letters(letters)) == []
 
 

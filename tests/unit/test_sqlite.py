@@ -12,7 +12,7 @@ from tests.support.sqlite import SqliteHarness
 
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.messages import Partition
+from voltpay_core.records import Partition
 
 
 class TestSqliteFile(SharedStoreContract):

@@ -16,7 +16,7 @@ import pytest
 from tests.support.cli import LOCAL, ended
 
 from voltpay_adapters.local.files import FileEvents
-from voltpay_core.messages import Event
+from voltpay_core.records import ProducerRecord
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -67,7 +67,7 @@ def test_every_command_speaks_on_every_terminal(encoding: str) -> None:
     """Characters that a terminal does not have are escaped, whatever command prints them."""
     headers = {"__connect.errors.exception.message": FOREIGN, "voltpay-dlq-code": "bad-json"}
     letter = tuple((name, text.encode()) for name, text in headers.items())
-    FileEvents(Path("foreign")).publish([Event("payment_writer_dlq", b"1", b"x", letter)])
+    FileEvents(Path("foreign")).publish([ProducerRecord("payment_writer_dlq", b"1", b"x", letter)])
     environment = ENCODINGS[encoding] | {"VOLTPAY_UNKNOWN_É": "x"}
     codes, done = ended("", *FOREIGN_COMMANDS, **environment)
     name = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
@@ -86,7 +86,7 @@ def test_every_command_speaks_on_every_terminal(encoding: str) -> None:
 @pytest.fixture
 def letters(folder: Path) -> None:
     """Dead letters to be listed, and one more to be made."""
-    FileEvents(folder / "out").publish([Event("payment_writer_dlq", b"1", b"x")])
+    FileEvents(folder / "out").publish([ProducerRecord("payment_writer_dlq", b"1", b"x")])
     Path("in.jsonl").write_text("no payment\n")
 
 

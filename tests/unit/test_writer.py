@@ -9,14 +9,14 @@ import pytest
 from attrs import define, field
 from tests.support.sqlite import SqliteHarness
 
+from voltpay_core.codec import Codec, unpack
 from voltpay_core.errors import Fenced, PaymentIdTaken, Rejected, Unavailable
-from voltpay_core.ids import PaymentIds
-from voltpay_core.messages import Partition, Record
-from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Message, Written
+from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.outcomes import DeadLettered, Decoded, DecodedPayment, Duplicate, Written
 from voltpay_core.payments import NewPayment, Payment, Status
-from voltpay_core.ports import Begin, UnitOfWork
-from voltpay_core.wire import Wire, unpack
-from voltpay_core.writer import Breaker, Writer, dead_letter_key
+from voltpay_core.ports import BeginUnitOfWork, UnitOfWork
+from voltpay_core.records import Partition, Record
+from voltpay_core.writer import Breaker, PaymentWriter, dead_letter_key
 
 PLACE, OTHER = Partition("payments", 0), Partition("payments", 1)
 EPOCHS = {PLACE: 1, OTHER: 1}
@@ -27,20 +27,22 @@ NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)
 def harness() -> Iterator[SqliteHarness]:
     with closing(SqliteHarness()) as harness:
         with harness.open().begin() as work:
-            work.fence.raise_epochs([PLACE, OTHER])
+            work.fence.bump_epochs([PLACE, OTHER])
         yield harness
 
 
-def a_writer(begin: Begin, breaker: int = 20) -> Writer:
-    return Writer(
-        begin, Wire(), PaymentIds(lambda: 1_700_000_000_000), lambda: NOW, Breaker(breaker)
+def a_writer(begin: BeginUnitOfWork, breaker: int = 20) -> PaymentWriter:
+    return PaymentWriter(
+        begin, Codec(), PaymentIdGenerator(lambda: 1_700_000_000_000), lambda: NOW, Breaker(breaker)
     )
 
 
-def message(offset: int, message_id: str, account_id: int = 1, place: Partition = PLACE) -> Message:
+def message(
+    offset: int, message_id: str, account_id: int = 1, place: Partition = PLACE
+) -> DecodedPayment:
     payment = NewPayment(message_id, account_id, Decimal(1), "EUR", Status.PENDING, "VSA")
-    value = Wire().encode_payment(payment)
-    return Message(Record(place, offset, 0, str(account_id).encode(), value), payment)
+    value = Codec().encode_payment(payment)
+    return DecodedPayment(Record(place, offset, 0, str(account_id).encode(), value), payment)
 
 
 def letter(offset: int, value: bytes = b"poison") -> DeadLettered:
@@ -79,7 +81,7 @@ def test_a_fenced_unit_leaves_nothing(harness: SqliteHarness) -> None:
     writer = a_writer(harness.open().begin)
     rows = writer.write([message(0, "a")], EPOCHS, []).rows
     with harness.open().begin() as work:
-        work.fence.raise_epochs([OTHER])
+        work.fence.bump_epochs([OTHER])
     before = harness.tables()
     with pytest.raises(Fenced) as caught:
         writer.write([message(1, "b"), message(0, "c", place=OTHER)], EPOCHS, rows)
@@ -181,7 +183,7 @@ class Colliding:
     """Refuses so many payments because of their ids."""
 
     times: int
-    begin_really: Begin
+    begin_really: BeginUnitOfWork
     tried: list[str] = field(factory=list)
 
     @contextmanager

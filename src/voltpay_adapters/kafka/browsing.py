@@ -11,7 +11,7 @@ from voltpay_adapters.kafka.connection import KafkaConnection, translated
 from voltpay_adapters.kafka.offsets import TIME_OUT_MS, committed, find_offsets
 from voltpay_adapters.kafka.source import records_of
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Record
+from voltpay_core.records import Record
 
 
 def browse(connection: KafkaConnection, topic: str, group: str | None = None) -> Iterator[Record]:

@@ -13,7 +13,7 @@ from kafka import errors as kafka_errors
 from voltpay_adapters.kafka import urls
 from voltpay_adapters.kafka.greeting import greet, trust
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
-from voltpay_core.messages import Partition
+from voltpay_core.records import Partition
 
 _NO_LONGER_OURS = (
     kafka_errors.CommitFailedError,

@@ -12,8 +12,8 @@ from kafka.serializer import SerializeWrapper
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translated
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Event
 from voltpay_core.ports import Publication
+from voltpay_core.records import ProducerRecord
 
 _NULL = bytes(bytearray(b"null"))  # an object that no record can hold
 """Stands for a null value: kafka-python refuses a record whose key and value are both null."""
@@ -38,7 +38,7 @@ class KafkaEvents:
     _opened: KafkaProducer | None = field(default=None, init=False)
     _partition_counts: dict[str, int] = field(factory=dict, init=False)
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         """Hand the events to the producer."""
         with translated("publishing"):
             producer = self._producer()
@@ -69,7 +69,7 @@ class KafkaEvents:
             )
         return self._opened
 
-    def _send(self, producer: KafkaProducer, event: Event) -> Any:
+    def _send(self, producer: KafkaProducer, event: ProducerRecord) -> Any:
         try:
             return producer.send(
                 event.topic,
@@ -84,7 +84,7 @@ class KafkaEvents:
                 f"Kafka: publishing: {event.topic} was deleted, or has fewer partitions than before"
             ) from error
 
-    def _partition(self, producer: KafkaProducer, event: Event) -> int | None:
+    def _partition(self, producer: KafkaProducer, event: ProducerRecord) -> int | None:
         if event.topic not in self._partition_counts:
             self._partition_counts[event.topic] = len(producer.partitions_for(event.topic) or ())
         count = self._partition_counts[event.topic]

@@ -26,8 +26,8 @@ from voltpay_adapters.kafka.offsets import (
     topic_id,
 )
 from voltpay_core.errors import Fenced, Unavailable
-from voltpay_core.messages import Partition, Record
-from voltpay_core.ports import Polled
+from voltpay_core.ports import PollResult
+from voltpay_core.records import Partition, Record
 
 SESSION_MS = 10_000
 """How long a member may be silent; while its group waits for it, whatever else the others ask the
@@ -38,20 +38,20 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
     """Notes what a rebalance does: it runs on the client's I/O thread, where nothing may block."""
 
     def __init__(self) -> None:
-        self.gained: set[TopicPartition] = set()
-        self.lost: set[TopicPartition] = set()
+        self.assigned: set[TopicPartition] = set()
+        self.revoked: set[TopicPartition] = set()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self.gained.update(assigned)
+        self.assigned.update(assigned)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self.lost.update(revoked)
-        self.gained.difference_update(revoked)
+        self.revoked.update(revoked)
+        self.assigned.difference_update(revoked)
 
     on_partitions_lost = on_partitions_revoked
 
     def clear(self) -> None:
-        self.gained, self.lost = set(), set()
+        self.assigned, self.revoked = set(), set()
 
 
 @define
@@ -81,15 +81,15 @@ class KafkaSource:
     _positions: dict[TopicPartition, int] = field(factory=dict, init=False)
     _ends: dict[TopicPartition, int] = field(factory=dict, init=False)
 
-    def poll(self, limit: int) -> Polled:
+    def poll(self, limit: int) -> PollResult:
         """The next records of the partitions that are ours and rewound."""
         with translated(f"reading {self._topic}"):
             found = self._fetch(limit)
             self._check_topic()
-            gained, lost = self._notes.gained, self._notes.lost - self._notes.gained
-            for place in gained | lost:
+            assigned, revoked = self._notes.assigned, self._notes.revoked - self._notes.assigned
+            for place in assigned | revoked:
                 self._positions.pop(place, None)
-            report = Polled(
+            report = PollResult(
                 [
                     record
                     for place in found
@@ -98,13 +98,13 @@ class KafkaSource:
                     if self._is_within(place, record.offset)
                 ],
                 self._move_on() if limit else {},
-                frozenset(map(_partition, gained)),
-                frozenset(map(_partition, lost)),
+                frozenset(map(_partition, assigned)),
+                frozenset(map(_partition, revoked)),
             )
             self._notes.clear()  # not before: a poll that raised has reported nothing
             return report
 
-    def rewind(self, partitions: Collection[Partition]) -> None:
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the group's committed offsets; without one, from the log's start.
 
         That start is committed at once, so that what expires from now on is missed; and so is the
@@ -186,7 +186,7 @@ class KafkaSource:
         except OffsetOutOfRangeError as error:
             if not self._positions.keys().isdisjoint(error.args[0]):
                 raise
-            # a partition just gained, whose records expired: `rewind` meets that
+            # a partition just gained, whose records expired: `seek_to_committed` meets that
         except (CorruptRecordError, UnsupportedCodecError) as error:
             raise _unreadable(consumer, error) from error
         finally:
@@ -274,10 +274,14 @@ class KafkaSource:
         return before
 
     def _meet_expired(self, place: TopicPartition, count: int) -> None:
-        lost = f"{count} records of {place.topic}-{place.partition} expired before they were read"
+        revoked = (
+            f"{count} records of {place.topic}-{place.partition} expired before they were read"
+        )
         if not self._skip_expired:
-            raise Unavailable(f"{lost}: keep them longer, or go on with --skip-expired", halt=True)
-        self._notify(f"{lost}; skipped")
+            raise Unavailable(
+                f"{revoked}: keep them longer, or go on with --skip-expired", halt=True
+            )
+        self._notify(f"{revoked}; skipped")
 
 
 def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:

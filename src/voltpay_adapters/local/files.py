@@ -15,8 +15,8 @@ from voltpay_adapters.local.lines import envelope, payment_line, read_envelope
 from voltpay_adapters.local.memory import Acknowledged
 from voltpay_adapters.local.reading import STDIN
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.messages import Event
 from voltpay_core.ports import Publication
+from voltpay_core.records import ProducerRecord
 
 
 @define
@@ -41,7 +41,7 @@ class FileEvents:
         except OSError as error:
             raise cannot(f"write to {self._directory}", error) from None
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         """Append the events, all or none, and flush them to the disk."""
         lines: dict[Path, bytearray] = {}
         for event in events:
@@ -85,7 +85,7 @@ class FilePayments:
             except OSError as error:
                 raise cannot(f"write {self._path}", error) from None
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         """Append the records: to a file all or none."""
         text = b"".join(payment_line(event) + b"\n" for event in events)
         try:
@@ -107,7 +107,7 @@ class FilePayments:
         """Nothing is ever open."""
 
 
-def read_events(path: Path) -> list[Event]:
+def read_events(path: Path) -> list[ProducerRecord]:
     """The events of a file that `FileEvents` wrote; its topic is the file's name.
 
     Raises:
@@ -123,6 +123,6 @@ def read_events(path: Path) -> list[Event]:
     except (ValueError, RecursionError) as error:
         raise Misconfigured(f"{path} holds a line that is no event: {error}") from None
     return [
-        Event(path.stem, line.key, line.value, line.headers, timestamp=line.timestamp)
+        ProducerRecord(path.stem, line.key, line.value, line.headers, timestamp=line.timestamp)
         for line in lines
     ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from attrs import frozen
 
-from voltpay_core.messages import Event, Headers
+from voltpay_core.records import Headers, ProducerRecord
 
 
 @frozen
@@ -77,7 +77,7 @@ def read_envelope(line: bytes) -> Line:
     )
 
 
-def payment_line(event: Event) -> bytes:
+def payment_line(event: ProducerRecord) -> bytes:
     """The value alone where that is read back as this key, value and these headers."""
     value = event.value
     if (
@@ -91,7 +91,7 @@ def payment_line(event: Event) -> bytes:
     return value if read_line(value) == Line(event.key, value) else envelope(event)
 
 
-def envelope(event: Event) -> bytes:
+def envelope(event: ProducerRecord) -> bytes:
     """One line that holds an event's key, value, headers and timestamp, whatever their bytes."""
     line = _Envelope(timestamp=event.timestamp)
     line.key, line.key_base64 = _text(event.key)

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field
 
+from voltpay_core.codec import Topics
 from voltpay_core.errors import Fenced
-from voltpay_core.messages import Event, Headers, Partition, Record
-from voltpay_core.ports import Polled, Publication
-from voltpay_core.wire import Topics
+from voltpay_core.ports import PollResult, Publication
+from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
 
 @define
@@ -68,9 +68,9 @@ class MemorySource:
             self._positions.pop(partition, None)
         self.owned = wanted
 
-    def poll(self, limit: int) -> Polled:
+    def poll(self, limit: int) -> PollResult:
         """At most `limit` records, at once."""
-        gained, lost = frozenset(self._gained), frozenset(self._lost)
+        assigned, revoked = frozenset(self._gained), frozenset(self._lost)
         self._gained, self._lost = set(), set()
         records: list[Record] = []
         for partition, position in self._positions.items():
@@ -78,9 +78,9 @@ class MemorySource:
             records += self._log.records(partition)[position : position + wanted]
         positions = {record.partition: record.offset + 1 for record in records}
         self._positions.update(positions)
-        return Polled(records, positions, gained, lost)
+        return PollResult(records, positions, assigned, revoked)
 
-    def rewind(self, partitions: Collection[Partition]) -> None:
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the acknowledged offsets."""
         for partition in self.owned.intersection(partitions):
             self._positions[partition] = self._log.acknowledged.get(partition, 0)
@@ -111,9 +111,9 @@ class MemorySource:
 class MemoryEvents:
     """An `EventPublisher` that keeps what it is told, in order."""
 
-    events: list[Event] = field(factory=list)
+    events: list[ProducerRecord] = field(factory=list)
 
-    def publish(self, events: Sequence[Event]) -> Publication:
+    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         """Append the events."""
         self.events += events
         return Acknowledged()

@@ -24,8 +24,8 @@ from voltpay_adapters.local.reading import (
     whole_lines,
 )
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.messages import Partition, Record
-from voltpay_core.ports import Begin, Polled
+from voltpay_core.ports import BeginUnitOfWork, PollResult
+from voltpay_core.records import Partition, Record
 
 
 @define
@@ -44,7 +44,7 @@ class FileSource:
     """
 
     _path: str
-    _begin: Begin
+    _begin: BeginUnitOfWork
     _notify: Callable[[str], None] = lambda _: None
     _patience: float = 0.5
     _longest: int = LONGEST_LINE
@@ -78,22 +78,22 @@ class FileSource:
         except OSError as error:  # NFS locks no file that is only read
             self._notify(f"{self._path}: others can read it, too: {error.strerror}")
 
-    def poll(self, limit: int) -> Polled:
+    def poll(self, limit: int) -> PollResult:
         """The next lines; the first poll only reports the file as gained."""
         if not self._announced:
             self._announced = True
-            return Polled(gained=frozenset({self._partition}))
+            return PollResult(assigned=frozenset({self._partition}))
         if not (self._started and limit):
-            return Polled()
+            return PollResult()
         if not self._ahead and not self._reader.ended:
             self._read_ahead()
         records = [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
         if not records:
-            return Polled()
+            return PollResult()
         self._unacknowledged.extend(records)
-        return Polled(records, {self._partition: records[-1].offset + 1})
+        return PollResult(records, {self._partition: records[-1].offset + 1})
 
-    def rewind(self, partitions: Collection[Partition]) -> None:
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the position in the store, then from what is unacknowledged."""
         if self._started or self._partition not in partitions:
             self._ahead.extendleft(reversed(self._unacknowledged))

@@ -17,9 +17,9 @@ from attrs import define, field, frozen
 from voltpay_adapters.local.appending import cannot
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.messages import Partition
 from voltpay_core.payments import Payment
 from voltpay_core.ports import OutboxRow, UnitOfWork
+from voltpay_core.records import Partition
 
 MEMORY = ":memory:"
 
@@ -178,7 +178,7 @@ class SqliteFence:
         if raised:
             raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
 
-    def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+    def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Raise the epochs by one."""
         for partition in partitions:
             self._connection.execute(

@@ -12,9 +12,9 @@ from attrs import frozen
 
 from voltpay_adapters.postgres.connection import Session
 from voltpay_core.errors import Fenced
-from voltpay_core.messages import Partition
 from voltpay_core.payments import Payment
 from voltpay_core.ports import OutboxRow
+from voltpay_core.records import Partition
 
 _encode = msgspec.json.Encoder().encode
 
@@ -178,7 +178,7 @@ class PostgresFence:
         if raised:
             raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
 
-    def raise_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+    def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Raise the epochs by one."""
         rows = self._session.run(
             "INSERT INTO write.partition_fence AS fence (topic, partition, epoch)"

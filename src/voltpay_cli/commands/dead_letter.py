@@ -16,7 +16,7 @@ from voltpay_cli.progress import Output
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core.errors import Misconfigured
-from voltpay_core.replaying import Letter, Plan, counts, plans, replay
+from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
 app = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")
 
@@ -40,7 +40,7 @@ def list_letters(
     settings = flags.settings_of(config, x, source=source, events=events).settings
     letters = [
         letter
-        for letter in map(Letter.read, topics.dead_letters(settings))
+        for letter in map(DeadLetter.read, topics.dead_letters(settings))
         if code in {None, letter.code}
     ]
     shown = islice(letters, limit)
@@ -88,9 +88,11 @@ def replay_letters(
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
 
 
-def _plans(settings: Settings, code: str | None, max_attempts: int) -> Iterator[tuple[str, Plan]]:
+def _plans(
+    settings: Settings, code: str | None, max_attempts: int
+) -> Iterator[tuple[str, ReplayPlan]]:
     waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
-    codes = [code] if code else counts(map(Letter.read, topics.dead_letters(settings)))
+    codes = [code] if code else counts(map(DeadLetter.read, topics.dead_letters(settings)))
     for found in codes:
         waiting = topics.dead_letters(settings, topics.replay_group(settings, found))
         planned = plans(
@@ -99,7 +101,7 @@ def _plans(settings: Settings, code: str | None, max_attempts: int) -> Iterator[
             now=datetime.now(UTC),
             claims_kept=timedelta(days=settings.limits.claims_days) - waits,
         )
-        yield found, planned.get(found, Plan())
+        yield found, planned.get(found, ReplayPlan())
 
 
 def _replay(settings: Settings, code: str, max_attempts: int, limit: int | None, stop: Stop) -> int:
@@ -120,7 +122,7 @@ def _replay(settings: Settings, code: str, max_attempts: int, limit: int | None,
     return done.replayed
 
 
-def _check_age(code: str, plan: Plan, *, force: bool) -> None:
+def _check_age(code: str, plan: ReplayPlan, *, force: bool) -> None:
     if plan.old and not force:
         raise Misconfigured(
             f"{plan.old} letters of {code} are older than claims are kept: a message that came"
@@ -128,13 +130,13 @@ def _check_age(code: str, plan: Plan, *, force: bool) -> None:
         )
 
 
-def _in_words(code: str, plan: Plan) -> str:
+def _in_words(code: str, plan: ReplayPlan) -> str:
     old = f", {plan.old} of them older than claims are kept" if plan.old else ""
     parked = f"; {plan.parked} failed too often and stay" if plan.parked else ""
     return f"{code}: {plan.replayable} to replay{old}{parked}"
 
 
-def _row(letter: Letter) -> dict[str, object]:
+def _row(letter: DeadLetter) -> dict[str, object]:
     return {
         "place": letter.place,
         "code": letter.code,

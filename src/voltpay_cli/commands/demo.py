@@ -64,7 +64,7 @@ def _make(folder: Path, settings: Settings, stop: Stop) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
     with wiring.input_publisher(settings) as publisher:
-        records = samples(wiring.wire_form(settings), COUNT, SEED, MIX)
+        records = samples(wiring.codec_of(settings), COUNT, SEED, MIX)
         sent = send(publisher, records, rate=None, stop=stop)
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 

@@ -14,7 +14,7 @@ from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core import purging
 from voltpay_core.errors import Misconfigured
-from voltpay_core.ports import Begin
+from voltpay_core.ports import BeginUnitOfWork
 
 log = logging.getLogger("voltpay")
 
@@ -56,7 +56,7 @@ def purge(
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
 
 
-def _purge(begin: Begin, age: timedelta, chunk: int, stop: Stop) -> None:
+def _purge(begin: BeginUnitOfWork, age: timedelta, chunk: int, stop: Stop) -> None:
     deleted = 0
     try:
         for count in purging.purge(begin, age, chunk=chunk, stop=stop):

@@ -40,8 +40,8 @@ def produce(
     """Put sample payments into the input topic or file."""
     settings = flags.settings_of(config, x, source=source).settings
     seed = SystemRandom().getrandbits(32) if seed is None else seed
-    wire, mix = wiring.wire_form(settings), Mix(accounts, duplicates, poison)
-    records = chain(wire.warm_ups(warm_ups), samples(wire, count, seed, mix))
+    codec, mix = wiring.codec_of(settings), Mix(accounts, duplicates, poison)
+    records = chain(codec.warm_ups(warm_ups), samples(codec, count, seed, mix))
     with stop_on_signals() as stop, wiring.input_publisher(settings) as publisher:
         sent = send(publisher, records, rate=rate, stop=stop)
     typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")

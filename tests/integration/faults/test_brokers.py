@@ -14,7 +14,7 @@ from tests.stack.kafka import BROKERS, KafkaCluster
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_core.errors import Unavailable
-from voltpay_core.messages import Partition
+from voltpay_core.records import Partition
 
 Change = Callable[[KafkaCluster, int], None]
 
@@ -67,7 +67,7 @@ def test_leaders_change_unnoticed(site: Site, brokers: KafkaCluster) -> None:
             before = leaders(admin, site.topics.writer)
             admin.elect_leaders(0, raise_errors=False)  # the preferred ones
             eventually(lambda: leaders(admin, site.topics.writer) != before)
-        source.rewind(partitions)
+        source.seek_to_committed(partitions)
 
 
 @pytest.mark.faults
@@ -87,11 +87,11 @@ def test_a_partition_has_no_leader(site: Site, brokers: KafkaCluster) -> None:
 def an_owner(site: Site, topic: str) -> Iterator[tuple[KafkaSource, set[Partition]]]:
     """A source that owns all partitions of a topic, and has read nothing yet."""
     with closing(KafkaSource(site.connection, topic, site.group.name)) as source:
-        gained: set[Partition] = set()
-        while len(gained) < site.partitions:
+        assigned: set[Partition] = set()
+        while len(assigned) < site.partitions:
             with suppress(Unavailable):  # a broker that does not know the topic yet
-                gained |= source.poll(0).gained
-        yield source, gained
+                assigned |= source.poll(0).assigned
+        yield source, assigned
 
 
 def leaders(admin: KafkaAdminClient, topic: str) -> list[int]:
@@ -101,7 +101,7 @@ def leaders(admin: KafkaAdminClient, topic: str) -> list[int]:
 
 def complaint(source: KafkaSource, partitions: set[Partition]) -> str:
     try:
-        source.rewind(partitions)
+        source.seek_to_committed(partitions)
     except Unavailable as error:
         return str(error)
     return ""

@@ -13,7 +13,7 @@ from tests.integration.proxy import Proxy
 from tests.stack.postgres import PostgresServer, StopMode
 
 from voltpay_cli.samples import samples
-from voltpay_core.wire import Wire
+from voltpay_core.codec import Codec
 
 IMPATIENT = {"database__lock_seconds": 1, "database__statement_seconds": 2}
 
@@ -166,7 +166,7 @@ def test_a_table_is_locked(site: Site, waits: int) -> None:
 def test_one_account_is_refused(site: Site) -> None:
     """The payments that the database refuses become dead letters, and their neighbours do not."""
     site.feed(RECORDS)
-    times = Counter(record.key for record in samples(Wire(), RECORDS, SEED, MIX))
+    times = Counter(record.key for record in samples(Codec(), RECORDS, SEED, MIX))
     account = next(int(key) for key, count in times.items() if key and 4 < count < 10)
     refused = "RAISE EXCEPTION 'not this account';"
     interfere(site, f"{ROW} WHEN (NEW.account_id = {account})", refused)

@@ -30,7 +30,7 @@ from tests.stack.postgres import PostgresServer
 from tests.support.checker import violations
 
 from voltpay_adapters.postgres.database import NODE_LOCKS
-from voltpay_core.messages import Partition
+from voltpay_core.records import Partition
 
 
 @frozen

@@ -9,7 +9,7 @@ from attrs import evolve
 from tests.integration.history import read_topic
 from tests.integration.processes import MIX, PATIENCE, RECORDS, Site, busy
 
-from voltpay_core.replaying import Letter
+from voltpay_core.replaying import DeadLetter
 
 BAD = evolve(MIX, poison=0.3)
 REPLAY = ("dead-letter", "replay", "--yes")
@@ -19,7 +19,7 @@ PURGE = ("idempotency", "purge", "--older-than", "7d", "--force", "--chunk", "10
 def attempts(site: Site) -> list[int]:
     """How often the messages of the dead letters have failed."""
     letters = read_topic(site.group.servers, site.topics.dead_letter)
-    return [Letter.read(letter).attempt for letter in letters]
+    return [DeadLetter.read(letter).attempt for letter in letters]
 
 
 def test_a_replay_is_killed(site: Site) -> None:

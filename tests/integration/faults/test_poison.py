@@ -10,8 +10,8 @@ from tests.integration.history import read_topic
 from tests.integration.processes import MIX, SEED, Site
 
 from voltpay_cli.samples import samples
-from voltpay_core.messages import Event, last_header
-from voltpay_core.wire import CODE_HEADER, Wire
+from voltpay_core.codec import CODE_HEADER, Codec
+from voltpay_core.records import ProducerRecord, last_header
 
 KIND = "kind-of-poison"
 GOOD = {
@@ -66,9 +66,9 @@ KEYS = {
 CODES = {kind: code for kind, (_, code) in (VALUES | KEYS).items()}
 
 
-def poison() -> list[Event]:
+def poison() -> list[ProducerRecord]:
     """A record of each kind, which says so in a header."""
-    bad = Event(Wire().topics.writer, b"5", stating())
+    bad = ProducerRecord(Codec().topics.writer, b"5", stating())
     return [
         *(
             evolve(bad, value=v, headers=((KIND, kind.encode()),))
@@ -83,7 +83,7 @@ def test_poison_among_good_neighbours(site: Site) -> None:
     site.settings = {**site.settings, "limits.value_bytes": 500_000}
     site.write_settings()
     bad = poison()
-    good = samples(Wire(), 20 * len(bad), SEED, evolve(MIX, poison=0.0))
+    good = samples(Codec(), 20 * len(bad), SEED, evolve(MIX, poison=0.0))
     mixed = chain.from_iterable((*(next(good) for _ in range(20)), record) for record in bad)
     topic = site.topics.writer
     site.publish(evolve(record, topic=topic) for record in mixed)
@@ -96,4 +96,4 @@ def test_poison_among_good_neighbours(site: Site) -> None:
         for letter in letters
     }
     assert codes == CODES
-    assert site.violations(wire=Wire(site.topics, max_value_bytes=500_000)) == []
+    assert site.violations(codec=Codec(site.topics, max_value_bytes=500_000)) == []

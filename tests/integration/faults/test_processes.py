@@ -31,11 +31,11 @@ def test_killed(site: Site, way: str) -> None:
 
 
 TAKE_OVERS = {
-    "before it raises the fence": "before fence.raise_epochs",
-    "after it raised the fence": "after fence.raise_epochs, after commit",
+    "before it raises the fence": "before fence.bump_epochs",
+    "after it raised the fence": "after fence.bump_epochs, after commit",
     "halfway through what waited": "halfway publish",
     "after it published what waited": "after wait",
-    "after it found the offsets": "after rewind",
+    "after it found the offsets": "after seek_to_committed",
 }
 
 

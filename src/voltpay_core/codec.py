@@ -13,20 +13,20 @@ import msgspec
 from attrs import field, frozen
 
 from voltpay_core.errors import Rejected
-from voltpay_core.messages import Event, Headers, Record, last_header
-from voltpay_core.outcomes import DeadLettered, Message, WarmedUp, Written
+from voltpay_core.outcomes import DeadLettered, DecodedPayment, WarmedUp, Written
 from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status
+from voltpay_core.records import Headers, ProducerRecord, Record, last_header
 
 WARM_UP_HEADER = "voltpay-warmup"
 EVENT_ID_HEADER = "event-id"
 PASSED_ON_HEADERS = ("traceparent", "correlation-id")
 MAX_PASSED_ON_BYTES = 512
 
-ORIGIN_HEADER = "__connect.errors."
-LETTER_HEADER = "voltpay-dlq-"
-CODE_HEADER = LETTER_HEADER + "code"
-ATTEMPT_HEADER = LETTER_HEADER + "attempt"
-FIRST_FAILED_HEADER = LETTER_HEADER + "first-failed-at"
+CONNECT_ERRORS_PREFIX = "__connect.errors."
+DLQ_HEADER_PREFIX = "voltpay-dlq-"
+CODE_HEADER = DLQ_HEADER_PREFIX + "code"
+ATTEMPT_HEADER = DLQ_HEADER_PREFIX + "attempt"
+FIRST_FAILED_HEADER = DLQ_HEADER_PREFIX + "first-failed-at"
 
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -49,7 +49,7 @@ class _PaymentJson(msgspec.Struct, rename="camel", gc=False):
 _decode_payment = msgspec.json.Decoder(_PaymentJson).decode
 _encode_json = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[Event]).decode
+_unpack = msgspec.msgpack.Decoder(list[ProducerRecord]).decode
 
 
 @frozen
@@ -63,7 +63,7 @@ class Topics:
 
 
 @frozen
-class Wire:
+class Codec:
     """Decodes records and encodes events, by the settings of one installation.
 
     Attributes:
@@ -79,7 +79,7 @@ class Wire:
     event_headers: Headers = ()
     max_value_bytes: int = 1024 * 1024
 
-    def decode(self, record: Record) -> Message | DeadLettered | WarmedUp:
+    def decode(self, record: Record) -> DecodedPayment | DeadLettered | WarmedUp:
         """What a record is: a payment, a dead letter with its reason, or a warm-up."""
         if record.value == b"{}" or any(name == WARM_UP_HEADER for name, _ in record.headers):
             return WarmedUp(record)
@@ -88,7 +88,7 @@ class Wire:
             _check_key(record.key, payment.account_id)
         except Rejected as reason:
             return DeadLettered(record, reason)
-        return Message(record, payment)
+        return DecodedPayment(record, payment)
 
     def decode_payment(self, value: bytes | None) -> NewPayment:
         """Read a payment as producers write it.
@@ -119,11 +119,11 @@ class Wire:
         """Write a payment as producers do, for `decode_payment` to read."""
         return _encode_json({**self._fields(payment), **_notes(payment)})
 
-    def warm_ups(self, count: int) -> list[Event]:
+    def warm_ups(self, count: int) -> list[ProducerRecord]:
         """Records for the writer topic that warm the path and become nothing."""
-        return [Event(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
+        return [ProducerRecord(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
 
-    def events(self, written: Written) -> list[Event]:
+    def events(self, written: Written) -> list[ProducerRecord]:
         """The read event of a payment, and its e-mail event where its status asks for one."""
         payment, stated = written.payment, written.payment.stated
         created_at = _iso(payment.created_at)
@@ -141,22 +141,22 @@ class Wire:
             events.append(self._event(self.topics.email, "email", email, written))
         return events
 
-    def dead_letter(self, letter: DeadLettered, now: datetime) -> Event:
+    def dead_letter(self, letter: DeadLettered, now: datetime) -> ProducerRecord:
         """The record itself, byte for byte, with the reason in added headers (G4)."""
         record, reason = letter.record, letter.reason
         added = {
-            ORIGIN_HEADER + "topic": record.partition.topic,
-            ORIGIN_HEADER + "partition": str(record.partition.number),
-            ORIGIN_HEADER + "offset": str(record.offset),
-            ORIGIN_HEADER + "exception.message": reason.reason,
+            CONNECT_ERRORS_PREFIX + "topic": record.partition.topic,
+            CONNECT_ERRORS_PREFIX + "partition": str(record.partition.number),
+            CONNECT_ERRORS_PREFIX + "offset": str(record.offset),
+            CONNECT_ERRORS_PREFIX + "exception.message": reason.reason,
             CODE_HEADER: reason.code,
-            LETTER_HEADER + "sqlstate": reason.sqlstate,
+            DLQ_HEADER_PREFIX + "sqlstate": reason.sqlstate,
             ATTEMPT_HEADER: str(attempts(record.headers) + 1),
             FIRST_FAILED_HEADER: _first_failed(record.headers) or _iso(now),
-            LETTER_HEADER + "failed-at": _iso(now),
+            DLQ_HEADER_PREFIX + "failed-at": _iso(now),
         }
         kept = [h for h in record.headers if h[0] not in (ATTEMPT_HEADER, FIRST_FAILED_HEADER)]
-        return Event(
+        return ProducerRecord(
             topic=self.topics.dead_letter,
             key=record.key,
             value=record.value,
@@ -165,10 +165,12 @@ class Wire:
             timestamp=record.timestamp,
         )
 
-    def _event(self, topic: str, kind: str, fields: Mapping[str, Any], written: Written) -> Event:
+    def _event(
+        self, topic: str, kind: str, fields: Mapping[str, Any], written: Written
+    ) -> ProducerRecord:
         payment, record = written.payment, written.record
         event_id = f"{payment.id}:{payment.version}:{kind}"
-        return Event(
+        return ProducerRecord(
             topic=topic,
             key=record.key,
             value=_encode_json(fields),
@@ -191,12 +193,12 @@ class Wire:
         }
 
 
-def pack(events: Sequence[Event]) -> bytes:
+def pack(events: Sequence[ProducerRecord]) -> bytes:
     """The events of an outbox row as one value."""
     return _pack(events)
 
 
-def unpack(payload: bytes) -> list[Event]:
+def unpack(payload: bytes) -> list[ProducerRecord]:
     """The events of an outbox row."""
     return _unpack(payload)
 
@@ -213,7 +215,7 @@ def without_letter_headers(headers: Headers) -> Headers:
     return tuple(
         (name, value)
         for name, value in headers
-        if name in kept or not name.startswith((ORIGIN_HEADER, LETTER_HEADER))
+        if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
     )
 
 

@@ -42,7 +42,7 @@ class Record:
 
 
 @frozen
-class Event:
+class ProducerRecord:
     """One record to publish: a read event, an e-mail event or a dead letter.
 
     Attributes:

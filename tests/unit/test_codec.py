@@ -14,24 +14,24 @@ from tests.stack.places import ROOT
 from tests.support import strategies
 from tests.support.strategies import POISON, Poison
 
-from voltpay_core.errors import Rejected
-from voltpay_core.ids import PaymentId, PaymentIds
-from voltpay_core.messages import Event, Headers, Partition, Record, last_header
-from voltpay_core.outcomes import DeadLettered, Message, WarmedUp, Written
-from voltpay_core.payments import NewPayment, Payment, Status
-from voltpay_core.wire import (
+from voltpay_core.codec import (
     CODE_HEADER,
+    CONNECT_ERRORS_PREFIX,
+    DLQ_HEADER_PREFIX,
     EVENT_ID_HEADER,
-    LETTER_HEADER,
     MAX_PASSED_ON_BYTES,
-    ORIGIN_HEADER,
-    Wire,
+    Codec,
     pack,
     unpack,
     without_letter_headers,
 )
+from voltpay_core.errors import Rejected
+from voltpay_core.ids import PaymentId, PaymentIdGenerator
+from voltpay_core.outcomes import DeadLettered, DecodedPayment, WarmedUp, Written
+from voltpay_core.payments import NewPayment, Payment, Status
+from voltpay_core.records import Headers, Partition, ProducerRecord, Record, last_header
 
-WIRE = Wire()
+CODEC = Codec()
 PLACE = Partition("payment_writer_topic", 7)
 NOW = datetime(2024, 2, 29, 12, 0, 0, 5000, tzinfo=UTC)
 LATER = datetime(2024, 3, 1, tzinfo=UTC)
@@ -39,9 +39,9 @@ CANARY = "canary-4711"
 DOCUMENTED_CODES = re.findall(
     r"^\| `([a-z-]+)` \|", (ROOT / "docs/wire.md").read_text().split("| code |")[1], re.MULTILINE
 )
-payment_ids = st.integers(0, 2**47).map(lambda ms: PaymentIds(lambda: ms).mint(42))
+payment_ids = st.integers(0, 2**47).map(lambda ms: PaymentIdGenerator(lambda: ms).mint(42))
 
-ids = PaymentIds(lambda: 1_709_208_000_005)
+ids = PaymentIdGenerator(lambda: 1_709_208_000_005)
 
 
 def record(
@@ -72,7 +72,7 @@ def exact(value: bytes | None) -> dict[str, Any]:
 @given(strategies.new_payments())
 def test_what_is_encoded_is_decoded(payment: NewPayment) -> None:
     """A payment that is written and read back is itself, amount and texts to the last digit."""
-    again = WIRE.decode_payment(WIRE.encode_payment(payment))
+    again = CODEC.decode_payment(CODEC.encode_payment(payment))
     assert again == payment
     assert format(again.amount, "f") == format(payment.amount, "f")
 
@@ -81,28 +81,28 @@ def test_what_is_encoded_is_decoded(payment: NewPayment) -> None:
 def test_every_producer_is_understood(data: st.DataObject, payment: NewPayment) -> None:
     """Names, order, space, nulls, empties, unknown and repeated fields do not change a payment."""
     value = data.draw(strategies.statements(payment))
-    assert WIRE.decode_payment(value) == payment
+    assert CODEC.decode_payment(value) == payment
 
 
 @given(strategies.new_payments())
 def test_a_record_of_a_payment_is_a_message(payment: NewPayment) -> None:
     """A good payment under its account's key is a message of that payment."""
-    source = record(WIRE.encode_payment(payment), str(payment.account_id).encode())
-    assert WIRE.decode(source) == Message(source, payment)
+    source = record(CODEC.encode_payment(payment), str(payment.account_id).encode())
+    assert CODEC.decode(source) == DecodedPayment(source, payment)
 
 
 @pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
 def test_poison_is_a_dead_letter_with_its_code(poison: Poison) -> None:
     """Each kind of poison becomes a dead letter of its stable code, and nothing raises."""
     source = record(poison.value, poison.key)
-    letter = WIRE.decode(source)
+    letter = CODEC.decode(source)
     assert isinstance(letter, DeadLettered)
     assert letter.record is source
     assert letter.reason.code == poison.code
 
 
 @given(
-    value=st.none() | st.binary() | strategies.new_payments().map(WIRE.encode_payment),
+    value=st.none() | st.binary() | strategies.new_payments().map(CODEC.encode_payment),
     key=st.none() | st.binary(),
     headers=strategies.headers,
 )
@@ -111,11 +111,11 @@ def test_any_bytes_are_decoded_somehow(
     value: bytes | None, key: bytes | None, headers: Headers
 ) -> None:
     """A record, whatever it holds, is a payment, a warm-up, or a letter of a documented code."""
-    found = WIRE.decode(record(value, key, headers))
+    found = CODEC.decode(record(value, key, headers))
     if isinstance(found, DeadLettered):
         assert found.reason.code in DOCUMENTED_CODES
     else:
-        assert isinstance(found, Message | WarmedUp)
+        assert isinstance(found, DecodedPayment | WarmedUp)
 
 
 @given(st.recursive(strategies.json_values, st.lists).map(json.dumps))
@@ -124,7 +124,7 @@ def test_any_json_is_decoded_somehow(text: str) -> None:
     names = ("messageId", "accountId", "custId", "amount", "currency", "status", "type", "comment")
     for name in names:
         value = b'{"%s":%s}' % (name.encode(), text.encode())
-        assert isinstance(WIRE.decode(record(value)), DeadLettered)
+        assert isinstance(CODEC.decode(record(value)), DeadLettered)
 
 
 @pytest.mark.parametrize("name", ["messageId", "currency", "status", "type", "accountId", "amount"])
@@ -134,9 +134,9 @@ def test_any_json_is_decoded_somehow(text: str) -> None:
 )
 def test_reasons_hold_no_value(name: str, value: str) -> None:
     """Why a record is a dead letter names the field and never what it holds."""
-    good = json.loads(WIRE.encode_payment(a_payment()))
+    good = json.loads(CODEC.encode_payment(a_payment()))
     text = json.dumps(good | {name: "<here>"}).replace('"<here>"', value)
-    letter = WIRE.decode(record(text.encode()))
+    letter = CODEC.decode(record(text.encode()))
     if isinstance(letter, DeadLettered):
         told = f"{letter.reason!r} {letter.reason} {letter.reason.reason} {letter!r}"
         assert CANARY not in told
@@ -165,10 +165,10 @@ def test_reasons_hold_no_value(name: str, value: str) -> None:
 )
 def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None:
     """Whatever rule a field breaks, the reason names it as its producer wrote it."""
-    good = json.loads(WIRE.encode_payment(a_payment()))
+    good = json.loads(CODEC.encode_payment(a_payment()))
     if name == "custId" and stated != 2:
         good.pop("accountId")
-    refused = WIRE.decode(record(json.dumps(good | {name: stated}).encode()))
+    refused = CODEC.decode(record(json.dumps(good | {name: stated}).encode()))
     assert isinstance(refused, DeadLettered)
     if stated != "\ud800":  # the decoder does not know the place of one
         assert re.search(rf"\b{name}\b", refused.reason.reason)
@@ -181,10 +181,12 @@ def a_payment() -> NewPayment:
 
 def test_the_limit_of_a_value_is_a_setting() -> None:
     """A value as long as the limit is read, and one byte more is not."""
-    value = WIRE.encode_payment(a_payment())
-    assert isinstance(evolve(WIRE, max_value_bytes=len(value)).decode(record(value)), Message)
+    value = CODEC.encode_payment(a_payment())
+    assert isinstance(
+        evolve(CODEC, max_value_bytes=len(value)).decode(record(value)), DecodedPayment
+    )
     with pytest.raises(Rejected, match="too-large"):
-        evolve(WIRE, max_value_bytes=len(value) - 1).decode_payment(value)
+        evolve(CODEC, max_value_bytes=len(value) - 1).decode_payment(value)
 
 
 @pytest.mark.parametrize("mark", [b"", b"1", b"\xff", None])
@@ -192,13 +194,13 @@ def test_the_limit_of_a_value_is_a_setting() -> None:
 def test_warm_ups_are_marked(mark: bytes | None, value: bytes | None) -> None:
     """A record with the warm-up header is a warm-up, whatever the header and the record hold."""
     source = record(value, None, (("voltpay-warmup", mark),))
-    assert WIRE.decode(source) == WarmedUp(source)
+    assert CODEC.decode(source) == WarmedUp(source)
 
 
 def test_an_empty_object_is_a_warm_up() -> None:
     """The value {} is a warm-up, under any key."""
     for key in (None, b"", b"1"):
-        assert isinstance(WIRE.decode(record(b"{}", key)), WarmedUp)
+        assert isinstance(CODEC.decode(record(b"{}", key)), WarmedUp)
 
 
 # Events out
@@ -211,9 +213,9 @@ def test_the_exact_form_of_events() -> None:
     )
     done = written(payment, (("traceparent", b"00-1"), ("other", b"x")))
     payment_id = done.payment.id.text
-    read, email = evolve(WIRE, event_headers=(("fixed", b"y"),)).events(done)
+    read, email = evolve(CODEC, event_headers=(("fixed", b"y"),)).events(done)
     assert payment_id.endswith("-042")
-    assert read == Event(
+    assert read == ProducerRecord(
         "payment_read_topic",
         b"4711",
         (
@@ -229,7 +231,7 @@ def test_the_exact_form_of_events() -> None:
         ),
         partition=7,
     )
-    assert email == Event(
+    assert email == ProducerRecord(
         "payment_email",
         b"4711",
         (
@@ -248,7 +250,7 @@ def test_the_exact_form_of_events() -> None:
 @given(strategies.new_payments(), st.sampled_from(("accountId", "custId")))
 def test_events_say_what_was_stated(payment: NewPayment, account_field: str) -> None:
     """Events hold the payment's own values, amounts as numbers with their exact digits."""
-    for event in Wire(account_field=account_field).events(written(payment)):
+    for event in Codec(account_field=account_field).events(written(payment)):
         body = exact(event.value)
         assert body["messageId"] == payment.message_id
         assert body[account_field] == payment.account_id
@@ -264,8 +266,8 @@ def test_events_say_what_was_stated(payment: NewPayment, account_field: str) -> 
 @given(strategies.new_payments())
 def test_nothing_empty_is_written(payment: NewPayment) -> None:
     """No event has a null or an empty field."""
-    bodies = [exact(event.value) for event in WIRE.events(written(payment))]
-    bodies.append(exact(WIRE.encode_payment(payment)))
+    bodies = [exact(event.value) for event in CODEC.events(written(payment))]
+    bodies.append(exact(CODEC.encode_payment(payment)))
     assert not [body for body in bodies if {None, ""} & set(body.values())]
 
 
@@ -274,7 +276,7 @@ def test_email_is_for_the_statuses_of_the_setting(
     payment: NewPayment, statuses: set[Status]
 ) -> None:
     """Every payment has a read event first, and an e-mail event where its status asks for one."""
-    events = Wire(email_statuses=frozenset(statuses)).events(written(payment))
+    events = Codec(email_statuses=frozenset(statuses)).events(written(payment))
     topics = [event.topic for event in events]
     assert topics == ["payment_read_topic", "payment_email"][: 1 + (payment.status in statuses)]
 
@@ -288,23 +290,23 @@ def test_passed_on_headers_are_bounded() -> None:
         ("correlation-id", long + b"x"),
         ("anything", b"else"),
     )
-    for event in WIRE.events(written(a_payment(), headers)):
+    for event in CODEC.events(written(a_payment(), headers)):
         assert event.headers[1:] == (("traceparent", long),)
 
 
 # Dead letters out
 
 
-def letter(source: Record, reason: Rejected | None = None, now: datetime = NOW) -> Event:
+def letter(source: Record, reason: Rejected | None = None, now: datetime = NOW) -> ProducerRecord:
     reason = reason or Rejected("bad-json", "no JSON")
-    return WIRE.dead_letter(DeadLettered(source, reason), now)
+    return CODEC.dead_letter(DeadLettered(source, reason), now)
 
 
 def test_the_exact_form_of_a_dead_letter() -> None:
     """A dead letter is the record itself, with the reason behind its own headers."""
     source = record(b"\xff\x00", None, (("x", b"1"), ("x", None), ("traceparent", b"\xfe")))
     refused = Rejected("refused-by-database", "not now", sqlstate="P0001", constraint="c")
-    assert letter(source, refused) == Event(
+    assert letter(source, refused) == ProducerRecord(
         "payment_writer_dlq",
         None,
         b"\xff\x00",
@@ -349,10 +351,10 @@ def test_a_replayed_letter_counts_on() -> None:
     replayed = record(b"v", b"k", without_letter_headers(first.headers), offset=9)
     again = letter(replayed, now=LATER)
     told = dict(again.headers)
-    assert told[LETTER_HEADER + "attempt"] == b"2"
-    assert told[LETTER_HEADER + "first-failed-at"] == b"2024-02-29T12:00:00.005Z"
-    assert told[LETTER_HEADER + "failed-at"] == b"2024-03-01T00:00:00.000Z"
-    assert told[ORIGIN_HEADER + "offset"] == b"9"
+    assert told[DLQ_HEADER_PREFIX + "attempt"] == b"2"
+    assert told[DLQ_HEADER_PREFIX + "first-failed-at"] == b"2024-02-29T12:00:00.005Z"
+    assert told[DLQ_HEADER_PREFIX + "failed-at"] == b"2024-03-01T00:00:00.000Z"
+    assert told[CONNECT_ERRORS_PREFIX + "offset"] == b"9"
     assert len(told) == len(again.headers)
 
 
@@ -383,7 +385,7 @@ def test_a_replay_strips_what_was_added() -> None:
 @given(
     st.lists(
         st.builds(
-            Event,
+            ProducerRecord,
             topic=st.text(),
             key=st.none() | st.binary(),
             value=st.none() | st.binary(),
@@ -393,7 +395,7 @@ def test_a_replay_strips_what_was_added() -> None:
         )
     )
 )
-def test_what_is_packed_is_unpacked(events: list[Event]) -> None:
+def test_what_is_packed_is_unpacked(events: list[ProducerRecord]) -> None:
     """An outbox row gives back its events as they were."""
     assert unpack(pack(events)) == events
 
@@ -404,6 +406,6 @@ def test_event_ids_name_payment_version_and_kind(
 ) -> None:
     """The event id is the same whenever the same event is made."""
     done = Written(record(b"v", b"k"), Payment(payment_id, payment, version=3))
-    told = [last_header(event.headers, EVENT_ID_HEADER) for event in WIRE.events(done)]
+    told = [last_header(event.headers, EVENT_ID_HEADER) for event in CODEC.events(done)]
     expected = [f"{payment_id}:3:{kind}".encode() for kind in ("read", "email")]
     assert told == expected[: len(told)]
