@@ -16,8 +16,8 @@ from tenacity import (
 )
 
 from voltpay_cli.stopping import Stop
-from voltpay_core.consuming import Retry
 from voltpay_core.errors import Unavailable
+from voltpay_core.ports import Retry
 
 log = logging.getLogger("voltpay")
 

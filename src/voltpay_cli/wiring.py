@@ -26,11 +26,11 @@ from voltpay_cli.connections import (
     required,
 )
 from voltpay_cli.settings import Settings
+from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec, Topics
-from voltpay_core.consuming import Notice, PaymentConsumer, Retry
+from voltpay_core.consuming import Notice, PaymentConsumer
 from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
-from voltpay_core.ports import BeginUnitOfWork, EventPublisher
-from voltpay_core.writer import Breaker, PaymentWriter
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher, Retry
 
 log = logging.getLogger("voltpay")
 
@@ -74,13 +74,9 @@ def payment_consumer(
             begin=begin,
             publisher=publisher,
             codec=codec,
-            writer=PaymentWriter(
-                begin,
-                codec,
-                PaymentIdGenerator(_milliseconds),
-                _now,
-                Breaker(settings.limits.breaker),
-            ),
+            ids=PaymentIdGenerator(_milliseconds),
+            now=_now,
+            breaker=Breaker(settings.limits.breaker),
             retry=retry,
             batch_size=settings.batch_size,
             commit_unit=commit_unit(settings),

@@ -1,38 +1,37 @@
-"""The consuming loop: the steps of a batch, and the take-over for whatever is in doubt."""
+"""The consuming loop: the steps of a batch, and the take-over after every failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeVar
 
 from attrs import define, evolve, field, frozen
 
+from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.fencing import FencingGuard
 from voltpay_core.grouping import by_account, commit_units
+from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Outcome, WarmedUp, Written
-from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource, PollResult
+from voltpay_core.ports import (
+    BeginUnitOfWork,
+    EventPublisher,
+    MessageSource,
+    PollResult,
+    Retry,
+)
 from voltpay_core.records import Partition
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
-T = TypeVar("T")
-
-
-class Retry(Protocol):
-    """A policy by which outages are waited out."""
-
-    def __call__(self, act: Callable[[], T], /) -> T:
-        """Call until it ends without `Unavailable`, waiting in between, within bounds."""
-
 
 @frozen
 class Tally:
-    """What was committed: how many records ended in which way (G6), and events for them.
+    """What was committed: the number of records with each outcome (G6), and their events.
 
-    A batch that is done again after a failure counts again, its payments as duplicates.
+    A batch that is repeated after a failure counts again, its payments as duplicates.
     """
 
     written: int = 0
@@ -52,8 +51,8 @@ class BatchDone:
     """A batch is written, published and acknowledged.
 
     Attributes:
-        total: All runs of this consumer so far.
-        lag: Records known and not yet polled.
+        total: The tally of all runs of this consumer so far.
+        lag: Records that are known and not yet polled.
     """
 
     total: Tally
@@ -62,10 +61,10 @@ class BatchDone:
 
 @frozen
 class TakenOver:
-    """Partitions are ours now, and what a former owner left unpublished is published.
+    """This process owns the partitions, and has published what their outbox held.
 
     Attributes:
-        republished: Outbox rows that were waiting.
+        republished: The number of pending outbox rows that were published.
     """
 
     partitions: frozenset[Partition]
@@ -73,29 +72,38 @@ class TakenOver:
 
 
 Notice = BatchDone | TakenOver | Fenced
+"""What observers are notified of."""
 
 
 @define
 class PaymentConsumer:
-    """Takes payments from a source to the store, and their events to the publisher.
+    """Consumes payments from a source into the database, and publishes their events.
 
     Attributes:
+        begin: Opens a transaction; the writer uses the same one.
+        ids: Makes the ids of payments.
+        now: The current time, for dead letters.
+        retry: Waits out outages (G5).
         batch_size: Records a batch, at most.
         commit_unit: Accounts a transaction; None for the entire batch.
-        retry: How outages are waited out (G5).
-        notify: Told of what happens, for logs and progress.
+        breaker: Stops the writer when the database rejects too many messages.
+        notify: Called with each notice, for logs, progress and metrics.
+        total: The tally of all runs so far.
     """
 
     _source: MessageSource
     _begin: BeginUnitOfWork
     _publisher: EventPublisher
     _codec: Codec
-    _writer: PaymentWriter
+    _ids: PaymentIdGenerator
+    _now: Callable[[], datetime]
     _retry: Retry
     _batch_size: int = 1000
     _commit_unit: int | None = None
+    _breaker: Breaker = field(factory=Breaker)
     _notify: Callable[[Notice], None] = lambda _: None
 
+    _writer: PaymentWriter = field(init=False)
     _relay: OutboxRelay = field(init=False)
     _epochs: dict[Partition, int] = field(factory=dict, init=False)
     _in_doubt: set[Partition] = field(factory=set, init=False)
@@ -105,6 +113,7 @@ class PaymentConsumer:
     total: Tally = field(factory=Tally, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._writer = PaymentWriter(self._begin, self._codec, self._ids, self._now, self._breaker)
         self._relay = OutboxRelay(self._publisher)
 
     def run(
@@ -114,15 +123,18 @@ class PaymentConsumer:
         max_records: int | None = None,
         until_drained: bool = False,
     ) -> Tally:
-        """Consume until told to stop, finishing the batch in hand; tell the total of all runs.
+        """Consume until `stop` returns true; the batch in hand is finished first.
 
         Args:
-            stop: Asked between batches.
-            max_records: Stop after so many records of this run.
+            stop: Called between batches.
+            max_records: Stop after this number of records of this run.
             until_drained: Stop when the source is drained.
 
+        Returns:
+            The tally of all runs so far.
+
         Raises:
-            Unavailable: The world did not heal in time, or cannot without somebody's help (G5).
+            Unavailable: An outage outlasted the retry policy, or needs a person (G5).
         """
         self._acknowledged, self._drained = 0, False
         while not (stop() or self._drained or self._acknowledged == max_records):
@@ -136,10 +148,10 @@ class PaymentConsumer:
     def _turn(self, limit: int, until_drained: bool) -> None:
         try:
             if self._in_doubt:
-                self._note(self._source.poll(0))
+                self._apply_rebalance(self._source.poll(0))
                 self._take_over()
             polled = self._source.poll(limit)
-            self._note(polled)
+            self._apply_rebalance(polled)
             if polled.records:
                 self._process(polled)
             else:
@@ -154,7 +166,7 @@ class PaymentConsumer:
             self._fences = self._fences.fenced(failure)
             self._fences.check(failure)
 
-    def _note(self, polled: PollResult) -> None:
+    def _apply_rebalance(self, polled: PollResult) -> None:
         if polled.assigned or polled.revoked:
             self._fences = self._fences.rebalanced()
         self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked
@@ -186,16 +198,16 @@ class PaymentConsumer:
         self._delete_published()
 
     def _delete_published(self) -> None:
-        """Delete the outbox rows that no next transaction took along."""
+        """Delete the outbox rows that no next transaction will delete."""
         if self._relay.published:
             with self._begin() as work:
                 work.outbox.delete(self._relay.published)
             self._relay.forget_published()
 
     def _take_over(self) -> None:
-        """Make what is in doubt surely ours: the one way back from every failure.
+        """Take ownership of the partitions in doubt: the recovery after every failure.
 
-        The source looks its offsets up first: who is cut off from the group fences nobody.
+        The source finds its offsets first: a process that is cut off from the group fences nobody.
         """
         self._relay.settle()
         partitions = frozenset(self._in_doubt)
@@ -204,8 +216,8 @@ class PaymentConsumer:
         self._source.seek_to_committed(partitions)
         with self._begin() as work:
             epochs = work.fence.bump_epochs(sorted(partitions))
-            waiting = work.outbox.waiting(partitions)
-        republished = self._relay.publish_pending(waiting)
+            pending = work.outbox.pending(partitions)
+        republished = self._relay.publish_pending(pending)
         self._epochs.update(epochs)
         self._in_doubt -= partitions
         self._notify(TakenOver(partitions, republished))

@@ -1,4 +1,4 @@
-"""The three kinds of failure, and bad configuration; any other exception is a bug."""
+"""The kinds of failure: the message, the infrastructure, a lost partition, a wrong setting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Rejected(Exception):
-    """The message's own fault: it becomes a dead letter and the batch goes on (G4).
+    """The message is at fault: it becomes a dead letter and the batch goes on (G4).
 
     Args:
-        code: The stable word that the dead letter carries, such as ``invalid-field``.
+        code: A stable word, such as ``invalid-field``; the dead letter carries it.
         reason: One sentence for a person, without any value of the message.
-        sqlstate: The five characters of the database's refusal, if it was the database.
-        constraint: The constraint that refused, if the database named one.
+        sqlstate: The SQLSTATE, if the database rejected the message.
+        constraint: The violated constraint, if the database named one.
     """
 
     def __init__(
@@ -31,16 +31,16 @@ class Rejected(Exception):
 
 
 class PaymentIdTaken(Rejected):
-    """A payment of that id is stored already: a fresh id may be tried (G7)."""
+    """A payment with this id exists already: the writer tries a new id once (G7)."""
 
 
 class Unavailable(Exception):
-    """The world's fault: nothing is acknowledged, and the take-over comes next (G5).
+    """Infrastructure failure: nothing is committed, and a take-over follows before the next batch.
 
     Args:
         reason: One sentence that names the thing, the place and the way out.
-        halt: True where trying again cannot help before somebody mends the world.
-        code: A stable word for programs, such as ``another-writer``.
+        halt: True where only a person can help, so that a retry is useless (G5).
+        code: A stable word for programs, such as ``no-partition``.
     """
 
     def __init__(self, reason: str, *, halt: bool = False, code: str = "unavailable") -> None:
@@ -50,11 +50,11 @@ class Unavailable(Exception):
 
 
 class Fenced(Exception):
-    """These partitions are no longer ours: their records are dropped, the rest goes on.
+    """Partitions have another owner: their records are dropped, the other partitions go on.
 
     Args:
-        reason: How that is known.
-        code: ``not-assigned`` where the source has assigned them to somebody else, and
+        reason: How this process learned of it.
+        code: ``not-assigned`` where the source has assigned the partitions to another member, and
             ``epoch-bumped`` where another process has bumped their epochs in the database.
     """
 
@@ -68,4 +68,13 @@ class Fenced(Exception):
 
 
 class Misconfigured(Exception):
-    """A setting that cannot work; the message names it and the way out."""
+    """A setting is missing or cannot work; the message names the setting and the way out.
+
+    Args:
+        reason: One sentence that names the thing, the place and the way out.
+        code: A stable word for programs, such as ``node-id-taken``.
+    """
+
+    def __init__(self, reason: str, *, code: str = "misconfigured") -> None:
+        super().__init__(reason)
+        self.code = code

@@ -1,27 +1,29 @@
-"""What the core asks of the world; each docstring is the contract that every adapter passes."""
+"""The ports: what the core needs from Kafka and the database; each docstring is a contract."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
 from voltpay_core.payments import Payment
 from voltpay_core.records import Partition, ProducerRecord, Record
 
+T = TypeVar("T")
+
 
 @frozen
 class PollResult:
-    """What one poll brought.
+    """The result of one poll.
 
     Attributes:
-        positions: The offsets to acknowledge once all records of this poll are done.
-        assigned: Partitions that are assigned to this member now; their records wait for
+        positions: The offsets to acknowledge when all records of this poll are done.
+        assigned: Newly assigned partitions. They give no records before
             `MessageSource.seek_to_committed`.
-        revoked: Partitions that are assigned to it no longer.
+        revoked: Partitions that this process no longer owns.
     """
 
     records: Sequence[Record] = ()
@@ -31,84 +33,89 @@ class PollResult:
 
 
 class MessageSource(Protocol):
-    """Records in the order of their partitions, again and again until they are acknowledged."""
+    """A topic: records in the order of their partitions, redelivered until acknowledged."""
 
     def poll(self, limit: int) -> PollResult:
-        """At most `limit` records, after a short wait at the most.
+        """Return at most `limit` records, after a short wait at most.
 
-        A poll of 0 records only reports partitions gained and lost, and keeps them ours. One that
-        raises leaves that report to the next; none reports a partition as both.
+        `poll(0)` returns no records: it only reports assigned and revoked partitions and keeps the
+        consumer in its group. If a poll raises, its changes are reported by the next one. No poll
+        reports a partition as both assigned and revoked.
 
         Raises:
-            Misconfigured: It is no source of records at all.
+            Misconfigured: What it reads can never be a source of records.
             Unavailable: The source cannot be reached.
         """
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        """Go on from the acknowledged offsets of those of these partitions that are ours.
+        """Continue at the committed offsets of those of these partitions that are assigned.
 
         Raises:
-            Unavailable: The offsets cannot be had, or (halt) records expired before being read.
+            Fenced: The group is rebalancing.
+            Unavailable: The offsets cannot be read, or (halt) records expired before being read.
         """
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
-        """Make these the offsets to go on from; on return that is durable.
+        """Commit these offsets; on return they are durable.
 
         Raises:
-            Fenced: The partitions are somebody else's by now.
+            Fenced: The partitions have another owner by now.
             Unavailable: The source cannot be reached.
         """
 
     def drained(self) -> bool:
-        """True once the acknowledged offsets, whoever acknowledged them, reach the ends at start.
+        """True once the group's committed offsets have reached the end offsets seen at start-up.
 
         Raises:
             Unavailable: The source cannot be reached.
         """
 
     def lag(self) -> int:
-        """Records of our partitions that are known and not yet polled."""
+        """The number of records in the assigned partitions that are known and not yet polled."""
+
+    def close(self) -> None:
+        """Leave the group and close the connection; records in hand are redelivered elsewhere."""
 
 
 class PaymentStore(Protocol):
     """The normalised payment tables."""
 
     def add(self, payments: Sequence[Payment]) -> None:
-        """Write these payments, each into every table, all or none.
+        """Insert these payments, each into every table, all or none.
 
         Raises:
-            PaymentIdTaken: One of the ids is stored already.
-            Rejected: The database refuses one of them; only a savepoint can go on after that.
+            PaymentIdTaken: One of the ids exists already.
+            Rejected: The database rejects one of them; only a savepoint can continue after that.
             Unavailable: The database cannot write now.
         """
 
 
 class IdempotencyStore(Protocol):
-    """Who was here before: the claimed message ids and the claims of dead letters."""
+    """The claims: message ids that became payments, and records that became dead letters (G1)."""
 
     def claim(self, keys: Sequence[str]) -> set[str]:
-        """Claim the keys (sorted, without repeats) and tell which of them were free.
+        """Claim the keys (sorted, without repeats) and return those that were free.
 
         Raises:
             Unavailable: The database cannot write now.
         """
 
     def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than that by the database's clock.
+        """Delete at most `limit` claims that are older by the database's clock.
 
-        Claims as young as the oldest outbox row stay, whatever their age. Tells how many went.
+        Claims newer than the oldest outbox row are kept. Returns the number deleted.
 
         Raises:
             Unavailable: The database cannot write now.
         """
 
     def expired(self, older_than: timedelta) -> int:
-        """How many claims `purge` would delete in all."""
+        """Return how many claims `purge` would delete in total."""
 
 
 @frozen
 class OutboxRow:
-    """The packed events of one commit unit and source partition."""
+    """The packed events of one commit unit and one source partition."""
 
     id: int
     payload: bytes = field(repr=False)
@@ -118,41 +125,45 @@ class Outbox(Protocol):
     """Events that are committed and perhaps not yet published (G2)."""
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        """Add one row a source partition and tell the rows' ids, which rise."""
+        """Insert one row for each source partition and return the ids, which increase."""
 
-    def waiting(self, partitions: Collection[Partition]) -> list[OutboxRow]:
-        """All rows of these partitions in the order in which they were put."""
+    def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
+        """Return all rows of these partitions in insertion order."""
 
     def delete(self, ids: Collection[int]) -> None:
-        """Delete these rows; one that is gone already is no error."""
+        """Delete these rows; a row that does not exist is no error."""
 
 
 class Fence(Protocol):
-    """Who owns a partition: the one whose epoch the database has."""
+    """The owner of each partition: the process that knows the epoch in the database."""
 
     def hold(self, epochs: Mapping[Partition, int]) -> None:
-        """Make sure that these epochs stand, and keep them from being raised until the end.
+        """Check these epochs and prevent others from bumping them until the transaction ends.
 
         Raises:
-            Fenced: Some were raised by a new owner.
+            Fenced: A new owner has bumped some of them (``epoch-bumped``).
         """
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Make these partitions ours alone: waits for a transaction that holds the fence."""
+        """Take ownership of these partitions; waits for a transaction that holds the fence."""
 
-    def position(self, partition: Partition) -> int | None:
-        """The next offset, for sources that keep none of their own; None before the first."""
 
-    def move(self, partition: Partition, position: int) -> None:
-        """Set the next offset."""
+class PositionStore(Protocol):
+    """The positions of sources that keep none of their own, such as files."""
+
+    def load(self, partition: Partition) -> int | None:
+        """Return the next offset of a partition; None before the first `save`."""
+
+    def save(self, partition: Partition, position: int) -> None:
+        """Set the next offset of a partition."""
 
 
 class UnitOfWork(Protocol):
-    """One transaction, joining the stores: all of it happens at its end, or nothing."""
+    """One transaction over all stores: everything is committed at its end, or nothing."""
 
     @property
     def node_id(self) -> int:
-        """The node (0-999) whose lease this transaction's connection holds (G7)."""
+        """The node id (0-999) that this transaction's connection holds (G7)."""
 
     @property
     def payments(self) -> PaymentStore:
@@ -164,44 +175,76 @@ class UnitOfWork(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """What is to be published."""
+        """Events to be published."""
 
     @property
     def fence(self) -> Fence:
-        """Who owns which partition."""
+        """The owners of the partitions."""
+
+    @property
+    def positions(self) -> PositionStore:
+        """The positions of sources that keep none of their own."""
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """What happens inside is undone where it ends in an exception; the rest stays."""
+        """A block whose changes are undone if it raises; the transaction goes on."""
 
 
 BeginUnitOfWork = Callable[[], AbstractContextManager[UnitOfWork]]
 """Opens a unit of work, which commits on a clean exit and rolls back otherwise.
 
-It connects where there is no usable connection. Raises `Unavailable`; where the answer to the
-commit was lost, the work may have happened all the same.
+It connects if there is no usable connection. Raises `Unavailable`; if the answer to the COMMIT was
+lost, the work may be committed all the same.
 """
 
 
-class Publication(Protocol):
-    """Events on their way."""
+class PaymentDatabase(Protocol):
+    """A payment database, reached by one connection that also holds the node id."""
 
-    def wait(self) -> None:
-        """Return once every event is acknowledged.
+    def connect(self) -> object:
+        """Open the connection unless it is open.
 
         Raises:
-            Unavailable: One of them was refused, or its acknowledgement is overdue.
+            Misconfigured: The node id is taken by another running process.
+            Unavailable: The database cannot be reached.
+        """
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work, as `BeginUnitOfWork` describes it."""
+
+    def close(self) -> None:
+        """Close the connection and release the node id."""
+
+
+class Publication(Protocol):
+    """Records that were handed to a publisher and are not yet acknowledged."""
+
+    def wait(self) -> None:
+        """Return once every record is acknowledged.
+
+        Raises:
+            Unavailable: A record was refused, or its acknowledgement timed out.
         """
 
 
 class EventPublisher(Protocol):
     """The topics that the rest of Voltpay reads."""
 
-    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
-        """Send the events in this order, behind those sent before, without waiting.
+    def publish(self, records: Sequence[ProducerRecord]) -> Publication:
+        """Send the records in this order, after those sent before, without waiting.
 
         Raises:
             Unavailable: The topics cannot be reached.
         """
 
     def reset(self) -> None:
-        """Drop everything unacknowledged, so that nothing of it can overtake what comes next."""
+        """Drop everything unacknowledged, so that none of it can arrive after what comes next."""
+
+    def close(self) -> None:
+        """Drop everything unacknowledged and close the connection."""
+
+
+class Retry(Protocol):
+    """A retry policy."""
+
+    def __call__(self, act: Callable[[], T], /) -> T:
+        """Call `act` until it ends without `Unavailable`, with waits in between, within bounds."""

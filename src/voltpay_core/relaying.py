@@ -1,4 +1,4 @@
-"""The outbox relay: publishes committed events in order and tells which rows are done with."""
+"""The outbox relay: publishes committed events in order, and knows which rows can be deleted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from voltpay_core.records import ProducerRecord
 
 @define
 class OutboxRelay:
-    """Between the commit and the acknowledgement of the offsets (G2).
+    """Publishes events between the commit and the acknowledgement of the offsets (G2).
 
     Attributes:
-        published: Outbox rows whose events are acknowledged: the next transaction deletes them.
+        published: Outbox rows whose events are acknowledged; the next transaction deletes them.
     """
 
     _publisher: EventPublisher
@@ -33,15 +33,15 @@ class OutboxRelay:
         """
         self._in_flight.append((self._publisher.publish(events), rows))
 
-    def publish_pending(self, waiting: Iterable[OutboxRow]) -> int:
-        """Publish what a former owner left, and tell how many rows that were.
+    def publish_pending(self, pending: Iterable[OutboxRow]) -> int:
+        """Publish the rows that a former owner left, and return their number.
 
-        Rows that this process published itself are passed over.
+        Rows that this process has published already are skipped.
 
         Raises:
             Unavailable: An event was not acknowledged.
         """
-        left = [row for row in waiting if row.id not in self.published]
+        left = [row for row in pending if row.id not in self.published]
         for row in left:
             self.publish(unpack(row.payload), frozenset({row.id}))
         self.wait()
@@ -51,7 +51,7 @@ class OutboxRelay:
         """Return once everything sent is acknowledged.
 
         Raises:
-            Unavailable: An event was refused, or its acknowledgement is overdue.
+            Unavailable: An event was refused, or its acknowledgement timed out.
         """
         while self._in_flight:
             publication, rows = self._in_flight[0]
@@ -60,7 +60,7 @@ class OutboxRelay:
             self._in_flight.popleft()
 
     def settle(self) -> None:
-        """Wait for what was sent or, where that fails, drop it: the outbox has it still."""
+        """Wait for what was sent; if that fails, drop it: the outbox still holds it."""
         try:
             self.wait()
         except Unavailable:
@@ -68,5 +68,5 @@ class OutboxRelay:
             self._in_flight.clear()
 
     def forget_published(self) -> None:
-        """The published rows are deleted, and that is committed."""
+        """Note that the published rows are deleted, and that this is committed."""
         self.published = frozenset()

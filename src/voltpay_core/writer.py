@@ -1,4 +1,4 @@
-"""Writes commit units: claim, write, bisect what the database refuses, and keep the events safe."""
+"""Writes commit units: claim, insert, bisect what the database rejects, fill the outbox."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import chain
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
+from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec, pack
-from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.errors import PaymentIdTaken, Rejected
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import DeadLettered, Decoded, DecodedPayment, Duplicate, Outcome, Written
 from voltpay_core.payments import DEAD_LETTER_KEY_PREFIX, Payment
@@ -20,55 +21,17 @@ from voltpay_core.records import Partition, ProducerRecord, Record
 
 @frozen
 class Committed:
-    """A commit unit whose transaction is done, and whose events wait for their publication.
+    """A committed commit unit, whose events are to be published.
 
     Attributes:
         outcomes: One for each record.
-        events: In the order in which they are to appear (G3).
-        rows: The outbox rows that hold them until they are published (G2).
+        events: In the order in which they must be published (G3).
+        rows: The outbox rows that hold the events until they are published (G2).
     """
 
     outcomes: Sequence[Outcome]
     events: Sequence[ProducerRecord]
     rows: frozenset[int]
-
-
-@frozen
-class Breaker:
-    """Tells a bad world from bad messages: so many like refusals in a row are the world (G5).
-
-    Attributes:
-        limit: So many refusals of one SQLSTATE and constraint halt the writer, where fewer than
-            as many payments were written between each two of them.
-    """
-
-    limit: int = 20
-    _kind: tuple[str | None, str | None] = (None, None)
-    _refused: int = 0
-    _written: int = 0
-
-    def refused(self, refusal: Rejected) -> Breaker:
-        """One more message is refused.
-
-        Raises:
-            Unavailable: (halt) The limit is reached.
-        """
-        kind = (refusal.sqlstate, refusal.constraint)
-        count = self._refused + 1 if kind == self._kind else 1
-        if count >= self.limit:
-            raise Unavailable(
-                f"the database refused {count} messages in a row with SQLSTATE {kind[0]}"
-                f" (constraint {kind[1]}): mend the database, or raise limits.breaker",
-                halt=True,
-            )
-        return Breaker(self.limit, kind, count)
-
-    def wrote(self, payments: int) -> Breaker:
-        """So many payments are written."""
-        written = self._written + payments
-        if not self._refused or written >= self.limit:
-            return Breaker(self.limit)
-        return evolve(self, written=written)
 
 
 @define
@@ -77,7 +40,8 @@ class PaymentWriter:
 
     Attributes:
         begin: Opens the transaction.
-        now: The time of day, for dead letters.
+        now: The current time, for dead letters.
+        breaker: Stops the writer when the database rejects too many messages.
     """
 
     _begin: BeginUnitOfWork
@@ -95,32 +59,17 @@ class PaymentWriter:
             Fenced: A partition has a new owner; nothing is written.
             Unavailable: The database cannot write now; whether it has, the claims will tell.
         """
-        before = self._breaker
-        try:
-            with self._begin() as work:
-                return self._write_within(work, unit, epochs, published)
-        except BaseException:
-            self._breaker = before  # what is not committed does not count
-            raise
-
-    def _write_within(
-        self,
-        work: UnitOfWork,
-        unit: Sequence[Decoded],
-        epochs: Mapping[Partition, int],
-        published: Collection[int],
-    ) -> Committed:
-        work.fence.hold({item.record.partition: epochs[item.record.partition] for item in unit})
-        work.outbox.delete(published)
         messages = [item for item in unit if isinstance(item, DecodedPayment)]
         letters = [item for item in unit if isinstance(item, DeadLettered)]
-        written = self._write_or_bisect(work, messages) if messages else []
-        outcomes = self._claim_letters(work, [*written, *letters])
-        events: dict[Partition, list[ProducerRecord]] = {}
-        for outcome in outcomes:
-            if made := self._events(outcome):
-                events.setdefault(outcome.record.partition, []).extend(made)
-        rows = work.outbox.put({place: pack(made) for place, made in events.items()})
+        with self._begin() as work:
+            work.fence.hold({item.record.partition: epochs[item.record.partition] for item in unit})
+            work.outbox.delete(published)
+            written = self._write_or_bisect(work, messages) if messages else []
+            breaker = self._breaker.after(written)
+            outcomes = self._claim_letters(work, [*written, *letters])
+            events = self._events_by_partition(outcomes)
+            rows = work.outbox.put({partition: pack(made) for partition, made in events.items()})
+        self._breaker = breaker  # only what is committed counts
         return Committed(outcomes, list(chain.from_iterable(events.values())), rows)
 
     def _write_or_bisect(
@@ -150,9 +99,7 @@ class PaymentWriter:
                     outcomes.append(Written(message.record, payment))
                 else:
                     outcomes.append(Duplicate(message.record))
-            payments = [outcome.payment for outcome in outcomes if isinstance(outcome, Written)]
-            work.payments.add(payments)
-        self._breaker = self._breaker.wrote(len(payments))
+            work.payments.add([each.payment for each in outcomes if isinstance(each, Written)])
         return outcomes
 
     def _retry_or_dead_letter(
@@ -163,7 +110,6 @@ class PaymentWriter:
                 return self._write_together(work, [message])[0]  # with a fresh id
             except Rejected as again:
                 refusal = again
-        self._breaker = self._breaker.refused(refusal)
         return DeadLettered(message.record, refusal)
 
     def _claim_letters(self, work: UnitOfWork, outcomes: list[Outcome]) -> list[Outcome]:
@@ -179,6 +125,15 @@ class PaymentWriter:
             if key not in free:
                 outcomes[index] = Duplicate(outcomes[index].record)
         return outcomes
+
+    def _events_by_partition(
+        self, outcomes: Sequence[Outcome]
+    ) -> dict[Partition, list[ProducerRecord]]:
+        events: dict[Partition, list[ProducerRecord]] = {}
+        for outcome in outcomes:
+            if made := self._events(outcome):
+                events.setdefault(outcome.record.partition, []).extend(made)
+        return events
 
     def _events(self, outcome: Outcome) -> list[ProducerRecord]:
         match outcome:

@@ -347,25 +347,25 @@ class StoreContract:
     def test_a_position_outlives_its_owner(self, database: Database) -> None:
         """There is no position before the first; a later owner finds the last one set."""
         with database.begin() as work:
-            assert work.fence.position(ONE) is None
+            assert work.positions.load(ONE) is None
             work.fence.bump_epochs([ONE, TWO])
-            assert work.fence.position(ONE) is None
-            work.fence.move(ONE, 2**40)
+            assert work.positions.load(ONE) is None
+            work.positions.save(ONE, 2**40)
         with database.begin() as work:
             work.fence.bump_epochs([ONE])
-            assert work.fence.position(ONE) == 2**40
-            assert work.fence.position(TWO) is None
+            assert work.positions.load(ONE) == 2**40
+            assert work.positions.load(TWO) is None
 
     def test_a_position_needs_no_owner(self, database: Database) -> None:
         """A position that is set before anybody raised an epoch stays, and nobody owns by it."""
         with database.begin() as work:
-            work.fence.move(ONE, 5)
-            work.fence.move(ONE, 7)
+            work.positions.save(ONE, 5)
+            work.positions.save(ONE, 7)
         with database.begin() as work:
-            assert work.fence.position(ONE) == 7
+            assert work.positions.load(ONE) == 7
             epochs = work.fence.bump_epochs([ONE])
             work.fence.hold(epochs)
-            assert work.fence.position(ONE) == 7
+            assert work.positions.load(ONE) == 7
 
 
 class SharedStoreContract(StoreContract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 WRITER = "voltpay_core/writer.py"
+BREAKER = "voltpay_core/breaker.py"
 CONSUMING = "voltpay_core/consuming.py"
 RELAYING = "voltpay_core/relaying.py"
 GROUPING = "voltpay_core/grouping.py"
@@ -65,14 +66,14 @@ MUTANTS = (
     Mutant(
         "duplicates are published again",
         WRITER,
-        "            payments = [outcome.payment for outcome in outcomes",
+        "            work.payments.add([each.payment",
         "            outcomes = [\n"
         "                Written(m.record, Payment(self._ids.mint(work.node_id), m.payment))\n"
         "                if isinstance(outcome, Duplicate)\n"
         "                else outcome\n"
         "                for outcome, m in zip(outcomes, messages)\n"
         "            ]\n"
-        "            payments = [outcome.payment for outcome in outcomes",
+        "            work.payments.add([each.payment",
         LAWS,
     ),
     # Refusals
@@ -132,18 +133,18 @@ MUTANTS = (
         "        if isinstance(refusal, PaymentIdTaken):",
         "        if not refusal:",
     ),
-    Mutant("no breaker", WRITER, "        if count >= self.limit:", "        if count < 0:"),
+    Mutant("no breaker", BREAKER, "        if count >= self.limit:", "        if count < 0:"),
     Mutant(
         "the breaker counts what is rolled back",
         WRITER,
-        "            self._breaker = before  # what is not committed does not count\n",
-        "",
+        "            breaker = self._breaker.after(written)\n",
+        "            breaker = self._breaker = self._breaker.after(written)\n",
     ),
     Mutant(
         "nothing parts refusals",
-        WRITER,
-        "        if not self._refused or written >= self.limit:",
-        "        if not self._refused:",
+        BREAKER,
+        "        if not self._rejected or self._written + 1 >= self.limit:",
+        "        if not self._rejected:",
     ),
     # Outbox and fence
     Mutant(
@@ -156,7 +157,7 @@ MUTANTS = (
     Mutant(
         "no outbox row",
         WRITER,
-        "work.outbox.put({place: pack(made) for place, made in events.items()})",
+        "work.outbox.put({partition: pack(made) for partition, made in events.items()})",
         "frozenset()",
         LAWS,
     ),
@@ -218,7 +219,7 @@ MUTANTS = (
     Mutant(
         "a take-over publishes nothing",
         CONSUMING,
-        "        republished = self._relay.publish_pending(waiting)\n",
+        "        republished = self._relay.publish_pending(pending)\n",
         "        republished = 0\n",
         LAWS,
     ),
@@ -226,8 +227,8 @@ MUTANTS = (
         "a take-over reads the outbox before it raises the epoch",
         CONSUMING,
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n"
-        "            waiting = work.outbox.waiting(partitions)\n",
-        "            waiting = work.outbox.waiting(partitions)\n"
+        "            pending = work.outbox.pending(partitions)\n",
+        "            pending = work.outbox.pending(partitions)\n"
         "        with self._begin() as work:\n"
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n",
         STALLED,
@@ -294,8 +295,8 @@ MUTANTS = (
     Mutant(
         "what is published is told again",
         RELAYING,
-        "        left = [row for row in waiting if row.id not in self.published]\n",
-        "        left = list(waiting)\n",
+        "        left = [row for row in pending if row.id not in self.published]\n",
+        "        left = list(pending)\n",
     ),
     Mutant(
         "what failed is overtaken",
@@ -515,7 +516,7 @@ MUTANTS = (
     Mutant(
         "the position is not kept",
         SOURCE,
-        "                work.fence.move(self._bookmark(beginning), position)\n",
+        "                work.positions.save(self._bookmark(beginning), position)\n",
         "                pass\n",
         ("tests/unit/test_files.py",),
     ),

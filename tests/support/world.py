@@ -21,12 +21,13 @@ from tests.support.faults import (
 from tests.support.tables import Tables
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer, Retry, Tally
+from voltpay_core.consuming import Notice, PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.ports import Retry
 from voltpay_core.records import ProducerRecord, Record
-from voltpay_core.writer import Breaker, PaymentWriter
 
 UNBREAKABLE = 10**9
 
@@ -116,13 +117,9 @@ class World:
             begin=begin,
             publisher=FaultyPublisher(events, faults),
             codec=self.codec,
-            writer=PaymentWriter(
-                begin=begin,
-                codec=self.codec,
-                ids=PaymentIdGenerator(self._clock),
-                now=self.now,
-                breaker=Breaker(way.breaker),
-            ),
+            ids=PaymentIdGenerator(self._clock),
+            now=self.now,
+            breaker=Breaker(way.breaker),
             retry=retry or self.patiently,
             batch_size=way.batch_size,
             commit_unit=way.commit_unit,

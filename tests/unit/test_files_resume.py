@@ -18,7 +18,6 @@ from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.ports import BeginUnitOfWork, EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
-from voltpay_core.writer import PaymentWriter
 
 PAYMENT = (
     b'{"messageId": "%d", "accountId": 1, "amount": 1, "currency": "EUR", "status": 2,'
@@ -90,12 +89,8 @@ def consume(payments: Path, publisher: EventPublisher | None = None) -> Tally:
             begin=begin,
             publisher=publisher or events,
             codec=codec,
-            writer=PaymentWriter(
-                begin,
-                codec,
-                PaymentIdGenerator(lambda: time.time_ns() // 1_000_000),
-                lambda: datetime.now(UTC),
-            ),
+            ids=PaymentIdGenerator(lambda: time.time_ns() // 1_000_000),
+            now=lambda: datetime.now(UTC),
             retry=lambda act: act(),
         )
         return consumer.run(lambda: False, until_drained=True)

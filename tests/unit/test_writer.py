@@ -9,6 +9,7 @@ import pytest
 from attrs import define, field
 from tests.support.sqlite import SqliteHarness
 
+from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec, unpack
 from voltpay_core.errors import Fenced, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import PaymentIdGenerator
@@ -16,7 +17,7 @@ from voltpay_core.outcomes import DeadLettered, Decoded, DecodedPayment, Duplica
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.ports import BeginUnitOfWork, UnitOfWork
 from voltpay_core.records import Partition, Record
-from voltpay_core.writer import Breaker, PaymentWriter, dead_letter_key
+from voltpay_core.writer import PaymentWriter, dead_letter_key
 
 PLACE, OTHER = Partition("payments", 0), Partition("payments", 1)
 EPOCHS = {PLACE: 1, OTHER: 1}
@@ -283,9 +284,10 @@ def test_a_unit_that_is_tried_again_counts_once(harness: SqliteHarness) -> None:
 )
 def test_unlike_refusals_do_not_add_up(refusals: list[tuple[str, str | None]]) -> None:
     """Only refusals with the same SQLSTATE and constraint make a row."""
-    breaker = Breaker(2)
-    for sqlstate, constraint in refusals * 3:
-        breaker = breaker.refused(Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))
-    sqlstate, constraint = refusals[-1]
-    with pytest.raises(Unavailable, match=sqlstate):
-        breaker.refused(Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))
+    refused = [
+        DeadLettered(letter(0).record, Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))
+        for sqlstate, constraint in refusals * 3
+    ]
+    breaker = Breaker(2).after(refused)
+    with pytest.raises(Unavailable, match=refusals[-1][0]):
+        breaker.after(refused[-1:])

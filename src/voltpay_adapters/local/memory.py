@@ -121,6 +121,9 @@ class MemoryEvents:
     def reset(self) -> None:
         """Nothing is ever on its way here."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Acknowledged:
     """A `Publication` that is done as soon as it is made."""

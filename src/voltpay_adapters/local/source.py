@@ -135,9 +135,9 @@ class FileSource:
     def _resume(self) -> int:
         """Go to the position in the store, and tell it."""
         with self._begin() as work:
-            length = work.fence.position(self._bookmark(b""))
+            length = work.positions.load(self._bookmark(b""))
             beginning = self._read_at(0, BEGINNING_BYTES if length is None else length)
-            offset = work.fence.position(self._bookmark(beginning)) or 0
+            offset = work.positions.load(self._bookmark(beginning)) or 0
         size = os.fstat(self._file.fileno()).st_size
         if offset > size + 1:  # the last line may have had no newline
             raise Unavailable(
@@ -155,8 +155,8 @@ class FileSource:
         if self._path != STDIN:
             beginning = self._reader.beginning[:position]
             with self._begin() as work:
-                work.fence.move(self._bookmark(b""), len(beginning))
-                work.fence.move(self._bookmark(beginning), position)
+                work.positions.save(self._bookmark(b""), len(beginning))
+                work.positions.save(self._bookmark(beginning), position)
 
     def _read_at(self, offset: int, most: int) -> bytes:
         return os.pread(self._file.fileno(), most, offset)

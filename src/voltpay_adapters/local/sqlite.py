@@ -150,7 +150,7 @@ class SqliteOutbox:
             for partition, payload in payloads.items()
         )
 
-    def waiting(self, partitions: Collection[Partition]) -> list[OutboxRow]:
+    def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
         """All rows of these partitions in order."""
         rows = self._connection.execute(
             "SELECT id, payload, topic, partition FROM outbox ORDER BY id"
@@ -174,7 +174,7 @@ class SqliteFence:
 
     def hold(self, epochs: Mapping[Partition, int]) -> None:
         """Compare the epochs with the database's."""
-        raised = {p for p, epoch in epochs.items() if self._read(p)[0] != epoch}
+        raised = {p for p, epoch in epochs.items() if self._epoch(p) != epoch}
         if raised:
             raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
 
@@ -186,26 +186,37 @@ class SqliteFence:
                 " ON CONFLICT DO UPDATE SET epoch = epoch + 1",
                 (partition.topic, partition.number),
             )
-        return {partition: self._read(partition)[0] or 0 for partition in partitions}
+        return {partition: self._epoch(partition) or 0 for partition in partitions}
 
-    def position(self, partition: Partition) -> int | None:
-        """The next offset."""
-        return self._read(partition)[1]
+    def _epoch(self, partition: Partition) -> int | None:
+        row = self._connection.execute(
+            "SELECT epoch FROM partition_fence WHERE topic = ? AND partition = ?",
+            (partition.topic, partition.number),
+        ).fetchone()
+        return row[0] if row else None
 
-    def move(self, partition: Partition, position: int) -> None:
-        """Set the next offset."""
+
+@frozen
+class SqlitePositions:
+    """The positions of sources that keep none of their own."""
+
+    _connection: sqlite3.Connection
+
+    def load(self, partition: Partition) -> int | None:
+        """Return the next offset of a partition."""
+        row = self._connection.execute(
+            "SELECT next_offset FROM partition_fence WHERE topic = ? AND partition = ?",
+            (partition.topic, partition.number),
+        ).fetchone()
+        return row[0] if row else None
+
+    def save(self, partition: Partition, position: int) -> None:
+        """Set the next offset of a partition."""
         self._connection.execute(
             "INSERT INTO partition_fence VALUES (?, ?, 0, ?)"
             " ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
             (partition.topic, partition.number, position),
         )
-
-    def _read(self, partition: Partition) -> tuple[int | None, int | None]:
-        row = self._connection.execute(
-            "SELECT epoch, next_offset FROM partition_fence WHERE topic = ? AND partition = ?",
-            (partition.topic, partition.number),
-        ).fetchone()
-        return row or (None, None)
 
 
 @frozen
@@ -219,6 +230,7 @@ class SqliteUnitOfWork:
     idempotency: SqliteIdempotency
     outbox: SqliteOutbox
     fence: SqliteFence
+    positions: SqlitePositions
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -270,6 +282,7 @@ class SqliteDatabase:
                     SqliteIdempotency(connection, now),
                     SqliteOutbox(connection, now),
                     SqliteFence(connection),
+                    SqlitePositions(connection),
                 )
                 connection.execute("COMMIT")
             finally:

@@ -16,6 +16,7 @@ from voltpay_adapters.postgres.stores import (
     PostgresIdempotency,
     PostgresOutbox,
     PostgresPayments,
+    PostgresPositions,
 )
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -36,6 +37,7 @@ class PostgresUnitOfWork:
     idempotency: PostgresIdempotency
     outbox: PostgresOutbox
     fence: PostgresFence
+    positions: PostgresPositions
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -88,6 +90,7 @@ class PostgresDatabase:
                 PostgresIdempotency(session),
                 PostgresOutbox(session),
                 PostgresFence(session),
+                PostgresPositions(session),
             )
             session.run("COMMIT")
         except Unavailable:

@@ -141,7 +141,7 @@ class PostgresOutbox:
         )
         return frozenset(row_id for (row_id,) in rows)
 
-    def waiting(self, partitions: Collection[Partition]) -> list[OutboxRow]:
+    def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
         """All rows of these partitions in order."""
         rows = self._session.run(
             "SELECT id, payload FROM write.outbox JOIN json_to_recordset(:places::json)"
@@ -190,7 +190,14 @@ class PostgresFence:
         )
         return {Partition(topic, number): epoch for topic, number, epoch in rows}
 
-    def position(self, partition: Partition) -> int | None:
+
+@frozen
+class PostgresPositions:
+    """The positions of sources that keep none of their own."""
+
+    _session: Session
+
+    def load(self, partition: Partition) -> int | None:
         """The next offset."""
         rows = self._session.run(
             "SELECT next_offset FROM write.partition_fence"
@@ -200,7 +207,7 @@ class PostgresFence:
         )
         return rows[0][0] if rows else None
 
-    def move(self, partition: Partition, position: int) -> None:
+    def save(self, partition: Partition, position: int) -> None:
         """Set the next offset."""
         self._session.run(
             "INSERT INTO write.partition_fence (topic, partition, epoch, next_offset)"

@@ -1,0 +1,58 @@
+"""Stops the writer when the database rejects too many messages for the same reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from voltpay_core.errors import Rejected, Unavailable
+from voltpay_core.outcomes import DeadLettered, Outcome, Written
+
+
+@frozen
+class Breaker:
+    """Stops the writer after `limit` rejections with the same SQLSTATE and constraint (G5).
+
+    So many rejections mean that the database is wrong, not the messages. The counter is reset once
+    `limit` payments have been written since the last rejection.
+
+    Attributes:
+        limit: Rejections that stop the writer.
+    """
+
+    limit: int = 20
+    _kind: tuple[str | None, str | None] = (None, None)
+    _rejected: int = 0
+    _written: int = 0
+
+    def after(self, outcomes: Iterable[Outcome]) -> Breaker:
+        """The breaker after what the database made of a commit unit's payments, in their order.
+
+        Raises:
+            Unavailable: (halt, ``breaker``) The limit is reached: do not commit the unit.
+        """
+        breaker = self
+        for outcome in outcomes:
+            if isinstance(outcome, Written):
+                breaker = breaker._after_payment()
+            elif isinstance(outcome, DeadLettered):
+                breaker = breaker._after_rejection(outcome.reason)
+        return breaker
+
+    def _after_payment(self) -> Breaker:
+        if not self._rejected or self._written + 1 >= self.limit:
+            return Breaker(self.limit)
+        return evolve(self, written=self._written + 1)
+
+    def _after_rejection(self, rejection: Rejected) -> Breaker:
+        kind = (rejection.sqlstate, rejection.constraint)
+        count = self._rejected + 1 if kind == self._kind else 1
+        if count >= self.limit:
+            raise Unavailable(
+                f"the database rejected {count} messages in a row with SQLSTATE {kind[0]}"
+                f" (constraint {kind[1]}): the database is wrong, not the messages",
+                halt=True,
+                code="breaker",
+            )
+        return Breaker(self.limit, kind, count)

@@ -1,0 +1,124 @@
+"""Subscribes a service to a topic of events: typed batches, acknowledged explicitly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+from voltpay_core.errors import Fenced, Rejected, Unavailable
+from voltpay_core.outcomes import DeadLettered
+from voltpay_core.ports import MessageSource, PollResult, Retry
+from voltpay_core.records import Partition, Record
+
+E = TypeVar("E")
+
+
+@define
+class Batch(Generic[E]):
+    """Events of one poll, in the order of their partitions.
+
+    Attributes:
+        events: What could be decoded.
+        rejected: Records that hold no event, each with its reason.
+        acknowledged: Whether `acknowledge` was called.
+    """
+
+    events: Sequence[E]
+    rejected: Sequence[DeadLettered]
+    _commit: Callable[[], None] = field(repr=False)
+    acknowledged: bool = field(default=False, init=False)
+
+    def acknowledge(self) -> None:
+        """Commit the offsets behind this batch: it is handled and does not come again.
+
+        Where another member of the group owns the partitions by now, it gets these events again.
+
+        Raises:
+            Unavailable: The source cannot be reached, and the retry policy has given up.
+        """
+        self._commit()
+        self.acknowledged = True
+
+
+@define
+class Subscription(Generic[E]):
+    """Batches of a source, at least once, until it is told to stop.
+
+    A batch that is not acknowledged before the next one is asked for comes again.
+
+    Attributes:
+        decode: Makes an event of a record; `Rejected` puts the record among the rejected.
+        retry: How outages are waited out.
+        stop: Asked between two batches.
+        limit: Records a batch, at most.
+        until_drained: End where everything that was there at the start is acknowledged.
+    """
+
+    _source: MessageSource
+    _decode: Callable[[Record], E]
+    _retry: Retry
+    _stop: Callable[[], bool]
+    _limit: int = 500
+    _until_drained: bool = False
+    _owned: set[Partition] = field(factory=set, init=False)
+    _in_doubt: set[Partition] = field(factory=set, init=False)
+
+    def __iter__(self) -> Iterator[Batch[E]]:
+        """The batches.
+
+        Raises:
+            Unavailable: The source cannot be reached, and the retry policy has given up.
+        """
+        while not self._stop():
+            polled = self._retry(self._poll)
+            if polled.records:
+                batch = self._batch(polled)
+                yield batch
+                if not batch.acknowledged:
+                    self._in_doubt |= self._owned & polled.positions.keys()
+            elif polled.positions:
+                self._retry(partial(self._acknowledge, polled.positions))
+            elif self._until_drained and self._retry(self._is_drained):
+                return
+
+    def _poll(self) -> PollResult:
+        try:
+            if self._in_doubt:
+                self._rebalance(self._source.poll(0))
+                self._source.seek_to_committed(self._in_doubt)
+                self._in_doubt.clear()
+            polled = self._source.poll(self._limit)
+        except (Fenced, Unavailable) as failure:
+            self._in_doubt |= self._owned
+            raise (
+                failure if isinstance(failure, Unavailable) else Unavailable(str(failure))
+            ) from failure
+        self._rebalance(polled)
+        return polled
+
+    def _rebalance(self, polled: PollResult) -> None:
+        self._owned = (self._owned | polled.assigned) - polled.revoked
+        self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked
+
+    def _is_drained(self) -> bool:
+        return not self._in_doubt and self._source.drained()
+
+    def _batch(self, polled: PollResult) -> Batch[E]:
+        events: list[E] = []
+        rejected: list[DeadLettered] = []
+        for record in polled.records:
+            try:
+                events.append(self._decode(record))
+            except Rejected as reason:
+                rejected.append(DeadLettered(record, reason))
+        commit = partial(self._retry, partial(self._acknowledge, polled.positions))
+        return Batch(events, rejected, commit)
+
+    def _acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        try:
+            self._source.acknowledge(positions)
+        except Fenced as fence:
+            self._in_doubt |= self._owned & fence.partitions
