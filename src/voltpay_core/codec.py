@@ -119,6 +119,11 @@ class Codec:
         """Write a payment as producers do, for `decode_payment` to read."""
         return _encode_json({**self._fields(payment), **_notes(payment)})
 
+    def payment_record(self, payment: NewPayment, headers: Headers = ()) -> ProducerRecord:
+        """The record by which a producer puts a payment on the writer topic, under its key."""
+        key = str(payment.account_id).encode()
+        return ProducerRecord(self.topics.writer, key, self.encode_payment(payment), headers)
+
     def warm_ups(self, count: int) -> list[ProducerRecord]:
         """Records for the writer topic that warm the path and become nothing."""
         return [ProducerRecord(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
+from voltpay_adapters.retrying import backoff
 from voltpay_cli import flags, wiring
 from voltpay_cli.connections import is_kafka
 from voltpay_cli.exits import ExitCode
 from voltpay_cli.progress import Output, progress, summarize
-from voltpay_cli.retrying import retry
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core.consuming import PaymentConsumer
@@ -95,7 +95,7 @@ def run(
         Misconfigured: A setting is missing or cannot work.
         Unavailable: The world did not heal in time.
     """
-    policy = retry(settings.limits.retry_seconds, stop)
+    policy = backoff(settings.limits.retry_seconds, stop.flag)
     try:
         with (
             _summarized(output) as summarized,

@@ -1,9 +1,10 @@
-"""The retry policy, by which everything is tried again that is."""
+"""Retry policy: exponential backoff with jitter, for every call that is retried."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import Event
 
 from tenacity import (
     RetryCallState,
@@ -15,47 +16,46 @@ from tenacity import (
     wait_random,
 )
 
-from voltpay_cli.stopping import Stop
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Retry
 
 log = logging.getLogger("voltpay")
 
 
-def retry(seconds: float, stop: Stop, *, longest: float = 10.0) -> Retry:
+def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
     """A policy that waits out an outage, with a fresh budget for every call.
 
-    It waits 0.2 seconds, then twice as long each time, with jitter. What only a person can mend
-    is not tried again, and a stop ends the waiting at once.
+    It waits 0.2 seconds, then twice as long each time, with jitter. `Unavailable` with ``halt`` is
+    not retried, since only a person can help. Each retry is a warning of the logger ``voltpay``.
 
     Args:
         seconds: The budget of one call.
-        stop: Ends the waiting.
+        stop: Ends the waiting at once when it is set.
         longest: Seconds between two attempts, at most.
     """
     return Retrying(
-        retry=retry_if_exception(_may_heal),
-        stop=stop_after_delay(seconds) | stop_when_event_set(stop.flag),
+        retry=retry_if_exception(_is_transient),
+        stop=stop_after_delay(seconds) | stop_when_event_set(stop),
         wait=wait_exponential(multiplier=0.2, max=longest) + wait_random(0, 0.2),
-        sleep=_pause(stop),
-        before_sleep=_tell,
+        sleep=_wait_for(stop),
+        before_sleep=_log_retry,
         reraise=True,
     )
 
 
-def _may_heal(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and not error.halt
 
 
-def _pause(stop: Stop) -> Callable[[float], None]:
-    def pause(seconds: float) -> None:
-        if stop.flag.wait(seconds):
-            raise Unavailable("stopped during an outage")
+def _wait_for(stop: Event) -> Callable[[float], None]:
+    def wait(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Unavailable("stopped during an outage", code="stopped")
 
-    return pause
+    return wait
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     wait = state.next_action.sleep if state.next_action else 0
     error = state.outcome.exception() if state.outcome else None
     log.warning("%s; attempt %d in %.1f s", error, state.attempt_number + 1, wait)

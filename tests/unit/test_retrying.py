@@ -1,13 +1,12 @@
 """The retry policy: what is tried again, how long, and how a stop ends it."""
 
-import threading
+from threading import Event, Timer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voltpay_cli.retrying import retry
-from voltpay_cli.stopping import Stop
+from voltpay_adapters.retrying import backoff
 from voltpay_core.errors import Fenced, Misconfigured, Rejected, Unavailable
 
 
@@ -27,7 +26,7 @@ class Step:
 def test_an_outage_is_waited_out(failures: int) -> None:
     """What may heal is tried until it has."""
     step = Step(failures, Unavailable("out"))
-    retry(60, Stop(), longest=0)(step)
+    backoff(60, Event(), longest=0)(step)
     assert step.calls == failures + 1
 
 
@@ -45,13 +44,13 @@ def test_nothing_else_is_tried_again(error: Exception) -> None:
     """What only a person can mend, and whatever is no outage, comes through at once."""
     step = Step(1, error)
     with pytest.raises(type(error)):
-        retry(60, Stop())(step)
+        backoff(60, Event())(step)
     assert step.calls == 1
 
 
 def test_the_budget_is_fresh_for_every_call() -> None:
     """A budget that one call has used up is whole again for the next."""
-    policy = retry(0, Stop())
+    policy = backoff(0, Event())
     for _ in range(2):
         step = Step(1, Unavailable("out"))
         with pytest.raises(Unavailable):
@@ -61,19 +60,19 @@ def test_the_budget_is_fresh_for_every_call() -> None:
 
 def test_a_stop_ends_the_waiting_at_once() -> None:
     """A stop that comes during the waiting ends it without another attempt."""
-    stop = Stop()
+    stop = Event()
     step = Step(10**9, Unavailable("out"))
-    threading.Timer(0.05, stop.flag.set).start()
+    Timer(0.05, stop.set).start()
     with pytest.raises(Unavailable):
-        retry(3600, stop, longest=3600)(step)
+        backoff(3600, stop, longest=3600)(step)
     assert step.calls < 4
 
 
 def test_after_a_stop_nothing_is_tried_again() -> None:
     """Whoever has asked to stop gets the first failure."""
-    stop = Stop()
-    stop.flag.set()
+    stop = Event()
+    stop.set()
     step = Step(1, Unavailable("out"))
     with pytest.raises(Unavailable, match=r"^out$"):
-        retry(3600, stop)(step)
+        backoff(3600, stop)(step)
     assert step.calls == 1

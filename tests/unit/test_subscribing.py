@@ -1,0 +1,167 @@
+"""Subscriptions: batches come at least once, and a service handles each event once."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.faults import Fault, Faults, FaultySource, unavailable
+
+from voltpay_adapters.local.memory import MemoryLog, MemorySource
+from voltpay_adapters.seen_events import SeenEvents
+from voltpay_core.codec import Codec
+from voltpay_core.errors import Fenced, Unavailable
+from voltpay_core.events import ReadEvent
+from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.outcomes import Written
+from voltpay_core.payments import NewPayment, Payment, Status
+from voltpay_core.records import Partition, Record
+from voltpay_core.subscribing import Batch, Subscription
+
+T = TypeVar("T")
+TOPIC = "payment_read_topic"
+ids = PaymentIdGenerator(lambda: 1_709_208_000_005)
+
+
+def filled(count: int) -> MemoryLog:
+    """A read topic of two partitions with that number of events."""
+    log = MemoryLog(TOPIC)
+    for number in range(count):
+        payment = NewPayment(f"m-{number}", number % 2, Decimal(1), "EUR", Status.PENDING, "VSA")
+        record = Record(Partition("payments", number % 2), number, 0, b"1", b"")
+        (event,) = Codec().events(Written(record, Payment(ids.mint(1), payment)))
+        log.append(event.value, key=event.key, partition=number % 2, headers=event.headers)
+    return log
+
+
+def member(log: MemoryLog) -> MemorySource:
+    source = MemorySource(log)
+    source.assign(log.partitions)
+    return source
+
+
+def retry(act: Callable[[], T]) -> T:
+    for _ in range(50):
+        try:
+            return act()
+        except Unavailable:
+            continue
+    raise AssertionError("it does not recover")
+
+
+def subscribed(source: MemorySource | FaultySource, limit: int = 3) -> Subscription[ReadEvent]:
+    return Subscription(
+        source, ReadEvent.decode, retry, lambda: False, limit=limit, until_drained=True
+    )
+
+
+def message_ids(batches: Iterator[Batch[ReadEvent]]) -> Iterator[str]:
+    for batch in batches:
+        yield from (event.message_id for event in batch.events)
+        batch.acknowledge()
+
+
+@given(
+    count=st.integers(0, 12),
+    plan=st.dictionaries(st.integers(0, 30), st.sampled_from((unavailable,)), max_size=3),
+)
+def test_every_event_comes_in_order_whatever_fails(count: int, plan: dict[int, Fault]) -> None:
+    """Every event of a partition comes, in its order; one comes again only after a failure."""
+    log = filled(count)
+    found = list(message_ids(iter(subscribed(FaultySource(member(log), Faults(plan))))))
+    for number in range(2):
+        wanted = [f"m-{n}" for n in range(number, count, 2)]
+        of_partition = [each for each in found if each in wanted]
+        assert list(dict.fromkeys(of_partition)) == wanted
+    assert len(found) == count or plan
+    assert sum(log.acknowledged.values()) == count
+
+
+def test_what_is_not_acknowledged_comes_again() -> None:
+    """A batch that is not acknowledged comes again, to this subscription and to the next."""
+    log = filled(4)
+    batches = iter(subscribed(member(log), limit=2))
+    first, again = islice(batches, 2)
+    assert first.events == again.events
+    assert log.acknowledged == {}
+    again.acknowledge()
+    (rest,) = islice(batches, 1)
+    assert rest.events != first.events
+    assert list(message_ids(iter(subscribed(member(log))))) == [e.message_id for e in rest.events]
+
+
+def test_what_is_no_event_is_set_apart() -> None:
+    """A record that holds no event comes with its reason and does not stop the others."""
+    log = filled(1)
+    log.append(b"no event", key=b"1")
+    log.append(None, key=b"1")
+    (batch,) = islice(iter(subscribed(member(log))), 1)
+    assert [event.message_id for event in batch.events] == ["m-0"]
+    assert [rejected.record.offset for rejected in batch.rejected] == [1, 2]
+    batch.acknowledge()
+    assert sum(log.acknowledged.values()) == 3
+
+
+def test_a_partition_that_moves_away_is_left_to_its_new_owner() -> None:
+    """An acknowledgement after a rebalance is no error: the new owner gets the events again."""
+    log = filled(4)
+    source = member(log)
+    batches = iter(subscribed(source, limit=2))
+    (batch,) = islice(batches, 1)
+    source.assign([])
+    batch.acknowledge()
+    assert log.acknowledged == {}
+    assert sorted(message_ids(iter(subscribed(member(log))))) == ["m-0", "m-1", "m-2", "m-3"]
+
+
+def test_an_unsettled_group_is_retried() -> None:
+    """A rebalance in the middle of a poll is an outage for the retry policy."""
+
+    def rebalancing() -> None:
+        raise Fenced((), "the group is rebalancing")
+
+    log = filled(2)
+    faults = Faults({1: rebalancing})
+    assert sorted(message_ids(iter(subscribed(FaultySource(member(log), faults))))) == [
+        "m-0",
+        "m-1",
+    ]
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.integers(1, 4))
+def test_a_repeat_is_not_new(numbers: list[int], commit_every: int) -> None:
+    """Each event is new once, also across transactions, and a rollback forgets what it noted."""
+    log = filled(6)
+    events = [ReadEvent.decode(record) for records in log.partitions.values() for record in records]
+    with closing(sqlite3.connect(":memory:")) as database:
+        seen = SeenEvents(database)
+        seen.create_table()
+        new = []
+        for number in numbers:
+            with database:
+                new += seen.new([events[number], events[number]])
+        assert new == [events[number] for number in dict.fromkeys(numbers)]
+        seen.new(events)
+        database.rollback()
+        assert len(seen.new(events)) == 6 - len(set(numbers))
+
+
+def test_old_ids_are_purged() -> None:
+    """A purge deletes what was seen longer ago, and nothing younger."""
+    now = 1000.0
+    events = [ReadEvent.decode(r) for rs in filled(2).partitions.values() for r in rs]
+    with closing(sqlite3.connect(":memory:")) as database:
+        seen = SeenEvents(database, lambda: now)
+        seen.create_table()
+        seen.new(events[:1])
+        now = 1010.0
+        seen.new(events[1:])
+        assert seen.purge(timedelta(seconds=10)) == 0
+        now = 1011.0
+        assert seen.purge(timedelta(seconds=10)) == 1
+        assert seen.new(events) == events[:1]
