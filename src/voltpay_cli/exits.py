@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
 log = logging.getLogger("voltpay")
@@ -45,11 +46,11 @@ def _exiting() -> Iterator[None]:
     try:
         yield
     except Misconfigured as error:
-        code = _tell(error, ExitCode.MISCONFIGURED)
+        code = _tell(with_remedy(error), ExitCode.MISCONFIGURED)
     except Unavailable as error:
-        code = _tell(error, ExitCode.UNAVAILABLE)
-    except KeyboardInterrupt as error:
-        code = _tell(error, ExitCode.STOPPED)
+        code = _tell(with_remedy(error), ExitCode.UNAVAILABLE)
+    except KeyboardInterrupt:
+        code = _tell("stopped", ExitCode.STOPPED)
     except BrokenPipeError:
         code = ExitCode.DONE  # whoever reads our output has seen enough
     else:
@@ -57,6 +58,6 @@ def _exiting() -> Iterator[None]:
     raise typer.Exit(code)
 
 
-def _tell(error: BaseException, code: ExitCode) -> ExitCode:
-    typer.echo(f"voltpay: {str(error) or 'stopped'}", err=True)
+def _tell(words: str, code: ExitCode) -> ExitCode:
+    typer.echo(f"voltpay: {words}", err=True)
     return code

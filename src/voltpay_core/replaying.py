@@ -1,4 +1,4 @@
-"""Dead letters: what they say about themselves, and their way back to the writer topic."""
+"""Dead letters: what their headers say, and how they are sent back to the writer topic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from voltpay_core.codec import (
     attempts,
     without_letter_headers,
 )
-from voltpay_core.errors import Fenced
+from voltpay_core.errors import Fenced, Misconfigured
 from voltpay_core.ids import UNIX_EPOCH
 from voltpay_core.ports import EventPublisher, MessageSource, PollResult
 from voltpay_core.records import ProducerRecord, Record
@@ -31,17 +31,17 @@ _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 @frozen
 class DeadLetter:
-    """A dead letter's own account of itself, without anything of the message.
+    """What the headers of a dead letter say, without anything of the message.
 
     Attributes:
-        code: The stable word for the reason; ``unknown`` where it is none of ours.
-        place: Where the letter is, as ``topic-partition@offset``.
-        origin: Where the record was read, likewise.
+        code: The stable word for the reason; ``unknown`` where the header holds no such word.
+        location: Where the letter is, as ``topic-partition@offset``.
+        origin: Where the record was read, in the same form.
         attempt: How many times the message has failed.
     """
 
     code: str
-    place: str
+    location: str
     origin: str
     attempt: int
     first_failed_at: datetime
@@ -49,7 +49,7 @@ class DeadLetter:
 
     @classmethod
     def read(cls, record: Record) -> DeadLetter:
-        """What a record of the dead-letter topic says about itself."""
+        """Read the headers of a record of the dead-letter topic."""
         code = _text(record, CODE_HEADER)
         topic, partition, offset, reason = (
             _text(record, CONNECT_ERRORS_PREFIX + name)
@@ -57,7 +57,7 @@ class DeadLetter:
         )
         return cls(
             code=code if _CODE.fullmatch(code) else NO_CODE,
-            place=f"{record.partition}@{record.offset}",
+            location=f"{record.partition}@{record.offset}",
             origin=f"{topic}-{partition}@{offset}",
             attempt=attempts(record.headers) or 1,
             first_failed_at=_instant(_text(record, FIRST_FAILED_HEADER), record.timestamp),
@@ -70,21 +70,39 @@ class ReplayPlan:
     """What a replay would do with the letters of one code.
 
     Attributes:
-        replayable: They would go back to the writer topic.
-        parked: They failed too often already: they stay where they are.
-        old: Those to be replayed whose claims may be purged already: a message that came again
-            under the same id meanwhile would be written twice.
+        replayable: Letters that would be sent back to the writer topic.
+        parked: Letters that have failed too often: they stay in the dead-letter topic.
+        beyond_retention: Letters to be sent whose claims may be purged already. A message that was
+            paid under the same id meanwhile would be written twice (G1).
     """
 
     replayable: int = 0
     parked: int = 0
-    old: int = 0
+    beyond_retention: int = 0
+
+    def check(self) -> None:
+        """Return where a replay cannot make two payments of one message.
+
+        Raises:
+            Misconfigured: Letters are older than claims are kept (``letters-beyond-retention``).
+        """
+        if self.beyond_retention:
+            raise Misconfigured(
+                f"{self.beyond_retention} letters are older than claims are kept: a message that"
+                " came again meanwhile would be written twice",
+                code="letters-beyond-retention",
+            )
 
 
 def plans(
     letters: Iterable[Record], *, max_attempts: int, now: datetime, claims_kept: timedelta
 ) -> dict[str, ReplayPlan]:
-    """What replays would do, by code."""
+    """Return what replays would do, by code.
+
+    Args:
+        max_attempts: Letters that have failed this often are parked.
+        claims_kept: How long after its first failure a letter finds the claims that it needs.
+    """
     found: dict[str, ReplayPlan] = {}
     for record in letters:
         letter = DeadLetter.read(record)
@@ -92,20 +110,20 @@ def plans(
         if letter.attempt >= max_attempts:
             plan = evolve(plan, parked=plan.parked + 1)
         else:
-            old = now - letter.first_failed_at > claims_kept
-            plan = evolve(plan, replayable=plan.replayable + 1, old=plan.old + old)
+            beyond = plan.beyond_retention + (now - letter.first_failed_at > claims_kept)
+            plan = evolve(plan, replayable=plan.replayable + 1, beyond_retention=beyond)
         found[letter.code] = plan
     return dict(sorted(found.items()))
 
 
 def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
-    """How many letters there are of each code, the most frequent first."""
+    """Return the number of letters of each code, the most frequent first."""
     return dict(Counter(letter.code for letter in letters).most_common())
 
 
 @frozen
 class Replayed:
-    """How many letters went back, and how many were left because they failed too often."""
+    """The numbers of letters that were sent back and that were parked."""
 
     replayed: int = 0
     parked: int = 0
@@ -115,26 +133,31 @@ def replay(
     source: MessageSource,
     publisher: EventPublisher,
     writer_topic: str,
+    plan: ReplayPlan | None,
     *,
     code: str,
     max_attempts: int,
     limit: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Replayed:
-    """Send the letters of one code back, until the end that the source saw at its start.
+    """Send the letters of one code back, up to the end that the source saw at start-up.
 
-    Letters of other codes are passed over: the source keeps the positions of this code alone.
-    Whatever is sent is acknowledged by the broker before its letter counts as done.
+    Letters of other codes are skipped: the consumer group of the source belongs to this code. Every
+    letter is acknowledged by the broker before its offset is committed.
 
     Args:
-        source: The dead-letter topic, by a group of this code's own.
-        max_attempts: Letters that have failed as often stay where they are.
+        source: The dead-letter topic, read by this code's own consumer group.
+        plan: What the replay is going to do, from `plans`; None sends the letters unchecked.
+        max_attempts: Letters that have failed this often are parked.
         limit: Letters to send, at most.
-        stop: Asked between chunks.
+        stop: Called between chunks; true ends the replay.
 
     Raises:
-        Unavailable: The broker cannot be reached; running it again goes on from there.
+        Misconfigured: Letters are older than claims are kept; nothing was sent.
+        Unavailable: The broker cannot be reached; the next replay goes on from there.
     """
+    if plan is not None:
+        plan.check()
     done = Replayed()
     while not stop() and done.replayed != limit:
         polled = source.poll(CHUNK)
@@ -158,7 +181,7 @@ class _Chunk:
 
 
 def _choose(records: Sequence[Record], code: str, max_attempts: int, limit: int | None) -> _Chunk:
-    """What is to be sent of a poll, and how much of it was looked at before the limit."""
+    """Choose the letters of a poll that are sent, up to the limit."""
     back: list[Record] = []
     parked = seen = 0
     for record in records:
@@ -175,7 +198,7 @@ def _choose(records: Sequence[Record], code: str, max_attempts: int, limit: int 
 
 
 def _event(record: Record, topic: str) -> ProducerRecord:
-    """The message as it came; without its old timestamp, by which the topic might expire it."""
+    """The record as it came, without its old timestamp, which could expire it at once."""
     return ProducerRecord(topic, record.key, record.value, without_letter_headers(record.headers))
 
 
@@ -190,13 +213,13 @@ def _acknowledge(source: MessageSource, polled: PollResult, seen: Sequence[Recor
 
 
 def _text(record: Record, name: str) -> str:
-    """A header's text, fit for a terminal whoever wrote it."""
+    """A header's text; anybody may have written it, so what cannot be printed is replaced."""
     text = (record.header(name) or b"").decode(errors="replace")
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _instant(text: str, timestamp: int | None) -> datetime:
-    """The instant that a header states, or else the record's own timestamp."""
+    """The time in a header, or else the record's own timestamp."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

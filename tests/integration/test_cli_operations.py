@@ -173,7 +173,7 @@ def test_extreme_numbers_mean_for_ever(setting: str, stack: Database) -> None:
     alter("WRITER", {setting: str(2**63 - 1)})
     refused = voltpay("idempotency", "purge", "--dry-run")
     assert refused.exit_code == 78
-    assert "keeps records for ever (" in refused.stderr
+    assert "keeps records for ever" in refused.stderr
     forced = ("idempotency", "purge", "--dry-run", "--force")
     assert printed(*forced, "--older-than", "999999d") == "would delete 0 claims\n"
 

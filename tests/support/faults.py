@@ -105,6 +105,9 @@ class FaultySource:
     def lag(self) -> int:
         return self._source.lag()
 
+    def close(self) -> None:
+        self._source.close()
+
 
 @frozen
 class FaultyPublisher:
@@ -121,6 +124,9 @@ class FaultyPublisher:
 
     def reset(self) -> None:
         self._publisher.reset()
+
+    def close(self) -> None:
+        self._publisher.close()
 
 
 @frozen

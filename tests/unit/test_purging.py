@@ -1,15 +1,20 @@
 """Purging: bounded chunks, each its own transaction."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.sqlite import SqliteHarness
 
-from voltpay_core.purging import expired, purge
+from voltpay_core.errors import Misconfigured
+from voltpay_core.ports import UnitOfWork
+from voltpay_core.purging import ClaimRetention, Purged, expired, purge
 
 WEEK = timedelta(days=7)
+ages = st.one_of(st.timedeltas(timedelta(0), timedelta(days=30)), st.just(timedelta.max))
 
 
 @pytest.fixture
@@ -24,15 +29,18 @@ def harness() -> Iterator[SqliteHarness]:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "chunks"), [(1, [1] * 10 + [0]), (4, [4, 4, 2]), (5, [5, 5, 0]), (100, [10])]
+    ("chunk", "totals"),
+    [(1, [*range(1, 11), 10]), (4, [4, 8, 10]), (5, [5, 10, 10]), (100, [10])],
 )
 def test_all_that_is_old_goes_in_chunks(
-    harness: SqliteHarness, chunk: int, chunks: list[int]
+    harness: SqliteHarness, chunk: int, totals: list[int]
 ) -> None:
     """A purge ends with the first chunk that is not full, and takes what was announced."""
     begin = harness.open().begin
     assert expired(begin, WEEK) == 10
-    assert list(purge(begin, WEEK, chunk=chunk, stop=lambda: False)) == chunks
+    told: list[int] = []
+    assert purge(begin, WEEK, None, chunk=chunk, notify=told.append) == Purged(10, finished=True)
+    assert told == totals
     assert expired(begin, WEEK) == 0
     assert harness.tables().claims == ("young",)
 
@@ -41,6 +49,21 @@ def test_a_stopped_purge_keeps_its_chunks(harness: SqliteHarness) -> None:
     """Between chunks it can be stopped; what is deleted stays so, and the next run goes on."""
     answers = iter((False, False, True))
     begin = harness.open().begin
-    assert list(purge(begin, WEEK, chunk=2, stop=lambda: next(answers))) == [2, 2]
+    stopped = purge(begin, WEEK, None, chunk=2, stop=lambda: next(answers))
+    assert stopped == Purged(4, finished=False)
     assert expired(begin, WEEK) == 6
-    assert sum(purge(begin, WEEK, chunk=2, stop=lambda: False)) == 6
+    assert purge(begin, WEEK, None, chunk=2).deleted == 6
+
+
+@given(age=ages, input_topic=ages, replays=ages)
+def test_claims_that_are_needed_stay(
+    age: timedelta, input_topic: timedelta, replays: timedelta
+) -> None:
+    """A purge refuses an age at which the input topic or a replay may still need claims (G1)."""
+
+    def begin() -> AbstractContextManager[UnitOfWork]:
+        raise AssertionError("the database is reached")
+
+    needed = ClaimRetention(input_topic, replays)
+    with pytest.raises(Misconfigured if age < max(input_topic, replays) else AssertionError):
+        purge(begin, age, needed)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
-from voltpay_core.errors import Rejected, Unavailable
+from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
 from voltpay_core.ports import Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
@@ -58,7 +58,7 @@ def test_all_letters_of_the_code_go_back_and_no_other(
     """Each letter of the code goes back once, in order, unless it failed too often already."""
     events = MemoryEvents()
     log = filled(found)
-    done = replay(reader(log), events, "in", code=code, max_attempts=max_attempts)
+    done = replay(reader(log), events, "in", None, code=code, max_attempts=max_attempts)
     ours = [item for item in found if item[0] == code]
     sent = [item for item in ours if item[1] < max_attempts]
     assert done == Replayed(len(sent), len(ours) - len(sent))
@@ -66,7 +66,7 @@ def test_all_letters_of_the_code_go_back_and_no_other(
         (key, value) for *_, key, value in sent if key and value
     )
     assert {event.topic for event in events.events} <= {"in"}
-    again = replay(reader(log), events, "in", code=code, max_attempts=max_attempts)
+    again = replay(reader(log), events, "in", None, code=code, max_attempts=max_attempts)
     assert again == Replayed(0, 0)
 
 
@@ -76,10 +76,10 @@ def test_a_limit_only_cuts_the_way_into_pieces(
 ) -> None:
     """Replays by any limits, one after the other, send what one without a limit sends."""
     whole, pieces = MemoryEvents(), MemoryEvents()
-    replay(reader(filled(found)), whole, "in", code=CODES[0], max_attempts=5)
+    replay(reader(filled(found)), whole, "in", None, code=CODES[0], max_attempts=5)
     log = filled(found)
     for limit in (*limits, None):
-        done = replay(reader(log), pieces, "in", code=CODES[0], max_attempts=5, limit=limit)
+        done = replay(reader(log), pieces, "in", None, code=CODES[0], max_attempts=5, limit=limit)
         assert limit is None or done.replayed <= limit
     assert pieces.events == whole.events
 
@@ -89,7 +89,7 @@ def test_a_letter_goes_back_as_the_message_it_was() -> None:
     log, events = MemoryLog("dlq"), MemoryEvents()
     event = letter("bad-json", 2, b"7", b"{")
     log.append(event.value, key=event.key, headers=event.headers)
-    replay(reader(log), events, "in", code="bad-json", max_attempts=5)
+    replay(reader(log), events, "in", None, code="bad-json", max_attempts=5)
     (sent,) = events.events
     assert (sent.key, sent.value, sent.timestamp) == (b"7", b"{", None)
     assert dict(sent.headers) == {
@@ -113,16 +113,16 @@ def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
     """A letter counts as done after the broker's answer only."""
     log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryEvents()
     with pytest.raises(Unavailable):
-        replay(reader(log), Refusing(), "in", code=CODES[0], max_attempts=5)
+        replay(reader(log), Refusing(), "in", None, code=CODES[0], max_attempts=5)
     assert log.acknowledged == {}
-    assert replay(reader(log), events, "in", code=CODES[0], max_attempts=5) == Replayed(1, 0)
+    assert replay(reader(log), events, "in", None, code=CODES[0], max_attempts=5) == Replayed(1, 0)
 
 
 def test_a_replay_can_be_stopped() -> None:
     """A stop that was asked for ends the replay before its next chunk."""
     log = filled([(CODES[0], 1, 0, b"1", b"x")])
     done = replay(
-        reader(log), MemoryEvents(), "in", code=CODES[0], max_attempts=5, stop=lambda: True
+        reader(log), MemoryEvents(), "in", None, code=CODES[0], max_attempts=5, stop=lambda: True
     )
     assert done == Replayed(0, 0)
 
@@ -138,10 +138,11 @@ def test_a_plan_tells_what_a_replay_does(
     assert sum(counts(map(DeadLetter.read, records)).values()) == len(found)
     for code in CODES:
         done = replay(
-            reader(filled(found)), MemoryEvents(), "in", code=code, max_attempts=max_attempts
+            reader(filled(found)), MemoryEvents(), "in", None, code=code, max_attempts=max_attempts
         )
         plan = planned.get(code, ReplayPlan())
-        assert (plan.replayable, plan.parked, plan.old) == (done.replayed, done.parked, 0)
+        assert (plan.replayable, plan.parked) == (done.replayed, done.parked)
+        assert plan.beyond_retention == 0
 
 
 @given(age=st.timedeltas(timedelta(0), timedelta(days=30)))
@@ -151,7 +152,20 @@ def test_letters_older_than_claims_are_told(age: timedelta) -> None:
     record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
     kept = timedelta(days=7)
     planned = plans([record], max_attempts=5, now=NOW, claims_kept=kept)
-    assert planned["bad-json"].old == (NOW - DeadLetter.read(record).first_failed_at > kept)
+    beyond = NOW - DeadLetter.read(record).first_failed_at > kept
+    assert planned["bad-json"].beyond_retention == beyond
+
+
+def test_letters_beyond_retention_are_not_sent() -> None:
+    """A replay refuses letters whose claims may be gone, and sends nothing (G1)."""
+    log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryEvents()
+    plan = ReplayPlan(replayable=1, beyond_retention=1)
+    with pytest.raises(Misconfigured, match="1 letters are older") as caught:
+        replay(reader(log), events, "in", plan, code=CODES[0], max_attempts=5)
+    assert caught.value.code == "letters-beyond-retention"
+    assert events.events == []
+    plan = ReplayPlan(replayable=1)
+    assert replay(reader(log), events, "in", plan, code=CODES[0], max_attempts=5) == Replayed(1, 0)
 
 
 headers = st.lists(

@@ -15,7 +15,6 @@ from voltpay_cli.exits import ExitCode
 from voltpay_cli.progress import Output
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
-from voltpay_core.errors import Misconfigured
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
 app = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")
@@ -80,8 +79,10 @@ def replay_letters(
         for found, plan in _plans(settings, code, max_attempts):
             typer.echo(_in_words(found, plan))
             if yes and not stop() and limit != 0:
-                _check_age(found, plan, force=force)
-                sent = _replay(settings, found, max_attempts, limit, stop)
+                guard = None if force else plan
+                sent = _replay(
+                    settings, found, guard, max_attempts=max_attempts, limit=limit, stop=stop
+                )
                 limit = None if limit is None else limit - sent
         if not yes:
             typer.echo("nothing was sent: this was a dry run; --yes sends them")
@@ -104,7 +105,15 @@ def _plans(
         yield found, planned.get(found, ReplayPlan())
 
 
-def _replay(settings: Settings, code: str, max_attempts: int, limit: int | None, stop: Stop) -> int:
+def _replay(
+    settings: Settings,
+    code: str,
+    plan: ReplayPlan | None,
+    *,
+    max_attempts: int,
+    limit: int | None,
+    stop: Stop,
+) -> int:
     with (
         topics.dead_letter_source(settings, code) as source,
         wiring.input_publisher(settings) as publisher,
@@ -113,6 +122,7 @@ def _replay(settings: Settings, code: str, max_attempts: int, limit: int | None,
             source,
             publisher,
             settings.topics.writer,
+            plan,
             code=code,
             max_attempts=max_attempts,
             limit=limit,
@@ -122,23 +132,19 @@ def _replay(settings: Settings, code: str, max_attempts: int, limit: int | None,
     return done.replayed
 
 
-def _check_age(code: str, plan: ReplayPlan, *, force: bool) -> None:
-    if plan.old and not force:
-        raise Misconfigured(
-            f"{plan.old} letters of {code} are older than claims are kept: a message that came"
-            " again meanwhile would be written twice; --force sends them all the same"
-        )
-
-
 def _in_words(code: str, plan: ReplayPlan) -> str:
-    old = f", {plan.old} of them older than claims are kept" if plan.old else ""
+    old = (
+        f", {plan.beyond_retention} of them older than claims are kept"
+        if plan.beyond_retention
+        else ""
+    )
     parked = f"; {plan.parked} failed too often and stay" if plan.parked else ""
     return f"{code}: {plan.replayable} to replay{old}{parked}"
 
 
 def _row(letter: DeadLetter) -> dict[str, object]:
     return {
-        "place": letter.place,
+        "place": letter.location,
         "code": letter.code,
         "attempt": letter.attempt,
         "first_failed_at": letter.first_failed_at.isoformat(timespec="milliseconds"),

@@ -13,8 +13,8 @@ from voltpay_cli.exits import ExitCode
 from voltpay_cli.settings import Settings
 from voltpay_cli.stopping import Stop, stop_on_signals
 from voltpay_core import purging
-from voltpay_core.errors import Misconfigured
 from voltpay_core.ports import BeginUnitOfWork
+from voltpay_core.purging import ClaimRetention
 
 log = logging.getLogger("voltpay")
 
@@ -46,40 +46,34 @@ def purge(
     age = timedelta(days=settings.limits.claims_days)
     if older_than is not None:
         age = flags.checked("--older-than", values.duration, older_than)
-    if not force:
-        _check(settings, age)
+    needed = None if force else _retention(settings)
+    if needed is not None:
+        needed.check(age)
     with stop_on_signals() as stop, wiring.database(settings) as begin:
         if dry_run:
             typer.echo(f"would delete {purging.expired(begin, age)} claims")
         else:
-            _purge(begin, age, chunk, stop)
+            _purge(begin, age, needed, chunk, stop)
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
 
 
-def _purge(begin: BeginUnitOfWork, age: timedelta, chunk: int, stop: Stop) -> None:
+def _purge(
+    begin: BeginUnitOfWork, age: timedelta, needed: ClaimRetention | None, chunk: int, stop: Stop
+) -> None:
     deleted = 0
+
+    def count(total: int) -> None:
+        nonlocal deleted
+        deleted = total
+        log.info("deleted %d claims", total)
+
     try:
-        for count in purging.purge(begin, age, chunk=chunk, stop=stop):
-            deleted += count
-            log.info("deleted %d claims", deleted)
+        purging.purge(begin, age, needed, chunk=chunk, stop=stop, notify=count)
     finally:
         typer.echo(f"deleted {deleted} claims")
 
 
-def _check(settings: Settings, age: timedelta) -> None:
-    kept = topics.input_retention(settings)
-    if age < kept:
-        raise Misconfigured(
-            f"the input topic keeps records for {_words(kept)} (retention.ms + segment.ms),"
-            " and whatever comes again after its claim is gone would be written twice: keep claims"
-            " longer (limits.claims_days, --older-than), or --force"
-        )
-    if age < timedelta(days=settings.limits.claims_days):
-        raise Misconfigured(
-            "replays of dead letters count on claims that are kept for limits.claims_days"
-            f" ({settings.limits.claims_days}): purge older ones, or --force"
-        )
-
-
-def _words(kept: timedelta) -> str:
-    return "ever" if kept == timedelta.max else f"up to {kept.total_seconds() / 3600:g} hours"
+def _retention(settings: Settings) -> ClaimRetention:
+    return ClaimRetention(
+        topics.input_retention(settings), timedelta(days=settings.limits.claims_days)
+    )
