@@ -1,4 +1,4 @@
-"""The wire form of everything: payments in, events and dead letters out, and the outbox between."""
+"""The wire format: decodes payments, encodes events and dead letters, packs outbox rows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _unpack = msgspec.msgpack.Decoder(list[ProducerRecord]).decode
 
 @frozen
 class Topics:
-    """The four topics by their names."""
+    """The names of the four topics."""
 
     writer: str = "payment_writer_topic"
     read: str = "payment_read_topic"
@@ -64,12 +64,12 @@ class Topics:
 
 @frozen
 class Codec:
-    """Decodes records and encodes events, by the settings of one installation.
+    """Decodes records and encodes events, as one installation has set it.
 
     Attributes:
-        account_field: How events name the account: ``accountId``, or ``custId`` for older readers.
-        email_statuses: The statuses whose payments get an e-mail event.
-        event_headers: Fixed headers of every event.
+        account_field: What events call the account: ``accountId``, or ``custId`` for older readers.
+        email_statuses: Payments with these statuses get an e-mail event.
+        event_headers: Fixed headers that every event gets.
         max_value_bytes: A longer record value becomes a dead letter (``too-large``).
     """
 
@@ -80,7 +80,7 @@ class Codec:
     max_value_bytes: int = 1024 * 1024
 
     def decode(self, record: Record) -> DecodedPayment | DeadLettered | WarmedUp:
-        """What a record is: a payment, a dead letter with its reason, or a warm-up."""
+        """Decode a record: a payment, a dead letter with its reason, or a warm-up."""
         if record.value == b"{}" or any(name == WARM_UP_HEADER for name, _ in record.headers):
             return WarmedUp(record)
         try:
@@ -91,10 +91,10 @@ class Codec:
         return DecodedPayment(record, payment)
 
     def decode_payment(self, value: bytes | None) -> NewPayment:
-        """Read a payment as producers write it.
+        """Decode a payment as producers send it.
 
         Raises:
-            Rejected: It is not acceptable; the reason never holds a value.
+            Rejected: It breaks a rule; the reason never holds a value.
         """
         if value is None:
             raise Rejected("no-value", "the record has no value (a tombstone)")
@@ -116,20 +116,20 @@ class Codec:
         )
 
     def encode_payment(self, payment: NewPayment) -> bytes:
-        """Write a payment as producers do, for `decode_payment` to read."""
+        """Encode a payment as producers send it; `decode_payment` reads it back."""
         return _encode_json({**self._fields(payment), **_notes(payment)})
 
     def payment_record(self, payment: NewPayment, headers: Headers = ()) -> ProducerRecord:
-        """The record by which a producer puts a payment on the writer topic, under its key."""
+        """Return the record that puts a payment on the writer topic; its key is the account."""
         key = str(payment.account_id).encode()
         return ProducerRecord(self.topics.writer, key, self.encode_payment(payment), headers)
 
     def warm_ups(self, count: int) -> list[ProducerRecord]:
-        """Records for the writer topic that warm the path and become nothing."""
+        """Return warm-up records for the writer topic."""
         return [ProducerRecord(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
 
     def events(self, written: Written) -> list[ProducerRecord]:
-        """The read event of a payment, and its e-mail event where its status asks for one."""
+        """Return the read event of a payment, and its e-mail event if its status gets one."""
         payment, stated = written.payment, written.payment.stated
         created_at = _iso(payment.created_at)
         common = {"id": payment.id.text, **self._fields(stated)}
@@ -147,7 +147,7 @@ class Codec:
         return events
 
     def dead_letter(self, letter: DeadLettered, now: datetime) -> ProducerRecord:
-        """The record itself, byte for byte, with the reason in added headers (G4)."""
+        """Return the dead letter of a record: its own bytes, and the reason in headers (G4)."""
         record, reason = letter.record, letter.reason
         added = {
             CONNECT_ERRORS_PREFIX + "topic": record.partition.topic,
@@ -199,23 +199,23 @@ class Codec:
 
 
 def pack(events: Sequence[ProducerRecord]) -> bytes:
-    """The events of an outbox row as one value."""
+    """Pack events into the payload of an outbox row."""
     return _pack(events)
 
 
 def unpack(payload: bytes) -> list[ProducerRecord]:
-    """The events of an outbox row."""
+    """Unpack the payload of an outbox row."""
     return _unpack(payload)
 
 
 def attempts(headers: Headers) -> int:
-    """How often the record became a dead letter before, as its headers tell."""
+    """Return how often the record became a dead letter before, according to its headers."""
     told = last_header(headers, ATTEMPT_HEADER) or b""
     return int(told) if told.isdigit() and len(told) < 10 else 0
 
 
 def without_letter_headers(headers: Headers) -> Headers:
-    """A dead letter's headers for its replay: of what was added, attempt and first failure stay."""
+    """Return the headers for a replay: of the added ones only attempt and first failure stay."""
     kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
     return tuple(
         (name, value)
@@ -230,7 +230,7 @@ def _first_failed(headers: Headers) -> str | None:
 
 
 def _undecodable(value: bytes, error: Exception) -> Rejected:
-    """The decoder tells types and places, never values."""
+    """The decoder's messages name types and fields, never values."""
     if isinstance(error, msgspec.ValidationError) and "`$." in str(error):
         return Rejected("invalid-field", str(error))
     if isinstance(error, UnicodeDecodeError):

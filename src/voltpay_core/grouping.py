@@ -11,7 +11,7 @@ AccountId = int
 
 
 def by_account(batch: Iterable[Decoded]) -> dict[AccountId | None, list[Decoded]]:
-    """The records of each account in their order (G3); None gathers those that name no account."""
+    """Group records by account, in their order (G3); records without an account are under None."""
     groups: dict[AccountId | None, list[Decoded]] = {}
     for item in batch:
         account = item.payment.account_id if isinstance(item, DecodedPayment) else None
@@ -22,7 +22,7 @@ def by_account(batch: Iterable[Decoded]) -> dict[AccountId | None, list[Decoded]
 def commit_units(
     groups: Mapping[AccountId | None, Sequence[Decoded]], accounts: int | None
 ) -> Iterator[list[Decoded]]:
-    """Whole account groups, that many to a transaction; None puts the entire batch into one."""
-    waiting = iter(groups.values())
-    while unit := list(islice(waiting, accounts)):
+    """Cut the groups into commit units of `accounts` whole groups; None makes one of the batch."""
+    remaining = iter(groups.values())
+    while unit := list(islice(remaining, accounts)):
         yield list(chain.from_iterable(unit))

@@ -1,4 +1,4 @@
-"""Payment ids: a ULID and the node that minted it."""
+"""Payment ids: a ULID and the id of the node that made it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class PaymentId:
     """``ULID-NNN``: sortable by time, unique across nodes (G7).
 
     Attributes:
-        text: The 30 characters that everybody else sees.
-        created_at: The ULID's own timestamp: the id alone says which partition holds the payment.
+        text: The id as 30 characters.
+        created_at: The ULID's own timestamp, which also selects the month's table partition.
     """
 
     text: str
@@ -27,10 +27,10 @@ class PaymentId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an id back.
+        """Parse an id.
 
         Raises:
-            ValueError: The text is not of the form ``ULID-NNN``.
+            ValueError: The text does not have the form ``ULID-NNN``.
         """
         ulid, dash, node = text.partition("-")
         if not (dash and len(node) == 3 and node.isascii() and node.isdigit()):
@@ -45,10 +45,10 @@ class PaymentId:
 
 
 class PaymentIdGenerator:
-    """Mints ids that only ever rise, whatever the clock does (G7).
+    """Makes ids that always increase, whatever the clock does (G7).
 
     Args:
-        clock: Milliseconds since the epoch. Where it steps back, its highest reading stands.
+        clock: Milliseconds since 1970. If it steps back, its highest reading is used.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
@@ -57,7 +57,7 @@ class PaymentIdGenerator:
         self._ulids = ULIDGenerator(clock=self._clamped)
 
     def mint(self, node_id: int) -> PaymentId:
-        """A fresh id of that node (0-999)."""
+        """Return a new id of that node (0-999)."""
         ulid = self._ulids.generate()
         return PaymentId(f"{ulid}-{node_id:03}", _instant(ulid.milliseconds))
 

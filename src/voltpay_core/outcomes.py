@@ -1,4 +1,4 @@
-"""What a record can be, once decoded, and how it can end: exactly one of these for each (G6)."""
+"""The outcomes of a record: what decoding makes of it, and what the writer makes of that (G6)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voltpay_core.records import Record
 
 @frozen
 class DecodedPayment:
-    """A record that states a payment."""
+    """A record that holds a payment."""
 
     record: Record
     payment: NewPayment
@@ -27,14 +27,14 @@ class Written:
 
 @frozen
 class Duplicate:
-    """The record's message id is claimed already, or its dead letter is written already."""
+    """The message id is claimed already, or the record is a dead letter already."""
 
     record: Record
 
 
 @frozen
 class DeadLettered:
-    """The record goes to the dead-letter topic, with its reason."""
+    """The record goes to the dead-letter topic, with the reason."""
 
     record: Record
     reason: Rejected
@@ -42,13 +42,13 @@ class DeadLettered:
 
 @frozen
 class WarmedUp:
-    """The record only warms the path: it is counted and dropped."""
+    """A warm-up record: it is counted and dropped."""
 
     record: Record
 
 
 Decoded = DecodedPayment | DeadLettered
-"""What decoding leaves for the writer; warm-up records never get that far."""
+"""What the writer gets; warm-up records are dropped before."""
 
 Outcome = Written | Duplicate | DeadLettered
-"""What the writer makes of it."""
+"""What the writer makes of a record: exactly one of these."""

@@ -14,7 +14,7 @@ from voltpay_core.errors import Rejected
 from voltpay_core.ids import PaymentId
 
 DEAD_LETTER_KEY_PREFIX = "dead:"
-"""Idempotency keys that begin so belong to dead letters, never to message ids (G4)."""
+"""Claims with this prefix belong to dead letters; no message id may begin with it (G4)."""
 
 MAX_ACCOUNT_ID = 2**63 - 1
 MAX_INTEGER_DIGITS = 14
@@ -22,7 +22,7 @@ MAX_FRACTION_DIGITS = 6
 
 
 class Status(IntEnum):
-    """How a payment ended; the numbers are those of the wire and of the database."""
+    """The status of a payment; the wire format and the database use the same numbers."""
 
     SUCCESS = 2
     PENDING = 0
@@ -85,11 +85,11 @@ def _on_the_wire(name: str) -> str:
 
 @frozen
 class NewPayment:
-    """A payment as its producer states it; one that breaks a rule cannot be made.
+    """A payment as its producer sends it; one that breaks a rule cannot be created.
 
     Attributes:
         message_id: The idempotency key (G1).
-        account_id: Whose payment it is: the unit of order (G3).
+        account_id: The account, which is the unit of order (G3).
         amount: Exact; at most 14 integer and 6 fraction digits, never rounded.
         currency: ISO 4217.
         type: The payment type code, such as BWI, VSA or MSC.
@@ -113,7 +113,7 @@ class Payment:
     """A payment as it is stored.
 
     Attributes:
-        stated: What the producer said.
+        stated: What the producer sent.
         version: 1 for a new payment.
     """
 
@@ -123,5 +123,5 @@ class Payment:
 
     @property
     def created_at(self) -> datetime:
-        """The id's own timestamp, UTC, to the millisecond."""
+        """The id's own timestamp, in UTC, with milliseconds."""
         return self.id.created_at

@@ -1,4 +1,4 @@
-"""What travels on topics: partitions, the records read from them and the events written to them."""
+"""Kafka's words in plain values: partitions, records read, and records to publish."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Partition:
 
 @frozen
 class Record:
-    """One record of an input partition, its bytes untouched.
+    """One consumed record, its bytes unchanged.
 
     Attributes:
-        offset: Its place in the partition.
+        offset: Its offset in the partition.
         timestamp: Milliseconds since the epoch, as the broker states it; None where there is none.
     """
 
@@ -37,7 +37,7 @@ class Record:
     headers: Headers = field(default=(), repr=False)
 
     def header(self, name: str) -> bytes | None:
-        """The value of the last header of that name, if there is one."""
+        """Return the value of the last header with that name, or None."""
         return last_header(self.headers, name)
 
 
@@ -59,7 +59,7 @@ class ProducerRecord:
 
 
 def last_header(headers: Iterable[tuple[str, bytes | None]], name: str) -> bytes | None:
-    """The value of the last header of that name, if there is one."""
+    """Return the value of the last header with that name, or None."""
     found = None
     for header, value in headers:
         if header == name:

@@ -322,8 +322,8 @@ MUTANTS = (
     Mutant(
         "the last units are revoked",
         GROUPING,
-        "    while unit := list(islice(waiting, accounts)):\n",
-        "    if unit := list(islice(waiting, accounts)):\n",
+        "    while unit := list(islice(remaining, accounts)):\n",
+        "    if unit := list(islice(remaining, accounts)):\n",
         LAWS,
     ),
     # Ids
