@@ -17,7 +17,7 @@ from tests.stack.postgres import PostgresServer
 
 from bench.measuring import WARM_UP, Figures, Task
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.liquibase import Liquibase
@@ -120,7 +120,7 @@ def _empty(postgres: PostgresServer) -> None:
 def _fill(kafka: str, payments: int, partitions: int) -> None:
     connection, topics = KafkaConnection.parse(kafka), Topics()
     create(connection, [Topic(name, partitions, 2, {}) for name in asdict(topics).values()])
-    publisher = KafkaEvents(connection)
+    publisher = KafkaPublisher(connection)
     publisher.publish(list(samples(Codec(), payments + WARM_UP, seed=1, mix=Mix()))).wait()
     publisher.close()
 

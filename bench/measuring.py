@@ -14,7 +14,7 @@ from attrs import asdict, frozen
 from pg8000.native import Connection
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli import wiring
@@ -112,7 +112,7 @@ def _consume(task: Task) -> Figures:
 
 
 def _publish(task: Task) -> Figures:
-    publisher = KafkaEvents(KafkaConnection.parse(task.kafka), task.partitions)
+    publisher = KafkaPublisher(KafkaConnection.parse(task.kafka), task.partitions)
     codec = Codec()
     written = list(_written(WARM_UP + task.payments, task.partitions))
     batches = [

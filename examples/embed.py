@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.codec import Codec
 from voltpay_core.consuming import PaymentConsumer
@@ -12,7 +12,7 @@ from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.writer import PaymentWriter
 
-codec, log, events, database = Codec(), MemoryLog(), MemoryEvents(), SqliteDatabase(":memory:")
+codec, log, events, database = Codec(), MemoryLog(), MemoryPublisher(), SqliteDatabase(":memory:")
 source = MemorySource(log)
 
 payment = NewPayment("order-4711", 1007919, Decimal("12.50"), "EUR", Status.SUCCESS, "VSA")

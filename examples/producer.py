@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.records import ProducerRecord
@@ -31,7 +31,7 @@ def main() -> None:
         key=str(payment.account_id).encode(),
         value=Codec().encode_payment(payment),
     )
-    with closing(KafkaEvents(KafkaConnection.parse(given.kafka))) as topic:
+    with closing(KafkaPublisher(KafkaConnection.parse(given.kafka))) as topic:
         topic.publish([record]).wait()
     print(f"produced {payment.message_id}")
 

@@ -13,7 +13,7 @@ from attrs import frozen
 from voltpay_adapters.kafka.topics import Difference
 from voltpay_adapters.local.reading import STDIN, opened
 from voltpay_adapters.postgres import inspection
-from voltpay_adapters.postgres.administration import Administration, session
+from voltpay_adapters.postgres.administration import Administration, admin_connection
 from voltpay_adapters.postgres.resources import changeset_ids
 from voltpay_cli import topics
 from voltpay_cli.connections import database_target, database_tls, events_url, is_kafka, required
@@ -93,7 +93,7 @@ def _postgres(settings: Settings, url: str) -> Iterator[Finding]:
         "outbox": lambda connection: _outbox(connection, settings.limits.retry_seconds),
     }
     try:
-        with session(database_target(settings, url), database_tls(settings)) as connection:
+        with admin_connection(database_target(settings, url), database_tls(settings)) as connection:
             for name, question in questions.items():
                 yield _ask(name, partial(question, connection))
     except (Misconfigured, Unavailable) as error:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.local.files import FileEvents, FilePayments
+from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
-from voltpay_adapters.postgres.connection import TimeOuts
+from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_cli import topics
 from voltpay_cli.connections import (
@@ -98,7 +98,7 @@ def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
     (url,) = required(settings, "source")
     with ExitStack() as opened:
         if not is_kafka(url):
-            payments = FilePayments(url.removeprefix("file:"))
+            payments = PaymentFilePublisher(url.removeprefix("file:"))
             opened.callback(payments.close)
             yield payments
         else:
@@ -144,7 +144,7 @@ def _open_database(
         store = PostgresDatabase(
             database_target(settings, url),
             node_ids,
-            TimeOuts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
+            Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
             database_tls(settings),
             clock_skew=settings.limits.clock_skew_seconds,
             notify=log.warning,
@@ -191,18 +191,18 @@ def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
 
 def _open_events(
     settings: Settings, url: str, partitions: int | None, opened: ExitStack
-) -> FileEvents | KafkaEvents:
+) -> FilePublisher | KafkaPublisher:
     if is_kafka(url):
         return _open_kafka_events(settings, url, partitions, opened)
-    files = FileEvents(Path(url.removeprefix("file:")))
+    files = FilePublisher(Path(url.removeprefix("file:")))
     opened.callback(files.close)
     return files
 
 
 def _open_kafka_events(
     settings: Settings, url: str, partitions: int | None, opened: ExitStack
-) -> KafkaEvents:
-    events = KafkaEvents(
+) -> KafkaPublisher:
+    events = KafkaPublisher(
         kafka_connection(settings, url), partitions, settings.limits.publish_seconds
     )
     opened.callback(events.close)

@@ -26,7 +26,7 @@ from tests.stack.processes import Process
 from tests.support.checker import History, violations
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_cli.samples import Mix, samples
 from voltpay_core.codec import Codec, Topics
@@ -139,7 +139,7 @@ class Site:
 
     def publish(self, records: Iterable[ProducerRecord]) -> None:
         """Put records on topics."""
-        events = KafkaEvents(self.connection, self.partitions, patience=PATIENCE)
+        events = KafkaPublisher(self.connection, self.partitions, ack_timeout=PATIENCE)
         with closing(events):
             events.publish(list(records)).wait()
 

@@ -12,7 +12,7 @@ from tests.stack.places import ROOT
 
 from voltpay_adapters.kafka.browsing import browse
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.ids import PaymentIdGenerator
@@ -43,7 +43,7 @@ def test_what_the_producer_says_the_reader_hears_once(kafka: KafkaAddress, tmp_p
     assert isinstance(message, DecodedPayment)
 
     written = Written(record, Payment(PaymentIdGenerator(lambda: 1).mint(0), message.payment))
-    with closing(KafkaEvents(connection)) as events:
+    with closing(KafkaPublisher(connection)) as events:
         events.publish([codec.events(written)[0]] * 2).wait()
     arguments = ("--topic", topics.read, "--group", f"reader-{token}", "--count", "2")
     told = example("reader.py", kafka.url, "--database", str(tmp_path / "reader.db"), *arguments)

@@ -49,7 +49,7 @@ def behind(url: str, *first: int) -> str:
 def place(target: DatabaseUrl) -> str:
     """Where a connection leads."""
     with closing(connect(target, 60, None)) as connection:
-        return connection.place
+        return connection.label
 
 
 def refusal(target: DatabaseUrl) -> Unavailable:
@@ -87,9 +87,9 @@ def test_a_standby_alone_is_an_outage(target: DatabaseUrl, standby: PostgresStan
     """A server that cannot be written to may be promoted: it is named, and asked again."""
     alone = target.at(Host("127.0.0.1", standby.port))
     error = refusal(alone)
-    assert str(error) == f"PostgreSQL at {alone.place} is a standby"
+    assert str(error) == f"PostgreSQL at {alone.label} is a standby"
     assert not error.halt
-    assert place(evolve(alone, session_attrs="any")) == alone.place
+    assert place(evolve(alone, session_attrs="any")) == alone.label
 
 
 def test_every_host_is_told_of(
@@ -107,7 +107,7 @@ def test_every_host_is_told_of(
     assert read_only.endswith("is a standby")
     assert "cannot be reached" in unknown
     told = (refused, overdue, read_only, unknown)
-    assert all(target.at(host).place in words for host, words in zip(hosts, told, strict=True))
+    assert all(target.at(host).label in words for host, words in zip(hosts, told, strict=True))
     assert not error.halt
 
 
@@ -123,7 +123,7 @@ def test_all_addresses_of_a_name_are_tried(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     named = target.at(Host("several.example"))
-    assert place(named) == named.place
+    assert place(named) == named.label
 
 
 def test_a_refused_login_ends_the_search(target: DatabaseUrl) -> None:
@@ -157,8 +157,8 @@ def test_read_write_heeds_the_servers_default(
         error = refusal(evolve(target, session_attrs="read-write"))
         assert "default_transaction_read_only is on" in str(error)
         assert not error.halt
-        assert place(target) == target.place
-    assert place(evolve(target, session_attrs="read-write")) == target.place
+        assert place(target) == target.label
+    assert place(evolve(target, session_attrs="read-write")) == target.label
 
 
 def test_liquibase_is_led_to_the_same_host(

@@ -17,7 +17,7 @@ from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.events import KafkaEvents
+from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
@@ -31,7 +31,7 @@ class KafkaGroup:
     """A topic of two partitions, and a consumer group of its own."""
 
     connection: KafkaConnection
-    events: KafkaEvents
+    events: KafkaPublisher
     topic: str = field(factory=lambda: f"input-{secrets.token_hex(4)}")
     _opened: list[KafkaSource] = field(factory=list, init=False)
 
@@ -83,7 +83,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaGroup]:
         connection = KafkaConnection.parse(kafka.url)
-        group = KafkaGroup(connection, KafkaEvents(connection, 2))
+        group = KafkaGroup(connection, KafkaPublisher(connection, 2))
         create(connection, [Topic(group.topic, 2, 2)])
         yield group
         group.close_all()
@@ -92,7 +92,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
     def test_any_compression_is_read(self, codec: str, harness: KafkaGroup) -> None:
         """Whatever a producer compresses its records with, they are read."""
         options = {"compression_type": codec}
-        compressed = KafkaEvents(evolve(harness.connection, options=options), 2)
+        compressed = KafkaPublisher(evolve(harness.connection, options=options), 2)
         with closing(compressed) as events:
             events.publish([ProducerRecord(harness.topic, b"1", b"x" * 1000, (), 0)]).wait()
         assert [record.value for record in collect(harness.open(), 1)] == [b"x" * 1000]
@@ -345,10 +345,10 @@ class KafkaTopics:
     topics: Sequence[str] = field(
         factory=lambda: [f"output-{secrets.token_hex(4)}" for _ in range(2)]
     )
-    _opened: list[KafkaEvents] = field(factory=list, init=False)
+    _opened: list[KafkaPublisher] = field(factory=list, init=False)
 
-    def open(self) -> KafkaEvents:
-        self._opened.append(KafkaEvents(self.connection, 3))
+    def open(self) -> KafkaPublisher:
+        self._opened.append(KafkaPublisher(self.connection, 3))
         return self._opened[-1]
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
@@ -398,7 +398,7 @@ class TestKafkaEvents(EventsContract):
         """Where a partition or the whole topic is gone, publishing fails until it is reset."""
         (topic, *_) = harness.topics
         event = ProducerRecord(topic, b"k", b"v", (), 2)
-        publisher = KafkaEvents(harness.connection, 3, patience=1)
+        publisher = KafkaPublisher(harness.connection, 3, ack_timeout=1)
         with closing(publisher):
             publisher.publish([event]).wait()
             recreate(harness.connection, topic, partitions)
@@ -424,7 +424,7 @@ class TestKafkaEvents(EventsContract):
         place, event = TopicPartition(topic, 0), ProducerRecord(topic, b"k", b"v", (), 0)
         with (
             closing(harness.connection.consumer()) as consumer,
-            closing(KafkaEvents(harness.connection, 3, patience=2)) as events,
+            closing(KafkaPublisher(harness.connection, 3, ack_timeout=2)) as events,
         ):
             first = events.publish([event])
             for sent in range(1, 4):  # each lingers for a second, so that patience is over then

@@ -17,7 +17,7 @@ from typer.testing import Result
 
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER
-from voltpay_adapters.postgres.connection import Session, TimeOuts
+from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.poolers import is_pooled
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
@@ -119,13 +119,13 @@ def test_a_pool_with_many_connections_is_recognised(
             for other in others:
                 other.run("ROLLBACK")
         with pytest.raises(Misconfigured, match="pool mode transaction or statement"):
-            Session.open(target, TimeOuts())
+            Session.open(target, Timeouts())
 
 
 def test_a_pool_of_one_session_is_a_session(pool: Pool, migrated_database: Database) -> None:
     """Where no second session fits in beside the first, the first has its connection alone."""
     target = writer_at(pool("session", default_pool_size=1), migrated_database)
-    with closing(Session.open(target, TimeOuts())) as opened:
+    with closing(Session.open(target, Timeouts())) as opened:
         assert opened.run("SELECT 1") == [[1]]
 
 
@@ -134,7 +134,7 @@ def test_what_a_former_session_left_is_gone(pool: Pool, migrated_database: Datab
     pooler = pool("session", default_pool_size=1, server_reset_query="")
     target = writer_at(pooler, migrated_database)
     for _ in range(2):
-        with closing(Session.open(target, TimeOuts())) as opened:
+        with closing(Session.open(target, Timeouts())) as opened:
             assert opened.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [[0]]
             taken = opened.run("SELECT pg_try_advisory_lock(:first::int, 1)", first=1)
             assert taken == [[True]]

@@ -36,7 +36,7 @@ ALTER TABLE write.payment_core ADD CONSTRAINT not_this_amount CHECK (amount <> 4
 ALTER TABLE write.payment_notes ALTER COLUMN external_ref_id TYPE varchar(20);
 """
 CRASHING = """
-from voltpay_adapters.postgres import failures
+from voltpay_adapters.postgres import error_mapping
 
 def crash(place, fields):
     raise ValueError(fields)

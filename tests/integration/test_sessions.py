@@ -25,7 +25,7 @@ from tests.stack.postgres import PostgresAddress
 from voltpay_adapters.postgres import session_settings
 from voltpay_adapters.postgres.administration import session
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER
-from voltpay_adapters.postgres.connection import Session, TimeOuts
+from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.inspection import missing_months
 from voltpay_adapters.postgres.maintenance import maintain
@@ -186,7 +186,7 @@ def test_every_session_has_its_own_settings(
 ) -> None:
     """PostgreSQL itself gives the fixed values back, in every session that is opened."""
     fixed = {**session_settings._ALWAYS, "synchronous_commit": "on"}
-    own = TimeOuts().for_server()
+    own = Timeouts().for_server()
     names = ", ".join(f"'{name}'" for name in {**fixed, **own})
     query = (
         f"SELECT name, current_setting(name) FROM pg_settings WHERE name IN ({names})"
@@ -196,7 +196,7 @@ def test_every_session_has_its_own_settings(
         for url in (migrated_database.superuser, migrated_database.migrator):
             with session(DatabaseUrl.parse(url)) as administration:
                 assert_fixed(dict(administration.run(query)), fixed)
-        writer = Session.open(DatabaseUrl.parse(migrated_database.writer), TimeOuts())
+        writer = Session.open(DatabaseUrl.parse(migrated_database.writer), Timeouts())
         with closing(writer):
             assert_fixed(dict(writer.run(query)), fixed | own)
         capfd.readouterr()
@@ -270,7 +270,7 @@ def test_a_commit_is_durable(
 ) -> None:
     """A weaker synchronous_commit is raised, a stronger one stays."""
     with bent(postgres, migrated_database.name, {"synchronous_commit": weak}):
-        writer = Session.open(DatabaseUrl.parse(migrated_database.writer), TimeOuts())
+        writer = Session.open(DatabaseUrl.parse(migrated_database.writer), Timeouts())
         with closing(writer):
             assert writer.run("SHOW synchronous_commit") == [[effective]]
 

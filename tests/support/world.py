@@ -20,7 +20,7 @@ from tests.support.faults import (
 )
 from tests.support.tables import Tables
 
-from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer, Tally
@@ -111,7 +111,7 @@ class World:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
         begin = faulty_begin((database or self._database).begin, faults)
-        events = LateEvents(self.published) if way.late_events else MemoryEvents(self.published)
+        events = LateEvents(self.published) if way.late_events else MemoryPublisher(self.published)
         return PaymentConsumer(
             source=FaultySource(source, faults),
             begin=begin,

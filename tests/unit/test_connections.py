@@ -3,7 +3,7 @@
 import pytest
 from kafka.errors import KafkaConfigurationError
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import kafka_connection
 from voltpay_cli.settings import Kafka, Settings
@@ -40,7 +40,7 @@ def test_options_that_contradict_each_other_are_bad_configuration() -> None:
     """What only the client can find out about its options ends the program at once, in words."""
     with (
         pytest.raises(Misconfigured, match=r"Kafka client cannot work: .*heartbeat_interval_ms"),
-        translated("reading"),
+        translate_errors("reading"),
     ):
         raise KafkaConfigurationError("heartbeat_interval_ms must be lower")
 

@@ -18,7 +18,7 @@ from tests.contracts.events import EventsContract
 from tests.contracts.source import SourceContract, collect
 
 from voltpay_adapters.local import appending
-from voltpay_adapters.local.files import FileEvents, FilePayments, read_events
+from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
 from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
@@ -53,7 +53,7 @@ class FileTopic:
         headers: Headers = (),
         timestamp: int = 1_700_000_000_000,
     ) -> None:
-        with closing(FileEvents(self.folder)) as events:
+        with closing(FilePublisher(self.folder)) as events:
             events.publish(
                 [ProducerRecord("payments", key, value, headers, None, timestamp)]
             ).wait()
@@ -133,7 +133,7 @@ def test_unknown_fields_of_a_payment_are_ignored(
     """A payment stays one, whatever fields of an envelope it happens to have, read or written."""
     value = json.dumps({**foreign, "messageId": "a", "accountId": 7}).encode()
     topic.path.write_bytes(value + b"\n")
-    with closing(FilePayments(str(topic.path))) as payments:
+    with closing(PaymentFilePublisher(str(topic.path))) as payments:
         payments.publish([ProducerRecord("payments", b"7", value)])
     assert topic.path.read_bytes() == (value + b"\n") * 2
     source = topic.open()
@@ -246,7 +246,7 @@ def test_files_of_windows_are_read(topic: FileTopic, newline: str) -> None:
 def test_a_carriage_return_of_a_payment_is_kept(topic: FileTopic) -> None:
     """A value that ends like a line of Windows is written so that it is read as it was."""
     value = b'{"messageId": "a", "accountId": 7}\r'
-    FilePayments(str(topic.path)).publish([ProducerRecord("payments", b"7", value)])
+    PaymentFilePublisher(str(topic.path)).publish([ProducerRecord("payments", b"7", value)])
     (record,) = brought(topic.open())
     assert (record.key, record.value) == (b"7", value)
 
@@ -268,7 +268,7 @@ def test_a_file_may_have_any_name(topic: FileTopic) -> None:
 def test_payments_do_not_run_into_a_line_without_a_newline(topic: FileTopic) -> None:
     """What is appended begins a line of its own, and the last line stays whole."""
     topic.path.write_bytes(b"mine")
-    FilePayments(str(topic.path)).publish([ProducerRecord("payments", None, b"theirs")])
+    PaymentFilePublisher(str(topic.path)).publish([ProducerRecord("payments", None, b"theirs")])
     assert a_source(topic)[1] == [b"mine", b"theirs"]
 
 
@@ -276,10 +276,10 @@ def test_payments_do_not_run_into_a_line_without_a_newline(topic: FileTopic) -> 
 class FileTopics:
     folder: Path
     topics: Sequence[str] = ("payment_read_topic", "payment_email")
-    _opened: list[FileEvents] = field(factory=list, init=False)
+    _opened: list[FilePublisher] = field(factory=list, init=False)
 
-    def open(self) -> FileEvents:
-        self._opened.append(FileEvents(self.folder))
+    def open(self) -> FilePublisher:
+        self._opened.append(FilePublisher(self.folder))
         return self._opened[-1]
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
@@ -315,11 +315,11 @@ def test_a_line_that_is_being_written_is_left_alone(
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(Unavailable, match=r"does not let go of .*t\.jsonl") as caught:
-            FileEvents(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
+            FilePublisher(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
         assert not caught.value.halt
         assert path.read_bytes() == b"half"
         other.communicate()
-    FileEvents(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
+    FilePublisher(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
     assert read_events(path) == [ProducerRecord("t", b"k", b"v")]
 
 
@@ -334,17 +334,17 @@ def test_events_can_be_read_while_they_are_written(tmp_path: Path, last: bytes) 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
     """What a crash left of a line is gone before anything is written behind it."""
     whole = ProducerRecord("t", b"k", b"whole")
-    with closing(FileEvents(tmp_path)) as events:
+    with closing(FilePublisher(tmp_path)) as events:
         events.publish([whole])
     path = tmp_path / "t.jsonl"
     for torn in (b'{"key":"k","val', b"x" * (2 * CHUNK_BYTES)):
         with path.open("ab") as file:
             file.write(torn)
-        with closing(FileEvents(tmp_path)) as events:
+        with closing(FilePublisher(tmp_path)) as events:
             events.publish([whole])
     assert read_events(path) == [whole] * 3
     path.write_bytes(b"torn from the start")
-    with closing(FileEvents(tmp_path)) as events:
+    with closing(FilePublisher(tmp_path)) as events:
         events.publish([whole])
     assert read_events(path) == [whole]
 
@@ -387,12 +387,12 @@ def test_a_folder_that_cannot_be_made_is_bad_configuration(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "out", tmp_path / ("x" * 300)):
         with pytest.raises(Misconfigured, match=f"cannot write to {path}: "):
-            FileEvents(path)
+            FilePublisher(path)
 
 
 def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
     """Events that cannot be written are unavailable, never lost; no folder is made in its place."""
-    events = FileEvents(tmp_path / "out")
+    events = FilePublisher(tmp_path / "out")
     (tmp_path / "out").rmdir()
     with pytest.raises(Unavailable, match="No such file") as caught:
         events.publish([ProducerRecord("t", b"k", b"v")])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.cli import voltpay
 from tests.support.sqlite import SqliteHarness
 
-from voltpay_adapters.local.files import FileEvents, FilePayments, read_events
+from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
 from voltpay_adapters.local.lines import envelope
 from voltpay_cli.exits import ExitCode
 from voltpay_core.errors import Unavailable
@@ -42,7 +42,7 @@ def test_events_are_appended_all_or_none(size: int, tmp_path: Path) -> None:
     """Where the disk fills up in a batch, no file has anything of it, and later all of it."""
     for path in tmp_path.iterdir():
         path.unlink()
-    events = FileEvents(tmp_path)
+    events = FilePublisher(tmp_path)
     before, batch = some("a", 5), [*some("b", 5), *some("a", 50), *some("c", 5)]
     events.publish(before)
     with no_file_above(size):
@@ -71,7 +71,7 @@ def test_payments_are_appended_all_or_none(tmp_path: Path) -> None:
     """What could not be produced leaves the file as it was, though it ends without a newline."""
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"mine")
-    payments = FilePayments(str(path))
+    payments = PaymentFilePublisher(str(path))
     with (
         no_file_above(500),
         pytest.raises(Unavailable, match=r"in\.jsonl: File too large") as caught,

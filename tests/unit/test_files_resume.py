@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voltpay_adapters.local.files import FileEvents, read_events
+from voltpay_adapters.local.files import FilePublisher, read_events
 from voltpay_adapters.local.reading import BEGINNING_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
@@ -97,11 +97,11 @@ def consume(payments: Path, publisher: EventPublisher | None = None) -> Tally:
 
 
 @contextmanager
-def opened(payments: Path) -> Iterator[tuple[BeginUnitOfWork, FileSource, FileEvents]]:
+def opened(payments: Path) -> Iterator[tuple[BeginUnitOfWork, FileSource, FilePublisher]]:
     with (
         closing(SqliteDatabase(str(payments.with_name("voltpay.db")))) as database,
         closing(FileSource(str(payments), database.begin)) as source,
-        closing(FileEvents(payments.with_name("out"))) as events,
+        closing(FilePublisher(payments.with_name("out"))) as events,
     ):
         yield database.begin, source, events
 

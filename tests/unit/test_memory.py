@@ -7,7 +7,7 @@ from attrs import define, field
 from tests.contracts.events import EventsContract
 from tests.contracts.source import SharedSourceContract
 
-from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.ports import MessageSource
 from voltpay_core.records import Headers, Partition, ProducerRecord
 
@@ -60,8 +60,8 @@ class MemoryTopics:
     topics: Sequence[str] = ("payment_read_topic", "payment_email")
     _events: list[ProducerRecord] = field(factory=list)
 
-    def open(self) -> MemoryEvents:
-        return MemoryEvents(self._events)
+    def open(self) -> MemoryPublisher:
+        return MemoryPublisher(self._events)
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
         return [event for event in self._events if event.topic == topic]

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from voltpay_adapters.postgres.administration import session
-from voltpay_adapters.postgres.connection import Session, TimeOuts
+from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 
-SOON = TimeOuts(lock=1, statement=1, idle=1)
+SOON = Timeouts(lock=1, statement=1, idle=1)
 
 
 def message(code: bytes, content: bytes = b"") -> bytes:

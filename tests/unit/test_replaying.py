@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voltpay_adapters.local.memory import MemoryEvents, MemoryLog, MemorySource
+from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
@@ -56,7 +56,7 @@ def test_all_letters_of_the_code_go_back_and_no_other(
     found: list[tuple[str, int, int, bytes | None, bytes | None]], code: str, max_attempts: int
 ) -> None:
     """Each letter of the code goes back once, in order, unless it failed too often already."""
-    events = MemoryEvents()
+    events = MemoryPublisher()
     log = filled(found)
     done = replay(reader(log), events, "in", None, code=code, max_attempts=max_attempts)
     ours = [item for item in found if item[0] == code]
@@ -75,7 +75,7 @@ def test_a_limit_only_cuts_the_way_into_pieces(
     found: list[tuple[str, int, int, bytes | None, bytes | None]], limits: list[int]
 ) -> None:
     """Replays by any limits, one after the other, send what one without a limit sends."""
-    whole, pieces = MemoryEvents(), MemoryEvents()
+    whole, pieces = MemoryPublisher(), MemoryPublisher()
     replay(reader(filled(found)), whole, "in", None, code=CODES[0], max_attempts=5)
     log = filled(found)
     for limit in (*limits, None):
@@ -86,7 +86,7 @@ def test_a_limit_only_cuts_the_way_into_pieces(
 
 def test_a_letter_goes_back_as_the_message_it_was() -> None:
     """Key, value and own headers are as they came; of what was added, two headers stay."""
-    log, events = MemoryLog("dlq"), MemoryEvents()
+    log, events = MemoryLog("dlq"), MemoryPublisher()
     event = letter("bad-json", 2, b"7", b"{")
     log.append(event.value, key=event.key, headers=event.headers)
     replay(reader(log), events, "in", None, code="bad-json", max_attempts=5)
@@ -99,7 +99,7 @@ def test_a_letter_goes_back_as_the_message_it_was() -> None:
     }
 
 
-class Refusing(MemoryEvents):
+class Refusing(MemoryPublisher):
     """A topic that acknowledges nothing."""
 
     def publish(self, events: object) -> Publication:
@@ -111,7 +111,7 @@ class Refusing(MemoryEvents):
 
 def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
     """A letter counts as done after the broker's answer only."""
-    log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryEvents()
+    log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()
     with pytest.raises(Unavailable):
         replay(reader(log), Refusing(), "in", None, code=CODES[0], max_attempts=5)
     assert log.acknowledged == {}
@@ -122,7 +122,7 @@ def test_a_replay_can_be_stopped() -> None:
     """A stop that was asked for ends the replay before its next chunk."""
     log = filled([(CODES[0], 1, 0, b"1", b"x")])
     done = replay(
-        reader(log), MemoryEvents(), "in", None, code=CODES[0], max_attempts=5, stop=lambda: True
+        reader(log), MemoryPublisher(), "in", None, code=CODES[0], max_attempts=5, stop=lambda: True
     )
     assert done == Replayed(0, 0)
 
@@ -138,7 +138,12 @@ def test_a_plan_tells_what_a_replay_does(
     assert sum(counts(map(DeadLetter.read, records)).values()) == len(found)
     for code in CODES:
         done = replay(
-            reader(filled(found)), MemoryEvents(), "in", None, code=code, max_attempts=max_attempts
+            reader(filled(found)),
+            MemoryPublisher(),
+            "in",
+            None,
+            code=code,
+            max_attempts=max_attempts,
         )
         plan = planned.get(code, ReplayPlan())
         assert (plan.replayable, plan.parked) == (done.replayed, done.parked)
@@ -158,7 +163,7 @@ def test_letters_older_than_claims_are_told(age: timedelta) -> None:
 
 def test_letters_beyond_retention_are_not_sent() -> None:
     """A replay refuses letters whose claims may be gone, and sends nothing (G1)."""
-    log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryEvents()
+    log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()
     plan = ReplayPlan(replayable=1, beyond_retention=1)
     with pytest.raises(Misconfigured, match="1 letters are older") as caught:
         replay(reader(log), events, "in", plan, code=CODES[0], max_attempts=5)

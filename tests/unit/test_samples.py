@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.strategies import new_payments
 
-from voltpay_adapters.local.files import FilePayments
+from voltpay_adapters.local.files import PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_cli.samples import POISON, Mix, poisoned, samples
@@ -108,7 +108,7 @@ def test_a_file_of_payments_is_read_back_as_it_was_produced(
 ) -> None:
     """Key, value and headers survive the way through a file of lines, whatever they hold."""
     path = tmp_path_factory.mktemp("samples") / "in.jsonl"
-    payments = FilePayments(str(path))
+    payments = PaymentFilePublisher(str(path))
     payments.publish(events).wait()
     payments.close()
     assert read(path) == [(event.key, event.value, event.headers) for event in events]

@@ -17,8 +17,8 @@ from tests.support.canary import PASSWORD, PAYMENT, records, songs, told_by_lett
 from tests.support.cli import LOCAL, voltpay
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.local.files import FilePayments, read_events
-from voltpay_adapters.postgres.failures import translated
+from voltpay_adapters.local.files import PaymentFilePublisher, read_events
+from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import secret
 from voltpay_cli.loading import load
@@ -75,7 +75,7 @@ def refused_by_the_database() -> ProducerRecord:
 
 
 def fed(*more: ProducerRecord) -> None:
-    with closing(FilePayments("in.jsonl")) as payments:
+    with closing(PaymentFilePublisher("in.jsonl")) as payments:
         payments.publish([*records(Codec()), *more])
 
 
@@ -155,7 +155,7 @@ def test_a_refused_row_is_in_no_chain_of_causes() -> None:
         "M": "violates",
         "D": "Failing row has canary-comment",
     }
-    with pytest.raises(Rejected) as caught, translated("here"):
+    with pytest.raises(Rejected) as caught, translate_errors("here"):
         raise DatabaseError(refusal)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__

@@ -120,7 +120,10 @@ def test_a_database_that_vanishes_halts(tmp_path: Path, vanish: Callable[[Path],
 def test_a_busy_database_heals(tmp_path: Path) -> None:
     """Another process's long transaction is an outage that ends, and halts nothing."""
     path = str(tmp_path / "voltpay.db")
-    with closing(SqliteDatabase(path)) as one, closing(SqliteDatabase(path, patience=0)) as other:
+    with (
+        closing(SqliteDatabase(path)) as one,
+        closing(SqliteDatabase(path, busy_timeout=0)) as other,
+    ):
         other.connect()
         with one.begin():
             with pytest.raises(Unavailable, match="busy") as caught, other.begin():

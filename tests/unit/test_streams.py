@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.cli import LOCAL, ended
 
-from voltpay_adapters.local.files import FileEvents
+from voltpay_adapters.local.files import FilePublisher
 from voltpay_core.records import ProducerRecord
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -67,7 +67,9 @@ def test_every_command_speaks_on_every_terminal(encoding: str) -> None:
     """Characters that a terminal does not have are escaped, whatever command prints them."""
     headers = {"__connect.errors.exception.message": FOREIGN, "voltpay-dlq-code": "bad-json"}
     letter = tuple((name, text.encode()) for name, text in headers.items())
-    FileEvents(Path("foreign")).publish([ProducerRecord("payment_writer_dlq", b"1", b"x", letter)])
+    FilePublisher(Path("foreign")).publish(
+        [ProducerRecord("payment_writer_dlq", b"1", b"x", letter)]
+    )
     environment = ENCODINGS[encoding] | {"VOLTPAY_UNKNOWN_É": "x"}
     codes, done = ended("", *FOREIGN_COMMANDS, **environment)
     name = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
@@ -86,7 +88,7 @@ def test_every_command_speaks_on_every_terminal(encoding: str) -> None:
 @pytest.fixture
 def letters(folder: Path) -> None:
     """Dead letters to be listed, and one more to be made."""
-    FileEvents(folder / "out").publish([ProducerRecord("payment_writer_dlq", b"1", b"x")])
+    FilePublisher(folder / "out").publish([ProducerRecord("payment_writer_dlq", b"1", b"x")])
     Path("in.jsonl").write_text("no payment\n")
 
 

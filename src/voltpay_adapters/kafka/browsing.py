@@ -7,8 +7,8 @@ from contextlib import closing
 
 from kafka import KafkaConsumer, TopicPartition
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translated
-from voltpay_adapters.kafka.offsets import TIME_OUT_MS, committed, find_offsets
+from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
+from voltpay_adapters.kafka.offsets import TIMEOUT_MS, committed, find_offsets
 from voltpay_adapters.kafka.source import records_of
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import Record
@@ -24,33 +24,33 @@ def browse(connection: KafkaConnection, topic: str, group: str | None = None) ->
         Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
     """
     with (
-        translated(f"looking through {topic}"),
+        translate_errors(f"looking through {topic}"),
         closing(connection.consumer(group_id=group, auto_offset_reset="earliest")) as consumer,
     ):
-        places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
-        if not places:
+        tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        if not tps:
             raise Unavailable(f"Kafka has no topic {topic}: run `voltpay topics create`", halt=True)
-        ends = find_offsets(consumer.end_offsets, places)
-        for place, start in _starts(consumer, places, group).items():
-            if start < ends[place]:
-                yield from _read(consumer, place, start, ends[place])
+        ends = find_offsets(consumer.end_offsets, tps)
+        for tp, start in _starts(consumer, tps, group).items():
+            if start < ends[tp]:
+                yield from _read(consumer, tp, start, ends[tp])
 
 
 def _starts(
-    consumer: KafkaConsumer, places: list[TopicPartition], group: str | None
+    consumer: KafkaConsumer, tps: list[TopicPartition], group: str | None
 ) -> dict[TopicPartition, int]:
-    starts = find_offsets(consumer.beginning_offsets, places)
+    starts = find_offsets(consumer.beginning_offsets, tps)
     if group is None:
         return starts
-    return {place: max(start, committed(consumer, place) or 0) for place, start in starts.items()}
+    return {tp: max(start, committed(consumer, tp) or 0) for tp, start in starts.items()}
 
 
-def _read(consumer: KafkaConsumer, place: TopicPartition, start: int, end: int) -> Iterator[Record]:
-    consumer.assign([place])
-    consumer.seek(place, start)
+def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> Iterator[Record]:
+    consumer.assign([tp])
+    consumer.seek(tp, start)
     while start < end:
-        for polled in consumer.poll(TIME_OUT_MS).values():
-            yield from (record for record in records_of(place, polled) if record.offset < end)
-        before, start = start, consumer.position(place, timeout_ms=TIME_OUT_MS)
+        for polled in consumer.poll(TIMEOUT_MS).values():
+            yield from (record for record in records_of(tp, polled) if record.offset < end)
+        before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(f"Kafka: {place.topic}-{place.partition} gives no records just now")
+            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} gives no records just now")

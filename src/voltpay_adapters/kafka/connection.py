@@ -11,17 +11,17 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
 from voltpay_adapters.kafka import urls
-from voltpay_adapters.kafka.greeting import greet, trust
+from voltpay_adapters.kafka.preflight import check_access, tls_context
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.records import Partition
 
-_NO_LONGER_OURS = (
+_FENCING_ERRORS = (
     kafka_errors.CommitFailedError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.RebalanceInProgressError,
     kafka_errors.UnknownMemberIdError,
 )
-_NEEDS_A_PERSON = (
+_FATAL_ERRORS = (
     kafka_errors.AuthorizationError,
     kafka_errors.CorruptRecordError,  # kafka-python polls for ever where it is asked once more
     kafka_errors.SaslAuthenticationFailedError,
@@ -74,7 +74,7 @@ class KafkaConnection:
         except ValueError as error:
             raise Misconfigured(f"Kafka's URL {error}") from None
         typed = {name: _typed(name, value) for name, value in (options or {}).items()}
-        return cls(servers, {"ssl_context": trust(typed), **typed})
+        return cls(servers, {"ssl_context": tls_context(typed), **typed})
 
     def consumer(self, *topics: str, **defaults: Any) -> KafkaConsumer:
         """A consumer that commits nothing by itself and sees committed records only."""
@@ -98,7 +98,7 @@ class KafkaConnection:
     def _configuration(
         self, client: Any, defaults: Mapping[str, Any], fixed: Mapping[str, Any]
     ) -> dict[str, Any]:
-        greet(self.servers, self.options)
+        check_access(self.servers, self.options)
         return {
             "bootstrap_servers": list(self.servers),
             "bootstrap_timeout_ms": BOOTSTRAP_MS,
@@ -109,7 +109,7 @@ class KafkaConnection:
 
 
 @contextmanager
-def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> Iterator[None]:
+def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset()) -> Iterator[None]:
     """Turn what kafka-python raises inside into the core's kinds of failure.
 
     Args:
@@ -123,12 +123,12 @@ def translated(doing: str, partitions: frozenset[Partition] = frozenset()) -> It
     """
     try:
         yield
-    except _NO_LONGER_OURS as error:
+    except _FENCING_ERRORS as error:
         raise Fenced(partitions, f"Kafka: {doing}: {type(error).__name__}") from error
     except kafka_errors.KafkaConfigurationError as error:
         raise Misconfigured(f"the options of the Kafka client cannot work: {error}") from error
     except (kafka_errors.KafkaError, OSError) as error:
-        halt = isinstance(error, _NEEDS_A_PERSON)
+        halt = isinstance(error, _FATAL_ERRORS)
         raise Unavailable(f"Kafka: {doing}: {_named(error)}", halt=halt) from error
 
 

@@ -25,23 +25,23 @@ class Lookahead:
         if self._held and not self._consumer._coordinator.need_rejoin():
             timeout_ms = 0  # there is something to return; only a join takes its time
         polled = self._consumer.poll(timeout_ms, max_records=limit + 1 - len(self._held))
-        found = {place: [record] for place, record in self._held.items()}
+        found = {tp: [record] for tp, record in self._held.items()}
         self._held.clear()
-        for place, records in polled.items():
-            found[place] = found.get(place, []) + records
+        for tp, records in polled.items():
+            found[tp] = found.get(tp, []) + records
         if sum(map(len, found.values())) > limit:
-            place, records = found.popitem()
-            self._held[place] = records.pop()
-            found[place] = records
+            tp, records = found.popitem()
+            self._held[tp] = records.pop()
+            found[tp] = records
         return found
 
     def positions(self) -> dict[TopicPartition, int]:
         """Where the next record of each partition is expected."""
         consumed = self._consumer._subscription.all_consumed_offsets()  # `position` asks for a ms
-        reached = {place: position.offset for place, position in consumed.items()}
-        return reached | {place: record.offset for place, record in self._held.items()}
+        reached = {tp: position.offset for tp, position in consumed.items()}
+        return reached | {tp: record.offset for tp, record in self._held.items()}
 
-    def forget(self, places: Collection[TopicPartition]) -> None:
+    def forget(self, tps: Collection[TopicPartition]) -> None:
         """Drop what is held of partitions that are read from elsewhere next."""
-        for place in self._held.keys() & set(places):
-            del self._held[place]
+        for tp in self._held.keys() & set(tps):
+            del self._held[tp]

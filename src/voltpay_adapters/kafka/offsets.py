@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from voltpay_core.errors import Unavailable
 
-TIME_OUT_MS = 15_000
+TIMEOUT_MS = 15_000
 """For one answer of the group's coordinator."""
 
 _MARK = "topic-id="
@@ -26,10 +26,10 @@ def marked(offset: int, topic: UUID | None) -> OffsetAndMetadata:
     return OffsetAndMetadata(offset, f"{_MARK}{topic}" if topic else "", -1)
 
 
-def committed(consumer: KafkaConsumer, place: TopicPartition) -> int | None:
+def committed(consumer: KafkaConsumer, tp: TopicPartition) -> int | None:
     """The group's offset; None where there is none for this topic, or only a former one's."""
-    found = consumer.committed(place, metadata=True, timeout_ms=TIME_OUT_MS)
-    if found is None or is_of_another(found.metadata, topic_id(consumer, place.topic)):
+    found = consumer.committed(tp, metadata=True, timeout_ms=TIMEOUT_MS)
+    if found is None or is_of_another(found.metadata, topic_id(consumer, tp.topic)):
         return None
     offset: int = found.offset
     return offset
@@ -41,7 +41,7 @@ def is_of_another(metadata: str, topic: UUID | None) -> bool:
 
 
 def find_offsets(
-    find: Callable[..., dict[TopicPartition, int]], places: Collection[TopicPartition]
+    find: Callable[..., dict[TopicPartition, int]], tps: Collection[TopicPartition]
 ) -> dict[TopicPartition, int]:
     """The starts or the ends of these partitions, as one of the client's methods finds them.
 
@@ -49,6 +49,6 @@ def find_offsets(
         Unavailable: A partition has no leader just now.
     """
     try:
-        return find(list(places), timeout_ms=TIME_OUT_MS) if places else {}
+        return find(list(tps), timeout_ms=TIMEOUT_MS) if tps else {}
     except KeyError:  # kafka-python leaves it out of its answers, and then misses it
         raise Unavailable("Kafka: a partition has no leader just now") from None

@@ -16,10 +16,10 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.lookahead import Lookahead
 from voltpay_adapters.kafka.offsets import (
-    TIME_OUT_MS,
+    TIMEOUT_MS,
     committed,
     find_offsets,
     marked,
@@ -34,7 +34,7 @@ SESSION_MS = 10_000
 coordinator waits as well, so it is less than the time-out of that."""
 
 
-class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
+class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Notes what a rebalance does: it runs on the client's I/O thread, where nothing may block."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class KafkaSource:
 
     Attributes:
         batch_bytes: Most bytes fetched at a time from one broker, which bounds a batch.
-        patience: Seconds that a poll waits for records.
+        poll_timeout: Seconds that a poll waits for records.
         bounded: Read no further than the partitions' ends at the start.
         skip_expired: Go on where records expired before they were read.
         notify: Told in a sentence what was skipped.
@@ -70,11 +70,11 @@ class KafkaSource:
     _topic: str
     _group: str
     _batch_bytes: int = 16 * 1024 * 1024
-    _patience: float = 0.5
+    _poll_timeout: float = 0.5
     _bounded: bool = False
     _skip_expired: bool = False
     _notify: Callable[[str], None] = lambda _: None
-    _notes: _Notes = field(factory=_Notes, init=False)
+    _rebalance: _RebalanceListener = field(factory=_RebalanceListener, init=False)
     _opened: KafkaConsumer | None = field(default=None, init=False)
     _ahead: Lookahead = field(init=False)
     _topic_id: UUID | None = field(default=None, init=False)
@@ -83,25 +83,28 @@ class KafkaSource:
 
     def poll(self, limit: int) -> PollResult:
         """The next records of the partitions that are ours and rewound."""
-        with translated(f"reading {self._topic}"):
+        with translate_errors(f"reading {self._topic}"):
             found = self._fetch(limit)
             self._check_topic()
-            assigned, revoked = self._notes.assigned, self._notes.revoked - self._notes.assigned
-            for place in assigned | revoked:
-                self._positions.pop(place, None)
+            assigned, revoked = (
+                self._rebalance.assigned,
+                self._rebalance.revoked - self._rebalance.assigned,
+            )
+            for tp in assigned | revoked:
+                self._positions.pop(tp, None)
             report = PollResult(
                 [
                     record
-                    for place in found
-                    if place in self._positions
-                    for record in records_of(place, found[place])
-                    if self._is_within(place, record.offset)
+                    for tp in found
+                    if tp in self._positions
+                    for record in records_of(tp, found[tp])
+                    if self._is_within(tp, record.offset)
                 ],
                 self._move_on() if limit else {},
                 frozenset(map(_partition, assigned)),
                 frozenset(map(_partition, revoked)),
             )
-            self._notes.clear()  # not before: a poll that raised has reported nothing
+            self._rebalance.clear()  # not before: a poll that raised has reported nothing
             return report
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
@@ -110,39 +113,43 @@ class KafkaSource:
         That start is committed at once, so that what expires from now on is missed; and so is the
         end of a gap that is skipped, so that it is not missed again.
         """
-        with translated(f"finding the offsets of {self._group}", frozenset(partitions)):
+        with translate_errors(f"finding the offsets of {self._group}", frozenset(partitions)):
             consumer = self._consumer()
-            places = consumer.assignment().intersection(map(_place, partitions))
-            starts = find_offsets(consumer.beginning_offsets, places)
-            ends = find_offsets(consumer.end_offsets, places)
-            self._ahead.forget(places)
+            tps = consumer.assignment().intersection(map(_topic_partition, partitions))
+            starts = find_offsets(consumer.beginning_offsets, tps)
+            ends = find_offsets(consumer.end_offsets, tps)
+            self._ahead.forget(tps)
             new: dict[TopicPartition, int] = {}
-            for place, start in starts.items():
-                before = committed(consumer, place)
-                position = self._resumed(place, before, start, ends[place])
+            for tp, start in starts.items():
+                before = committed(consumer, tp)
+                position = self._resumed(tp, before, start, ends[tp])
                 if position != before:
-                    new[place] = position
-                consumer.seek(place, position)
-                self._positions[place] = position
+                    new[tp] = position
+                consumer.seek(tp, position)
+                self._positions[tp] = position
             if new:
                 self._commit(new)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Commit these offsets."""
-        foreign = [partition for partition in positions if _place(partition) not in self._positions]
+        foreign = [
+            partition
+            for partition in positions
+            if _topic_partition(partition) not in self._positions
+        ]
         if foreign:
             # the broker would accept them from any member of the group
             raise Fenced(foreign, "the group has assigned them anew")
-        with translated(f"committing offsets of {self._group}", frozenset(positions)):
-            self._commit({_place(p): offset for p, offset in positions.items()})
+        with translate_errors(f"committing offsets of {self._group}", frozenset(positions)):
+            self._commit({_topic_partition(p): offset for p, offset in positions.items()})
 
     def drained(self) -> bool:
         """True once the group's offsets reach the ends that the partitions had at the start."""
-        with translated(f"finding the offsets of {self._group}"):
-            for place in list(self._ends):
-                if (committed(self._consumer(), place) or 0) < self._ends[place]:
+        with translate_errors(f"finding the offsets of {self._group}"):
+            for tp in list(self._ends):
+                if (committed(self._consumer(), tp) or 0) < self._ends[tp]:
                     return False
-                del self._ends[place]
+                del self._ends[tp]
         if (waiting := self.lag()) and not self._bounded:
             self._notify(f"{waiting} offsets of {self._topic} wait for the end of a transaction")
         return True
@@ -151,8 +158,8 @@ class KafkaSource:
         """Records of our partitions below the brokers' high-water marks and not yet polled."""
         consumer = self._consumer()
         return sum(
-            max(0, (consumer.highwater(place) or 0) - position)
-            for place, position in self._positions.items()
+            max(0, (consumer.highwater(tp) or 0) - position)
+            for tp, position in self._positions.items()
         )
 
     def count_partitions(self) -> int:
@@ -161,7 +168,7 @@ class KafkaSource:
         Raises:
             Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
         """
-        with translated(f"looking up {self._topic}"):
+        with translate_errors(f"looking up {self._topic}"):
             return len(self._consumer().partitions_for_topic(self._topic))
 
     def close(self) -> None:
@@ -176,11 +183,11 @@ class KafkaSource:
             consumer._coordinator.request_rejoin()  # kafka-python forgets joins that outlast a poll
         paused = consumer.assignment() if limit == 0 else set()
         consumer.pause(*paused)
-        patience = int(self._patience * 1000)
+        poll_timeout = int(self._poll_timeout * 1000)
         try:
             if limit:
-                return self._ahead.poll(patience, limit)
-            consumer.poll(patience, max_records=1)
+                return self._ahead.poll(poll_timeout, limit)
+            consumer.poll(poll_timeout, max_records=1)
         except NoOffsetForPartitionError:
             pass  # a partition just gained by a group that never acknowledged it
         except OffsetOutOfRangeError as error:
@@ -201,15 +208,15 @@ class KafkaSource:
         """
         consumer = self._consumer()
         if topic_id(consumer, self._topic) != self._topic_id:
-            self._notes.on_partitions_revoked(consumer.assignment() | self._positions.keys())
+            self._rebalance.on_partitions_revoked(consumer.assignment() | self._positions.keys())
             self._positions.clear()
             self.close()
             raise Unavailable(f"Kafka: {self._topic} is gone, or another topic has its name")
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
-            {place: marked(offset, self._topic_id) for place, offset in offsets.items()},
-            timeout_ms=TIME_OUT_MS,
+            {tp: marked(offset, self._topic_id) for tp, offset in offsets.items()},
+            timeout_ms=TIMEOUT_MS,
         )
 
     def _consumer(self) -> KafkaConsumer:
@@ -223,7 +230,7 @@ class KafkaSource:
             )
             try:
                 self._ends = self._find_ends(consumer)
-                consumer.subscribe([self._topic], listener=self._notes)
+                consumer.subscribe([self._topic], listener=self._rebalance)
             except BaseException:
                 consumer.close(autocommit=False, timeout_ms=0)
                 raise
@@ -232,51 +239,49 @@ class KafkaSource:
         return self._opened
 
     def _find_ends(self, consumer: KafkaConsumer) -> dict[TopicPartition, int]:
-        places = [
+        tps = [
             TopicPartition(self._topic, number)
             for number in consumer.partitions_for_topic(self._topic)
         ]
-        if not places:
+        if not tps:
             raise Unavailable(f"Kafka has no topic {self._topic}: run `voltpay topics create`")
-        starts = find_offsets(consumer.beginning_offsets, places)
-        ends = find_offsets(consumer.end_offsets, places)
-        return {place: end for place, end in ends.items() if end > starts[place]}
+        starts = find_offsets(consumer.beginning_offsets, tps)
+        ends = find_offsets(consumer.end_offsets, tps)
+        return {tp: end for tp, end in ends.items() if end > starts[tp]}
 
     def _move_on(self) -> dict[Partition, int]:
         """Behind the records of this poll, and behind offsets that hold no record."""
         reached = self._ahead.positions()
         moved = {
-            place: position
-            for place, before in self._positions.items()
-            if (position := self._bound(place, reached.get(place, before))) > before
+            tp: position
+            for tp, before in self._positions.items()
+            if (position := self._bound(tp, reached.get(tp, before))) > before
         }
         self._positions.update(moved)
-        return {_partition(place): position for place, position in moved.items()}
+        return {_partition(tp): position for tp, position in moved.items()}
 
-    def _bound(self, place: TopicPartition, position: int) -> int:
-        return min(position, self._end(place)) if self._bounded else position
+    def _bound(self, tp: TopicPartition, position: int) -> int:
+        return min(position, self._end(tp)) if self._bounded else position
 
-    def _is_within(self, place: TopicPartition, offset: int) -> bool:
-        return not self._bounded or offset < self._end(place)
+    def _is_within(self, tp: TopicPartition, offset: int) -> bool:
+        return not self._bounded or offset < self._end(tp)
 
-    def _end(self, place: TopicPartition) -> int:
+    def _end(self, tp: TopicPartition) -> int:
         """Where a partition ended at the start; 0 where there was nothing, or all of it is done."""
-        return self._ends.get(place, 0)
+        return self._ends.get(tp, 0)
 
-    def _resumed(self, place: TopicPartition, before: int | None, start: int, end: int) -> int:
+    def _resumed(self, tp: TopicPartition, before: int | None, start: int, end: int) -> int:
         if before is None:
             return start
         if before < start:
-            self._meet_expired(place, start - before)
+            self._meet_expired(tp, start - before)
             return start
         if before > end:
-            raise _lost(place, before, end)
+            raise _lost(tp, before, end)
         return before
 
-    def _meet_expired(self, place: TopicPartition, count: int) -> None:
-        revoked = (
-            f"{count} records of {place.topic}-{place.partition} expired before they were read"
-        )
+    def _meet_expired(self, tp: TopicPartition, count: int) -> None:
+        revoked = f"{count} records of {tp.topic}-{tp.partition} expired before they were read"
         if not self._skip_expired:
             raise Unavailable(
                 f"{revoked}: keep them longer, or go on with --skip-expired", halt=True
@@ -288,8 +293,8 @@ def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
     part = consumer._fetcher._next_partition_records  # kafka-python says nowhere else which it was
     where = "a record"
     if part is not None:
-        place = part.topic_partition
-        where = f"{place.topic}-{place.partition}@{part.next_fetch_offset}"
+        tp = part.topic_partition
+        where = f"{tp.topic}-{tp.partition}@{part.next_fetch_offset}"
     return Unavailable(
         f"Kafka: cannot read {where} or what it is compressed with"
         f" ({type(error).__name__}): nothing behind it is read before the group's offset is moved",
@@ -297,25 +302,25 @@ def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
     )
 
 
-def _lost(place: TopicPartition, committed: int, end: int) -> Unavailable:
+def _lost(tp: TopicPartition, committed: int, end: int) -> Unavailable:
     return Unavailable(
-        f"Kafka: {place.topic}-{place.partition} ends at {end}, and {committed} is acknowledged:"
+        f"Kafka: {tp.topic}-{tp.partition} ends at {end}, and {committed} is acknowledged:"
         " the topic has lost records, or is another one; set the group's offset before you go on",
         halt=True,
     )
 
 
-def _place(partition: Partition) -> TopicPartition:
+def _topic_partition(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-def _partition(place: TopicPartition) -> Partition:
-    return Partition(place.topic, place.partition)
+def _partition(tp: TopicPartition) -> Partition:
+    return Partition(tp.topic, tp.partition)
 
 
-def records_of(place: TopicPartition, polled: Iterable[Any]) -> Iterator[Record]:
+def records_of(tp: TopicPartition, polled: Iterable[Any]) -> Iterator[Record]:
     """The records of a partition as the core knows them."""
-    partition = _partition(place)
+    partition = _partition(tp)
     for record in polled:
         yield Record(
             partition,

@@ -10,7 +10,7 @@ from attrs import frozen
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.requirements import Requirement, Stake, whole_number
 from voltpay_core.errors import Unavailable
 
@@ -59,7 +59,7 @@ def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
-    with translated("creating topics"), closing(connection.admin()) as admin:
+    with translate_errors("creating topics"), closing(connection.admin()) as admin:
         there = set(admin.list_topics())
         missing = [topic for topic in topics if topic.name not in there]
         if missing:
@@ -83,7 +83,7 @@ def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Di
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
-    with translated("looking up topics"), closing(connection.admin()) as admin:
+    with translate_errors("looking up topics"), closing(connection.admin()) as admin:
         there = set(admin.list_topics())
         found = [topic for topic in topics if topic.name in there]
         missing = [
@@ -105,7 +105,7 @@ def configurations(
     Raises:
         Unavailable: Kafka cannot be reached.
     """
-    with translated("looking up topics"), closing(connection.admin()) as admin:
+    with translate_errors("looking up topics"), closing(connection.admin()) as admin:
         return _configurations(admin, topics)
 
 

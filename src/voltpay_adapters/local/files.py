@@ -20,7 +20,7 @@ from voltpay_core.records import ProducerRecord
 
 
 @define
-class FileEvents:
+class FilePublisher:
     """An `EventPublisher` that appends envelopes to one file a topic.
 
     Attributes:
@@ -63,7 +63,7 @@ class FileEvents:
 
 
 @define
-class FilePayments:
+class PaymentFilePublisher:
     """An `EventPublisher` that appends to one file of payments; ``-`` is the standard output.
 
     A payment under its own account's key is a plain line; whatever else is an envelope.
@@ -108,7 +108,7 @@ class FilePayments:
 
 
 def read_events(path: Path) -> list[ProducerRecord]:
-    """The events of a file that `FileEvents` wrote; its topic is the file's name.
+    """The events of a file that `FilePublisher` wrote; its topic is the file's name.
 
     Raises:
         Misconfigured: The file cannot be read, or is not of that form.

@@ -34,9 +34,9 @@ class MemoryLog:
         headers: Headers = (),
     ) -> Record:
         """Put a record at the end of a partition, which is made where there is none."""
-        place = Partition(self.topic, partition)
-        records = self.partitions.setdefault(place, [])
-        record = Record(place, len(records), timestamp, key, value, headers)
+        at = Partition(self.topic, partition)
+        records = self.partitions.setdefault(at, [])
+        record = Record(at, len(records), timestamp, key, value, headers)
         records.append(record)
         return record
 
@@ -108,7 +108,7 @@ class MemorySource:
 
 
 @define
-class MemoryEvents:
+class MemoryPublisher:
     """An `EventPublisher` that keeps what it is told, in order."""
 
     events: list[ProducerRecord] = field(factory=list)

@@ -78,11 +78,11 @@ class LineReader:
     ended: bool = field(default=False, init=False)
     _begun: bytearray = field(factory=bytearray, init=False)
 
-    def read(self, patience: float) -> list[tuple[int, bytes]]:
+    def read(self, poll_timeout: float) -> list[tuple[int, bytes]]:
         """The lines that end in the next chunk, each with the offset behind its newline.
 
         Args:
-            patience: Seconds to wait for a first byte.
+            poll_timeout: Seconds to wait for a first byte.
 
         Raises:
             Misconfigured: It is no text in UTF-8.
@@ -94,14 +94,14 @@ class LineReader:
                 " take it out, or raise limits.batch_bytes",
                 halt=True,
             )
-        chunk = self._next_chunk(patience)
+        chunk = self._next_chunk(poll_timeout)
         return [] if chunk is None else self._lines(chunk)
 
-    def _next_chunk(self, patience: float) -> bytes | None:
+    def _next_chunk(self, poll_timeout: float) -> bytes | None:
         """Some bytes, none at the end, or None where there is nothing yet."""
         poll = select.poll()  # select() knows no descriptor above 1023
         poll.register(self._file, select.POLLIN)
-        if not poll.poll(patience * 1000):
+        if not poll.poll(poll_timeout * 1000):
             return None
         try:
             return self._file.read(CHUNK_BYTES)

@@ -39,14 +39,14 @@ class FileSource:
 
     Attributes:
         notify: Told in a sentence where reading begins.
-        patience: Seconds that a poll waits for a line.
+        poll_timeout: Seconds that a poll waits for a line.
         longest: Bytes of a line, at most; a longer one halts the reading.
     """
 
     _path: str
     _begin: BeginUnitOfWork
     _notify: Callable[[str], None] = lambda _: None
-    _patience: float = 0.5
+    _poll_timeout: float = 0.5
     _longest: int = LONGEST_LINE
     _file: FileIO = field(init=False)
     _reader: LineReader = field(init=False)
@@ -166,7 +166,7 @@ class FileSource:
         return Partition(f"{self._partition.topic}#{digest}", 0)
 
     def _read_ahead(self) -> None:
-        lines = self._reader.read(self._patience)
+        lines = self._reader.read(self._poll_timeout)
         if self._reader.ended and self._path != STDIN:
             self._check_unchanged()
         self._ahead += [self._record(end, line) for end, line in lines if line.strip()]

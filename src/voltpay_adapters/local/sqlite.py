@@ -237,7 +237,7 @@ class SqliteUnitOfWork:
         """Undo what happens inside where it ends in an exception."""
         self._connection.execute("SAVEPOINT attempt")
         try:
-            with _translated(self._path):
+            with _translate_errors(self._path):
                 yield
         except BaseException:
             if self._connection.in_transaction:
@@ -254,12 +254,12 @@ class SqliteDatabase:
 
     Attributes:
         node_ids: Those that will do; the first free one is leased.
-        patience: Seconds to wait for another process's transaction.
+        busy_timeout: Seconds to wait for another process's transaction.
     """
 
     _path: str
     _node_ids: Sequence[int] = NODE_IDS
-    _patience: float = 30.0
+    _busy_timeout: float = 30.0
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
     _place: tuple[int, int] | None = field(default=None, init=False)
@@ -267,7 +267,7 @@ class SqliteDatabase:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a unit of work."""
-        with _translated(self._path):
+        with _translate_errors(self._path):
             connection = self.connect()
             self._check_place()
             connection.execute("BEGIN IMMEDIATE")
@@ -300,7 +300,7 @@ class SqliteDatabase:
         if self._connection is None:
             if self._path != MEMORY and self._lease is None:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
-            with _translated(self._path):
+            with _translate_errors(self._path):
                 self._connection = self._opened()
             self._place = self._find_place()
         return self._connection
@@ -316,7 +316,7 @@ class SqliteDatabase:
 
     def _opened(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            _no_uri(self._path), timeout=self._patience, isolation_level=None
+            _no_uri(self._path), timeout=self._busy_timeout, isolation_level=None
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -387,7 +387,7 @@ class NodeLease:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:

@@ -11,7 +11,7 @@ from attrs import frozen
 from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.connection import Row
 from voltpay_adapters.postgres.driver import PostgresConnection
-from voltpay_adapters.postgres.failures import translated
+from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
 _PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
@@ -49,12 +49,14 @@ class Administration:
         Raises:
             Unavailable: The database cannot be reached, or refuses it.
         """
-        with translated(self._connection.place, refusable=False):
+        with translate_errors(self._connection.label, refusable=False):
             return self._connection.run(sql, **parameters) or []
 
 
 @contextmanager
-def session(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> Iterator[Administration]:
+def admin_connection(
+    target: DatabaseUrl, tls: ssl.SSLContext | None = None
+) -> Iterator[Administration]:
     """A connection of its own.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.passwords import scram_verifier
 from voltpay_adapters.postgres.resources import bootstrap_file
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -32,7 +32,7 @@ def bootstrap(
         Misconfigured: A password holds what no password can.
         Unavailable: The database cannot be reached, or the user may not do this.
     """
-    with session(target, tls) as connection:
+    with admin_connection(target, tls) as connection:
         connection.run(bootstrap_file().read_text("utf-8"))
         for role, password in ((MIGRATOR, migrator_password), (WRITER, writer_password)):
             if password is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from voltpay_adapters.postgres import passwords, session_settings
 from voltpay_adapters.postgres.driver import PostgresConnection
-from voltpay_adapters.postgres.failures import translated
+from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.poolers import refuse_shared
 from voltpay_adapters.postgres.urls import CONNECT_SECONDS, DatabaseUrl
 from voltpay_core.errors import Unavailable
@@ -23,7 +23,7 @@ _PROBE_SECONDS = 2.0
 
 def connect(
     target: DatabaseUrl,
-    patience: float,
+    socket_timeout: float,
     tls: ssl.SSLContext | None,
     settings: Mapping[str, str] | None = None,
 ) -> PostgresConnection:
@@ -32,7 +32,7 @@ def connect(
     Hosts, and all addresses of each, are tried in order. One that refuses the login ends that.
 
     Args:
-        patience: Seconds that an answer may take.
+        socket_timeout: Seconds that an answer may take.
         settings: PostgreSQL's settings for this session, beside `session_settings`.
 
     Raises:
@@ -42,7 +42,7 @@ def connect(
     """
     attempts = (partial(_reach, target.at(host), tls, settings or {}) for host in target.hosts)
     connection = _first(attempts)
-    connection.wait_for_answers(patience)
+    connection.wait_for_answers(socket_timeout)
     return connection
 
 
@@ -63,7 +63,7 @@ def _reach(
 ) -> PostgresConnection:
     """A connection to the one host of this target."""
     (host,) = target.hosts
-    with translated(target.place, refusable=False):
+    with translate_errors(target.label, refusable=False):
         found = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
     return _first(partial(_enter, target, address, tls, settings) for address in found)
 
@@ -74,13 +74,13 @@ def _enter(
     tls: ssl.SSLContext | None,
     settings: Mapping[str, str],
 ) -> PostgresConnection:
-    with translated(target.place, refusable=False):
+    with translate_errors(target.label, refusable=False):
         connection = _log_in(target, address, CONNECT_SECONDS, tls)
         try:
             connection.fix(settings)
             if connection.pooled:
                 another = partial(_log_in, target, address, _PROBE_SECONDS, tls)
-                refuse_shared(connection, another, target.place)
+                refuse_shared(connection, another, target.label)
                 connection.run("DISCARD ALL")  # of whoever had this server connection before
                 connection.fix(settings)
             _refuse_read_only(connection, target.session_attrs)
@@ -97,10 +97,10 @@ def _refuse_read_only(connection: PostgresConnection, session_attrs: str) -> Non
         # the server's default counts, now and later: by it an administrator fences a server
         connection.run("RESET default_transaction_read_only")
     if connection.run("SELECT pg_is_in_recovery()") != [[False]]:
-        raise Unavailable(f"PostgreSQL at {connection.place} is a standby")
+        raise Unavailable(f"PostgreSQL at {connection.label} is a standby")
     if connection.run("SHOW transaction_read_only") != [["off"]]:
         raise Unavailable(
-            f"PostgreSQL at {connection.place} is read-only: default_transaction_read_only is on"
+            f"PostgreSQL at {connection.label} is read-only: default_transaction_read_only is on"
         )
 
 
@@ -123,7 +123,7 @@ def _log_in(
         )
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
-            f"PostgreSQL at {target.place} is not to be trusted: {error.verify_message};"
+            f"PostgreSQL at {target.label} is not to be trusted: {error.verify_message};"
             " see database.sslrootcert, and the host's name",
             halt=True,
         ) from error
@@ -134,11 +134,11 @@ def _log_in(
 
 def _socket(address: _Address, seconds: float) -> socket.socket:
     """A socket without Nagle's delay: pg8000 sends a bulk statement in several pieces."""
-    family, kind, protocol, _, place = address
+    family, kind, protocol, _, label = address
     link = socket.socket(family, kind, protocol)
     try:
         link.settimeout(seconds)
-        link.connect(place)
+        link.connect(label)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     except BaseException:

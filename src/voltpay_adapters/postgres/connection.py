@@ -12,7 +12,7 @@ from pg8000.native import PreparedStatement
 
 from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.driver import PostgresConnection
-from voltpay_adapters.postgres.failures import UNTRANSLATABLE, translated
+from voltpay_adapters.postgres.error_mapping import UNTRANSLATABLE, translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Rejected, Unavailable
 
@@ -23,7 +23,7 @@ _FAITHFUL = {"UTF8", "SQL_ASCII"}
 
 
 @frozen
-class TimeOuts:
+class Timeouts:
     """How long anything may take, in seconds; the client outwaits the server.
 
     Attributes:
@@ -67,7 +67,7 @@ class Session:
 
     @classmethod
     def open(
-        cls, target: DatabaseUrl, time_outs: TimeOuts, tls: ssl.SSLContext | None = None
+        cls, target: DatabaseUrl, timeouts: Timeouts, tls: ssl.SSLContext | None = None
     ) -> Session:
         """Connect, with settings of our own and with these time-outs.
 
@@ -75,7 +75,7 @@ class Session:
             Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
             Unavailable: No host can be reached and written to, or (halt) one does not let us in.
         """
-        return cls(connect(target, time_outs.client, tls, time_outs.for_server()))
+        return cls(connect(target, timeouts.client, tls, timeouts.for_server()))
 
     @property
     def encoding(self) -> str:
@@ -91,7 +91,7 @@ class Session:
         try:
             return self.attempt(sql, **parameters)
         except Rejected as refusal:
-            reason = f"PostgreSQL at {self._connection.place}: SQLSTATE {refusal.sqlstate}"
+            reason = f"PostgreSQL at {self._connection.label}: SQLSTATE {refusal.sqlstate}"
             raise Unavailable(reason, halt=True) from None
 
     def attempt(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
@@ -102,7 +102,7 @@ class Session:
             Unavailable: The database cannot serve now.
         """
         self.broken = True
-        with translated(self._connection.place):
+        with translate_errors(self._connection.label):
             try:
                 if self.encoding not in _FAITHFUL:
                     self._refuse_changed(parameters.values())

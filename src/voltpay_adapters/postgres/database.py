@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from attrs import define, field, frozen
 
-from voltpay_adapters.postgres.connection import Session, TimeOuts
+from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.inspection import encoding_shortfall
 from voltpay_adapters.postgres.stores import (
     PostgresFence,
@@ -69,7 +69,7 @@ class PostgresDatabase:
 
     _target: DatabaseUrl
     _node_ids: Sequence[int] = NODE_IDS
-    _time_outs: TimeOuts = field(factory=TimeOuts)
+    _timeouts: Timeouts = field(factory=Timeouts)
     _tls: ssl.SSLContext | None = None
     _now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _clock_skew: float = 30
@@ -108,7 +108,7 @@ class PostgresDatabase:
             Unavailable: The database cannot be reached, or (halt) its clock differs from ours.
         """
         if self._session is None or self._lease is None:
-            session = Session.open(self._target, self._time_outs, self._tls)
+            session = Session.open(self._target, self._timeouts, self._tls)
             try:
                 self._tell_encoding(session)
                 self._compare_clocks(session)
@@ -136,7 +136,7 @@ class PostgresDatabase:
 
     def _tell_encoding(self, session: Session) -> None:
         if self._lease is None and (shortfall := encoding_shortfall(session.encoding)):
-            self._notify(f"PostgreSQL at {self._target.place}: {shortfall}")
+            self._notify(f"PostgreSQL at {self._target.label}: {shortfall}")
 
     def _compare_clocks(self, session: Session) -> None:
         before = self._now()

@@ -41,9 +41,9 @@ class PostgresConnection(Connection):  # type: ignore[misc]
             raise
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """The database's name for people."""
-        return self.target.place
+        return self.target.label
 
     def fix(self, settings: Mapping[str, str]) -> None:
         """Set `session_settings` and these."""
@@ -77,7 +77,7 @@ class PostgresConnection(Connection):  # type: ignore[misc]
         kind = int.from_bytes(data[:4], "big")
         user, password = self.user, self.password
         if password is None and kind in _ASKS_FOR_PASSWORD:
-            raise Misconfigured(f"PostgreSQL at {self.place} asks for a password")
+            raise Misconfigured(f"PostgreSQL at {self.label} asks for a password")
         if password is None or kind != _SASL:
             super().handle_AUTHENTICATION_REQUEST(data, context)
             return

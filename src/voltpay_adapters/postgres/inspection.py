@@ -52,7 +52,7 @@ _EXCESS = """
 
 
 @frozen
-class Month:
+class TablePartition:
     """One partition of a payment table: rows from `start` up to, but without, `end`.
 
     Both are None for a DEFAULT partition, which should not be there.
@@ -118,12 +118,12 @@ def changelog_lock(connection: Administration) -> str | None:
     return rows[0][0] if rows else None
 
 
-def partitions(connection: Administration) -> tuple[Month, ...]:
+def partitions(connection: Administration) -> tuple[TablePartition, ...]:
     """All partitions of the payment tables, by table and time."""
-    return tuple(Month(*row) for row in connection.run(_PARTITIONS))
+    return tuple(TablePartition(*row) for row in connection.run(_PARTITIONS))
 
 
-def missing_months(existing: Iterable[Month], now: datetime) -> tuple[str, ...]:
+def missing_months(existing: Iterable[TablePartition], now: datetime) -> tuple[str, ...]:
     """What lacks a partition for this month or the next, such as ``payment_core 2025-01``.
 
     Args:

@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 
 from attrs import frozen
 
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.inspection import changelog_lock
 from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -79,7 +79,7 @@ class Liquibase:
         Raises:
             Unavailable: The database cannot be reached.
         """
-        with session(self.target, self.tls) as asked:
+        with admin_connection(self.target, self.tls) as asked:
             return changelog_lock(asked)
 
     def validate(self) -> int:
@@ -112,10 +112,10 @@ class Liquibase:
 
     def _found(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
         """The host that may be used, and what sessions of ours set, of what it knows."""
-        with session(self.target, self.tls) as asked:
+        with admin_connection(self.target, self.tls) as asked:
             if asked.pooled:
                 raise Misconfigured(
-                    f"there is a connection pooler at {asked.target.place}, which does not pass"
+                    f"there is a connection pooler at {asked.target.label}, which does not pass"
                     " Liquibase's session settings on: let database.migrator name PostgreSQL itself"
                 )
             return asked.target, asked.settings

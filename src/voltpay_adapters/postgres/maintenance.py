@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 
-from voltpay_adapters.postgres.administration import session
-from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, Month, partitions
+from voltpay_adapters.postgres.administration import admin_connection
+from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, TablePartition, partitions
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
 
-def maintain(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> tuple[Month, ...]:
+def maintain(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> tuple[TablePartition, ...]:
     """Make the partitions of the next months that are not there yet.
 
     Writers are not held up. It also catches up after months without maintenance, and leaves the
@@ -26,7 +26,7 @@ def maintain(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> tuple[Mo
     Raises:
         Unavailable: The database cannot be reached, or has no schema to maintain.
     """
-    with session(target, tls) as connection:
+    with admin_connection(target, tls) as connection:
         for table in PAYMENT_TABLES:
             connection.run(
                 "SELECT partman.run_maintenance("

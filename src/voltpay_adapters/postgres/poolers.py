@@ -22,7 +22,7 @@ def is_pooled(announced: bytes | None, process: int) -> bool:
     return announced is None or int.from_bytes(announced[:4], "big") != process
 
 
-def refuse_shared(connection: Connection, another: Callable[[], Connection], place: str) -> None:
+def refuse_shared(connection: Connection, another: Callable[[], Connection], label: str) -> None:
     """Refuse a pooler that gives the server process of one session to others in between.
 
     A second session is opened beside the first, and both ask for their process in turn.
@@ -44,7 +44,7 @@ def refuse_shared(connection: Connection, another: Callable[[], Connection], pla
         ours.add(_process(connection))
     if len(ours) > 1 or ours & theirs:
         raise Misconfigured(
-            f"the connection pooler at {place} shares one server connection among sessions"
+            f"the connection pooler at {label} shares one server connection among sessions"
             " (pool mode transaction or statement), and node ids, prepared statements and"
             " settings need one each: connect to PostgreSQL itself, or set pool_mode = session"
         )

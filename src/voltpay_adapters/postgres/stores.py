@@ -174,7 +174,7 @@ class PostgresFence:
             places=_places(epochs.keys()),
         )
         found = {Partition(topic, number): epoch for topic, number, epoch in rows}
-        raised = {place for place, epoch in epochs.items() if found.get(place) != epoch}
+        raised = {partition for partition, epoch in epochs.items() if found.get(partition) != epoch}
         if raised:
             raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
 

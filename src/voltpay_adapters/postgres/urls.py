@@ -123,16 +123,16 @@ class DatabaseUrl:
         return evolve(self, hosts=(host,))
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """User, hosts and database as people are told of them, without the password."""
         return f"{self.user}@{self._hosts}/{self.database}"
 
     def jdbc(self, parameters: Mapping[str, str]) -> str:
         """The same database as Java names it, without user and password."""
         kind = "any" if self.session_attrs == "any" else "primary"
-        place = f"jdbc:postgresql://{self._hosts}/{quote(self.database, safe='')}"
+        label = f"jdbc:postgresql://{self._hosts}/{quote(self.database, safe='')}"
         given = {"targetServerType": kind, **parameters}
-        return f"{place}?{urlencode(given, quote_via=quote)}"
+        return f"{label}?{urlencode(given, quote_via=quote)}"
 
     @property
     def _hosts(self) -> str:
@@ -146,12 +146,12 @@ def _refuse(reason: str) -> NoReturn:
 def _what_is_wrong(url: str) -> str:
     if not _SCHEME.match(url):
         return "it does not begin with postgresql://"
-    login, at, place = url.partition("://")[2].rpartition("@")
+    login, at, label = url.partition("://")[2].rpartition("@")
     if at and re.search(r"[/?#@\s]", login):
         return f"the user or the password holds one of / ? # @ or white space: {_PASSWORD_WAY_OUT}"
     if not at:
         return "it names no user"
-    if "/" not in place:
+    if "/" not in label:
         return "it names no database"
     return "the database or a parameter holds one of / ? # or white space: percent-encode it"
 

@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.serializer import SerializeWrapper
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translated
+from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
 from voltpay_core.records import ProducerRecord
@@ -20,7 +20,7 @@ _NULL = bytes(bytearray(b"null"))  # an object that no record can hold
 
 
 @define
-class KafkaEvents:
+class KafkaPublisher:
     """An `EventPublisher` over an idempotent producer, connected when first used.
 
     A header whose value is null is published empty: kafka-python cannot write it.
@@ -28,22 +28,22 @@ class KafkaEvents:
     Attributes:
         source_partitions: How many partitions the source has. A topic that has as many gets each
             event into the source's own partition; any other places it by its key.
-        patience: Seconds to wait for acknowledgements; the producer itself tries for longer, so
+        ack_timeout: Seconds to wait for acknowledgements; the producer itself tries for longer, so
             that no later event can overtake one that it has given up.
     """
 
     _connection: KafkaConnection
     _source_partitions: int | None = None
-    _patience: float = 30
+    _ack_timeout: float = 30
     _opened: KafkaProducer | None = field(default=None, init=False)
     _partition_counts: dict[str, int] = field(factory=dict, init=False)
 
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         """Hand the events to the producer."""
-        with translated("publishing"):
+        with translate_errors("publishing"):
             producer = self._producer()
             sent = [self._send(producer, event) for event in events]
-        return KafkaPublication(producer, sent, self._patience)
+        return KafkaPublication(producer, sent, self._ack_timeout)
 
     def reset(self) -> None:
         """End the producer with all that it still holds."""
@@ -60,11 +60,13 @@ class KafkaEvents:
         if self._opened is None:
             self._opened = self._connection.producer(
                 batch_size=256 * 1024,
-                delivery_timeout_ms=int(self._patience * 4000),
+                delivery_timeout_ms=int(self._ack_timeout * 4000),
                 linger_ms=1000,  # until `wait` flushes: one request carries many partitions
-                max_block_ms=int(self._patience * 1000),
+                max_block_ms=int(self._ack_timeout * 1000),
                 max_request_size=8 * 1024 * 1024,
-                request_timeout_ms=min(30_000, int(self._patience * 2000)),  # within the delivery
+                request_timeout_ms=min(
+                    30_000, int(self._ack_timeout * 2000)
+                ),  # within the delivery
                 value_serializer=SerializeWrapper(_null_again),
             )
         return self._opened
@@ -99,12 +101,12 @@ class KafkaPublication:
 
     _producer: KafkaProducer
     _sent: Sequence[Any]
-    _patience: float
+    _ack_timeout: float
 
     def wait(self) -> None:
         """Flush the producer, then look at every record."""
-        with translated("waiting for the acknowledgement of events"):
-            self._producer.flush(self._patience)
+        with translate_errors("waiting for the acknowledgement of events"):
+            self._producer.flush(self._ack_timeout)
             for future in self._sent:
                 if not future.is_done:
                     raise Unavailable("Kafka: the acknowledgement of an event is overdue")

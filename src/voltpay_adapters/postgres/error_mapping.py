@@ -14,17 +14,17 @@ UNIQUE_VIOLATION = "23505"
 DISK_FULL = "53100"
 UNTRANSLATABLE = "22P05"
 
-_THE_MESSAGE = ("22", "23502", UNIQUE_VIOLATION, "P0001")
-_PASSING = ("08", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+_REJECTION_SQLSTATES = ("22", "23502", UNIQUE_VIOLATION, "P0001")
+_TRANSIENT_SQLSTATES = ("08", "25006", "40001", "40P01", "53", "55P03", "57", "58")
 _MAY_HOLD_VALUES = ("22", "23", "P0")
 
 
 @contextmanager
-def translated(place: str, *, refusable: bool = True) -> Iterator[None]:
+def translate_errors(label: str, *, refusable: bool = True) -> Iterator[None]:
     """Turn what pg8000 raises inside into the core's kinds of failure.
 
     Args:
-        place: The database's name for people, without its password.
+        label: The database's name for people, without its password.
         refusable: Whether payments are sent, which the database may refuse and nobody may print.
     """
     try:
@@ -34,22 +34,22 @@ def translated(place: str, *, refusable: bool = True) -> Iterator[None]:
     except DatabaseError as error:
         fields = error.args[0]
         if not refusable:
-            raise _unavailable(place, fields, str(fields.get("M"))) from error
+            raise _unavailable(label, fields, str(fields.get("M"))) from error
         hidden = fields.get("C", "").startswith(_MAY_HOLD_VALUES)  # DETAIL prints whole rows
-        raise failure(place, fields) from (None if hidden else error)
+        raise failure(label, fields) from (None if hidden else error)
     except (InterfaceError, OSError) as error:
-        raise Unavailable(f"PostgreSQL at {place} cannot be reached: {error}") from error
+        raise Unavailable(f"PostgreSQL at {label} cannot be reached: {error}") from error
     except Exception as error:  # noqa: BLE001 - pg8000 raises anything over a strange answer
         if refusable and isinstance(error, UnicodeEncodeError):
             reason = "its text cannot be encoded for the database"
             raise Rejected("refused-by-database", reason) from None
         raise Unavailable(
-            f"PostgreSQL at {place} gave an answer that cannot be read ({type(error).__name__}):"
+            f"PostgreSQL at {label} gave an answer that cannot be read ({type(error).__name__}):"
             " is it a PostgreSQL server?"
         ) from None
 
 
-def failure(place: str, fields: dict[str, str]) -> Exception:
+def failure(label: str, fields: dict[str, str]) -> Exception:
     """The failure that an error response of PostgreSQL to payments stands for.
 
     Args:
@@ -61,18 +61,18 @@ def failure(place: str, fields: dict[str, str]) -> Exception:
         return PaymentIdTaken(
             "refused-by-database", reason, sqlstate=sqlstate, constraint=constraint
         )
-    if sqlstate.startswith(_THE_MESSAGE) or (sqlstate == CHECK_VIOLATION and constraint):
+    if sqlstate.startswith(_REJECTION_SQLSTATES) or (sqlstate == CHECK_VIOLATION and constraint):
         reason = f"the database refuses the payment with SQLSTATE {sqlstate}"
         return Rejected("refused-by-database", reason, sqlstate=sqlstate, constraint=constraint)
     if sqlstate == CHECK_VIOLATION:
         words = f"{fields.get('t')} has no partition for this month; run `voltpay db maintain`"
-        return _unavailable(place, fields, words)
+        return _unavailable(label, fields, words)
     hidden = sqlstate.startswith(_MAY_HOLD_VALUES)
-    return _unavailable(place, fields, None if hidden else fields.get("M"))
+    return _unavailable(label, fields, None if hidden else fields.get("M"))
 
 
-def _unavailable(place: str, fields: dict[str, str], words: str | None) -> Unavailable:
+def _unavailable(label: str, fields: dict[str, str], words: str | None) -> Unavailable:
     sqlstate = fields.get("C", "")
-    passing = sqlstate.startswith(_PASSING) and sqlstate != DISK_FULL
-    reason = f"PostgreSQL at {place}: SQLSTATE {sqlstate}"
+    passing = sqlstate.startswith(_TRANSIENT_SQLSTATES) and sqlstate != DISK_FULL
+    reason = f"PostgreSQL at {label}: SQLSTATE {sqlstate}"
     return Unavailable(f"{reason}: {words}" if words else reason, halt=not passing)

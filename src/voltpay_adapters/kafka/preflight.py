@@ -18,7 +18,7 @@ from voltpay_core.errors import Misconfigured, Unavailable
 _PATIENCE = 3  # seconds for one answer; whoever is slower is left to the client
 
 
-def trust(options: Mapping[str, Any]) -> ssl.SSLContext | None:
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     """What kafka-python would make of its ``ssl_*`` options; None where nothing is encrypted.
 
     Raises:
@@ -42,7 +42,7 @@ def trust(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     return context
 
 
-def greet(servers: Iterable[str], options: Mapping[str, Any]) -> None:
+def check_access(servers: Iterable[str], options: Mapping[str, Any]) -> None:
     """Let the first server that answers tell who it is and let us in, where that is asked for.
 
     kafka-python itself would try again for minutes: over TLS it loses a broker's refusal, because
