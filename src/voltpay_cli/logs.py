@@ -17,7 +17,7 @@ class _Formatter(logging.Formatter):
 
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - as logging names it
         """The failure of a record."""
-        return "" if ei[1] is None else wordless(ei[1])
+        return "" if ei[1] is None else traceback_without_messages(ei[1])
 
 
 class _Seldom(logging.Filter):
@@ -38,7 +38,7 @@ class _Seldom(logging.Filter):
         return True
 
 
-def wordless(error: BaseException) -> str:
+def traceback_without_messages(error: BaseException) -> str:
     """A traceback without what the exceptions say: that may hold a payment or a secret."""
     return "\n\nthen:\n\n".join(map(_traceback, reversed(_last_to_first(error))))
 

@@ -15,8 +15,8 @@ from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
-from voltpay_cli.exits import ExitCode, ExitingGroup
-from voltpay_cli.logs import wordless
+from voltpay_cli.exit_codes import ExitCode, ExitingGroup
+from voltpay_cli.logs import traceback_without_messages
 
 app = typer.Typer(
     name="voltpay",
@@ -71,4 +71,6 @@ def main() -> None:
 
 def _tell_bug(bug: BaseException | None) -> None:
     if bug is not None:
-        typer.echo(f"{wordless(bug)}\nvoltpay: a bug; its words are left out", err=True)
+        typer.echo(
+            f"{traceback_without_messages(bug)}\nvoltpay: a bug; its words are left out", err=True
+        )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 
-from voltpay_cli.stopping import Stop
+from voltpay_cli.signals import StopFlag
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
 
@@ -15,7 +15,11 @@ CHUNK = 1000
 
 
 def send(
-    publisher: EventPublisher, records: Iterable[ProducerRecord], *, rate: int | None, stop: Stop
+    publisher: EventPublisher,
+    records: Iterable[ProducerRecord],
+    *,
+    rate: int | None,
+    stop: StopFlag,
 ) -> int:
     """Send the records until told to stop, and tell how many were acknowledged.
 

@@ -10,13 +10,13 @@ from attrs.converters import optional
 from typed_settings.cls_attrs import SECRET
 from typed_settings.cls_utils import deep_options
 
-from voltpay_cli import values
-from voltpay_core.codec import Topics as TopicNames
+from voltpay_cli import converters
+from voltpay_core.codec import Topics
 from voltpay_core.payments import Status
 
 MIB = 1024 * 1024
 
-_NAMES = TopicNames()
+_NAMES = Topics()
 
 
 def setting(default: object, convert: Callable[[object], object], *, secret: bool = False) -> Any:
@@ -24,12 +24,12 @@ def setting(default: object, convert: Callable[[object], object], *, secret: boo
     return field(
         default=default,
         converter=optional(convert) if default is None else convert,
-        repr=SECRET if secret else lambda value: repr(values.masked(value)),
+        repr=SECRET if secret else lambda value: repr(converters.masked(value)),
     )
 
 
 @frozen
-class Topics:
+class TopicSettings:
     """The four topics, and what `voltpay topics create` makes of them.
 
     Attributes:
@@ -39,18 +39,18 @@ class Topics:
         dead_letter_retention_hours: How long dead letters are kept.
     """
 
-    writer: str = setting(_NAMES.writer, values.topic)
-    read: str = setting(_NAMES.read, values.topic)
-    email: str = setting(_NAMES.email, values.topic)
-    dead_letter: str = setting(_NAMES.dead_letter, values.topic)
-    partitions: int = setting(100, values.whole(1, 100_000))
-    replication: int = setting(2, values.whole(1, 100))
-    retention_hours: int = setting(24, values.whole(1, 100_000))
-    dead_letter_retention_hours: int = setting(168, values.whole(1, 100_000))
+    writer: str = setting(_NAMES.writer, converters.topic)
+    read: str = setting(_NAMES.read, converters.topic)
+    email: str = setting(_NAMES.email, converters.topic)
+    dead_letter: str = setting(_NAMES.dead_letter, converters.topic)
+    partitions: int = setting(100, converters.whole(1, 100_000))
+    replication: int = setting(2, converters.whole(1, 100))
+    retention_hours: int = setting(24, converters.whole(1, 100_000))
+    dead_letter_retention_hours: int = setting(168, converters.whole(1, 100_000))
 
 
 @frozen
-class WireForm:
+class WireSettings:
     """How events look.
 
     Attributes:
@@ -58,23 +58,23 @@ class WireForm:
         event_headers: Fixed headers of every event.
     """
 
-    account_field: str = setting("accountId", values.one_of("accountId", "custId"))
-    event_headers: Mapping[str, str] = setting({}, values.pairs)
+    account_field: str = setting("accountId", converters.one_of("accountId", "custId"))
+    event_headers: Mapping[str, str] = setting({}, converters.pairs)
 
 
 @frozen
-class Email:
+class EmailSettings:
     """The e-mail events.
 
     Attributes:
         statuses: The statuses whose payments get one.
     """
 
-    statuses: frozenset[Status] = setting(frozenset({Status.SUCCESS}), values.statuses)
+    statuses: frozenset[Status] = setting(frozenset({Status.SUCCESS}), converters.statuses)
 
 
 @frozen
-class Limits:
+class LimitSettings:
     """What holds the writer back.
 
     Attributes:
@@ -88,18 +88,18 @@ class Limits:
         warm_ups: Warm-up records sent to the input topic at start.
     """
 
-    retry_seconds: int = setting(300, values.whole(0, 1_000_000))
-    breaker: int = setting(20, values.whole(1, 1_000_000))
-    batch_bytes: int = setting(16 * MIB, values.whole(1024, 1024 * MIB))
-    value_bytes: int = setting(MIB, values.whole(1, 1024 * MIB))
-    publish_seconds: int = setting(30, values.whole(1, 3600))
-    claims_days: int = setting(7, values.whole(1, 36_500))
-    clock_skew_seconds: int = setting(30, values.whole(1, 86_400))
-    warm_ups: int = setting(3, values.whole(0, 1000))
+    retry_seconds: int = setting(300, converters.whole(0, 1_000_000))
+    breaker: int = setting(20, converters.whole(1, 1_000_000))
+    batch_bytes: int = setting(16 * MIB, converters.whole(1024, 1024 * MIB))
+    value_bytes: int = setting(MIB, converters.whole(1, 1024 * MIB))
+    publish_seconds: int = setting(30, converters.whole(1, 3600))
+    claims_days: int = setting(7, converters.whole(1, 36_500))
+    clock_skew_seconds: int = setting(30, converters.whole(1, 86_400))
+    warm_ups: int = setting(3, converters.whole(0, 1000))
 
 
 @frozen
-class Kafka:
+class KafkaSettings:
     """How to reach Kafka.
 
     Attributes:
@@ -107,22 +107,22 @@ class Kafka:
     """
 
     protocol: str = setting(
-        "PLAINTEXT", values.one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+        "PLAINTEXT", converters.one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
     )
     sasl_mechanism: str = setting(
-        "SCRAM-SHA-512", values.one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+        "SCRAM-SHA-512", converters.one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
     )
-    username: str | None = setting(None, values.text)
-    password: str | None = setting(None, values.text, secret=True)
-    password_file: str | None = setting(None, values.text)
-    cafile: str | None = setting(None, values.text)
-    certfile: str | None = setting(None, values.text)
-    keyfile: str | None = setting(None, values.text)
-    options: Mapping[str, str] = setting({}, values.pairs)
+    username: str | None = setting(None, converters.text)
+    password: str | None = setting(None, converters.text, secret=True)
+    password_file: str | None = setting(None, converters.text)
+    cafile: str | None = setting(None, converters.text)
+    certfile: str | None = setting(None, converters.text)
+    keyfile: str | None = setting(None, converters.text)
+    options: Mapping[str, str] = setting({}, converters.pairs)
 
 
 @frozen
-class Database:
+class DatabaseSettings:
     """How to reach PostgreSQL, and what `voltpay db` needs beside the store.
 
     Attributes:
@@ -134,19 +134,19 @@ class Database:
         liquibase_classpath: A folder of jars that is used in the program's place.
     """
 
-    password: str | None = setting(None, values.text, secret=True)
-    password_file: str | None = setting(None, values.text)
-    migrator: str | None = setting(None, values.database)
-    migrator_password: str | None = setting(None, values.text, secret=True)
-    migrator_password_file: str | None = setting(None, values.text)
-    superuser: str | None = setting(None, values.database)
-    lock_seconds: int = setting(10, values.whole(1, 3600))
-    statement_seconds: int = setting(30, values.whole(1, 3600))
-    idle_seconds: int = setting(60, values.whole(1, 3600))
-    sslmode: str = setting("disable", values.one_of("disable", "require", "verify-full"))
-    sslrootcert: str | None = setting(None, values.text)
-    liquibase: str = setting("liquibase", values.text)
-    liquibase_classpath: str | None = setting(None, values.text)
+    password: str | None = setting(None, converters.text, secret=True)
+    password_file: str | None = setting(None, converters.text)
+    migrator: str | None = setting(None, converters.database)
+    migrator_password: str | None = setting(None, converters.text, secret=True)
+    migrator_password_file: str | None = setting(None, converters.text)
+    superuser: str | None = setting(None, converters.database)
+    lock_seconds: int = setting(10, converters.whole(1, 3600))
+    statement_seconds: int = setting(30, converters.whole(1, 3600))
+    idle_seconds: int = setting(60, converters.whole(1, 3600))
+    sslmode: str = setting("disable", converters.one_of("disable", "require", "verify-full"))
+    sslrootcert: str | None = setting(None, converters.text)
+    liquibase: str = setting("liquibase", converters.text)
+    liquibase_classpath: str | None = setting(None, converters.text)
 
 
 @frozen
@@ -164,20 +164,20 @@ class Settings:
         log_level: What is logged on stderr.
     """
 
-    source: str | None = setting(None, values.source)
-    store: str | None = setting(None, values.store)
-    events: str | None = setting(None, values.events)
-    node_id: int | str = setting("auto", values.whole_or("auto", 0, 999))
-    group: str = setting("voltpay-writer", values.topic)
-    batch_size: int = setting(1000, values.whole(1, 1_000_000))
-    commit_unit: int | str = setting("batch", values.whole_or("account batch", 1, 1_000_000))
-    log_level: str = setting("info", values.one_of("debug", "info", "warning", "error"))
-    topics: Topics = field(factory=Topics)
-    wire: WireForm = field(factory=WireForm)
-    email: Email = field(factory=Email)
-    limits: Limits = field(factory=Limits)
-    kafka: Kafka = field(factory=Kafka)
-    database: Database = field(factory=Database)
+    source: str | None = setting(None, converters.source)
+    store: str | None = setting(None, converters.store)
+    events: str | None = setting(None, converters.events)
+    node_id: int | str = setting("auto", converters.whole_or("auto", 0, 999))
+    group: str = setting("voltpay-writer", converters.topic)
+    batch_size: int = setting(1000, converters.whole(1, 1_000_000))
+    commit_unit: int | str = setting("batch", converters.whole_or("account batch", 1, 1_000_000))
+    log_level: str = setting("info", converters.one_of("debug", "info", "warning", "error"))
+    topics: TopicSettings = field(factory=TopicSettings)
+    wire: WireSettings = field(factory=WireSettings)
+    email: EmailSettings = field(factory=EmailSettings)
+    limits: LimitSettings = field(factory=LimitSettings)
+    kafka: KafkaSettings = field(factory=KafkaSettings)
+    database: DatabaseSettings = field(factory=DatabaseSettings)
 
 
 OPTIONS = deep_options(Settings)

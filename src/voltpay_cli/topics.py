@@ -60,7 +60,7 @@ def create(settings: Settings) -> list[str]:
     return made
 
 
-def differences(settings: Settings) -> list[Difference]:
+def find_drift(settings: Settings) -> list[Difference]:
     """What is other than the settings and the guarantees want it.
 
     Raises:
@@ -70,7 +70,7 @@ def differences(settings: Settings) -> list[Difference]:
     return [
         difference
         for url, found in clusters(settings, _longest(settings)).items()
-        for difference in topics.differences(kafka_connection(settings, url), found)
+        for difference in topics.find_drift(kafka_connection(settings, url), found)
     ]
 
 

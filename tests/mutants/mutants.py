@@ -17,7 +17,7 @@ SOURCE = "voltpay_adapters/local/source.py"
 READING = "voltpay_adapters/local/reading.py"
 APPENDING = "voltpay_adapters/local/appending.py"
 URLS = "voltpay_adapters/postgres/urls.py"
-VALUES = "voltpay_cli/values.py"
+VALUES = "voltpay_cli/converters.py"
 
 LAWS = ("tests/laws/test_every_step.py", "tests/laws/test_sqlite_laws.py")
 INTERLEAVED = ("tests/laws/test_two_consumers.py",)

@@ -6,7 +6,7 @@ from kafka.errors import KafkaConfigurationError
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import kafka_connection
-from voltpay_cli.settings import Kafka, Settings
+from voltpay_cli.settings import KafkaSettings, Settings
 from voltpay_core.errors import Misconfigured
 
 SERVER = "kafka://localhost:9092"
@@ -68,8 +68,8 @@ def test_a_protocol_given_as_an_option_asks_for_its_credentials() -> None:
     """SASL has its mechanism, and needs user and password, wherever the protocol was set."""
     sasl = {"security_protocol": "SASL_PLAINTEXT"}
     with pytest.raises(Misconfigured, match=r"kafka\.username"):
-        kafka_connection(Settings(kafka=Kafka(options=sasl)), SERVER)
-    known = Kafka(options=sasl, username="me", password="secret")
+        kafka_connection(Settings(kafka=KafkaSettings(options=sasl)), SERVER)
+    known = KafkaSettings(options=sasl, username="me", password="secret")
     options = kafka_connection(Settings(kafka=known), SERVER).options
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["sasl_plain_password"] == "secret"

@@ -14,7 +14,7 @@ from tests.support.sqlite import SqliteHarness
 
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
 from voltpay_adapters.local.lines import envelope
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import ProducerRecord, last_header
 

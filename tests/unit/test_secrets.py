@@ -22,7 +22,7 @@ from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import secret
 from voltpay_cli.loading import load
-from voltpay_cli.logs import log_to_stderr, wordless
+from voltpay_cli.logs import log_to_stderr, traceback_without_messages
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured, Rejected
 from voltpay_core.records import ProducerRecord
@@ -159,7 +159,7 @@ def test_a_refused_row_is_in_no_chain_of_causes() -> None:
         raise DatabaseError(refusal)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
-    assert songs(wordless(caught.value) + repr(caught.value)) == []
+    assert songs(traceback_without_messages(caught.value) + repr(caught.value)) == []
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_a_stop_may_come_in_the_middle_of_a_message() -> None:
     """A signal that finds stderr in use stops the run, and never breaks it."""
     writing = (
         "import sys\n"
-        "from voltpay_cli.stopping import stop_on_signals\n"
+        "from voltpay_cli.signals import stop_on_signals\n"
         "with stop_on_signals() as stop:\n"
         "    sys.stderr.write('x' * 1_000_000)\n"
         "    print(stop())\n"

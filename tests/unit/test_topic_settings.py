@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topics import compare, kept
-from voltpay_cli.settings import Settings, Topics
+from voltpay_cli.settings import Settings, TopicSettings
 from voltpay_cli.wanted_topics import wanted_topics
 
 LONGEST = 3_000_000
@@ -33,7 +33,7 @@ def right(topic: str) -> dict[str, str]:
     return DEFAULTS | {r.name: r.value for r in TOPICS[topic].requirements if r.value}
 
 
-def differences(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake]:
+def find_drift(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake]:
     """What is wrong with a configuration: the sentences, and what is at stake."""
     found = compare([TOPICS[topic]], {topic: configuration})
     return {str(difference): difference.stake for difference in found}
@@ -45,16 +45,16 @@ def differences(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake
 def test_a_setting_may_make_another_meaningless(meanwhile: Mapping[str, str]) -> None:
     """Records that expire by the time at which they came, or never, may be dated back."""
     dated = {"message.timestamp.before.max.ms": str(2**63 - 1)}
-    assert differences(WRITER, right(WRITER) | dated)
-    assert not differences(WRITER, right(WRITER) | dated | meanwhile)
+    assert find_drift(WRITER, right(WRITER) | dated)
+    assert not find_drift(WRITER, right(WRITER) | dated | meanwhile)
 
 
 @given(configurations)
 def test_any_configuration_is_read(configuration: Mapping[str, str]) -> None:
     """Whatever a setting holds, or where it is missing, topics are compared and retention known."""
     for topic in TOPICS:
-        assert set(differences(topic, right(topic) | configuration)) <= set(
-            differences(topic, configuration)
+        assert set(find_drift(topic, right(topic) | configuration)) <= set(
+            find_drift(topic, configuration)
         )
     time = kept(configuration)
     assert time is None or time >= timedelta(0)
@@ -67,7 +67,7 @@ def test_any_configuration_is_read(configuration: Mapping[str, str]) -> None:
 )
 def test_a_new_topic_is_as_it_has_to_be(hours: int, replication: int, longest: int | None) -> None:
     """What `topics create` sets is what `topics check` wants, and within what Kafka takes."""
-    given = Topics(
+    given = TopicSettings(
         replication=replication, retention_hours=hours, dead_letter_retention_hours=hours
     )
     for topic in wanted_topics(evolve(Settings(), topics=given), longest):
@@ -104,9 +104,9 @@ def test_what_endangers_a_guarantee_is_a_difference(
 ) -> None:
     """A setting that is not as it has to be is one difference, which says what is and what for."""
     for topic in topics:
-        assert differences(topic, right(topic)) == {}
+        assert find_drift(topic, right(topic)) == {}
         for value in wrong:
-            ((sentence, found),) = differences(topic, right(topic) | {setting: value}).items()
+            ((sentence, found),) = find_drift(topic, right(topic) | {setting: value}).items()
             assert sentence.startswith(f"{topic} has {setting}={value}, not ")
             assert found is stake
 
@@ -130,4 +130,4 @@ def test_what_is_better_is_no_difference(
     """Longer retention, more replicas in sync, more room and the like are as good as wanted."""
     for topic in topics:
         for value in better:
-            assert differences(topic, right(topic) | {setting: value}) == {}
+            assert find_drift(topic, right(topic) | {setting: value}) == {}

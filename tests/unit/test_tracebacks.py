@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.canary import PASSWORD, songs
 
-from voltpay_cli.logs import log_to_stderr, wordless
+from voltpay_cli.logs import log_to_stderr, traceback_without_messages
 
 
 class Empty(ValueError):
@@ -93,7 +93,7 @@ def test_each_exception_is_shown_once_and_without_words(
     """Causes, contexts and members of groups come before what they led to, in whatever shape."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - any of them
         failing()
-    told = wordless(caught.value)
+    told = traceback_without_messages(caught.value)
     assert kinds(told) == shown
     assert f"in {failing.__name__}\n" in told
     assert songs(told) == []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.cli import voltpay
 
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
-from voltpay_cli import values
+from voltpay_cli import converters
 from voltpay_core.errors import Misconfigured
 
 SECRET = "hunter2"
@@ -115,7 +115,7 @@ REFUSED = {
 def test_every_legal_form_is_read(url: str) -> None:
     """A URL that libpq takes, and that names all that is needed, means what libpq means by it."""
     assert DatabaseUrl.parse(url) == ACCEPTED[url]
-    assert values.store(url) == values.database(url) == url
+    assert converters.store(url) == converters.database(url) == url
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -139,7 +139,9 @@ def test_what_is_percent_encoded_is_read_back(
     secret = "" if password is None else f":{quote(password, safe='')}"
     url = f"postgresql://{quote(user, safe='')}{secret}@h/{quote(database, safe='')}"
     assert DatabaseUrl.parse(url) == DatabaseUrl(LOCAL, database, user, password)
-    assert values.without_password(url) == url.replace(f"{secret}@", ":***@" if secret else "@", 1)
+    assert converters.without_password(url) == url.replace(
+        f"{secret}@", ":***@" if secret else "@", 1
+    )
 
 
 pieces = st.sampled_from(
@@ -195,7 +197,7 @@ def test_passwords_beside_several_hosts_are_masked(
 
 def test_a_password_is_masked_to_its_end() -> None:
     """A password that is not percent-encoded is masked whole, in whatever URL it stands."""
-    masked = values.without_password(f"http://me:{SECRET}@/?#{SECRET} {SECRET}@proxy:1")
+    masked = converters.without_password(f"http://me:{SECRET}@/?#{SECRET} {SECRET}@proxy:1")
     assert masked == "http://me:***@proxy:1"
 
 

@@ -77,7 +77,7 @@ def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
         return [topic.name for topic in missing]
 
 
-def differences(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Difference]:
+def find_drift(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Difference]:
     """Each topic that is missing, and each setting that is not as it has to be.
 
     Raises:

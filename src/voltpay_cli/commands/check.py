@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from voltpay_cli import flags
-from voltpay_cli.doctor import examine
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.checks import run_checks
+from voltpay_cli.exit_codes import ExitCode
 
 
 def check(
@@ -20,7 +20,7 @@ def check(
     """Tell, one line each, whether everything is as it should be."""
     settings = flags.settings_of(config, x, source=source, store=store, events=events).settings
     code = ExitCode.DONE
-    for finding in examine(settings):
-        typer.echo(f"{'FAIL' if finding.code else 'ok  '} {finding.name}: {finding.words}")
+    for finding in run_checks(settings):
+        typer.echo(f"{'FAIL' if finding.code else 'ok  '} {finding.name}: {finding.message}")
         code = max(code, finding.code)
     raise typer.Exit(code)

@@ -13,10 +13,10 @@ import typer
 from voltpay_adapters.retrying import backoff
 from voltpay_cli import flags, wiring
 from voltpay_cli.connections import is_kafka
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.progress import Output, progress, summarize
 from voltpay_cli.settings import Settings
-from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_cli.signals import StopFlag, stop_on_signals
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 
@@ -82,7 +82,7 @@ def consume(
 
 def run(
     settings: Settings,
-    stop: Stop,
+    stop: StopFlag,
     *,
     max_messages: int | None = None,
     until_drained: bool = True,

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from voltpay_cli import administration, flags
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Make and care for the PostgreSQL schema.")

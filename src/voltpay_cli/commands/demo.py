@@ -9,12 +9,12 @@ import typer
 
 from voltpay_cli import wiring
 from voltpay_cli.commands.consume import run
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.logs import log_to_stderr
 from voltpay_cli.producing import send
 from voltpay_cli.samples import Mix, samples
 from voltpay_cli.settings import Settings
-from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_cli.signals import StopFlag, stop_on_signals
 from voltpay_core.errors import Misconfigured
 
 COUNT, SEED = 2000, 7
@@ -37,7 +37,7 @@ def demo(
         raise typer.Exit(_play(folder, settings, stop))
 
 
-def _play(folder: Path, settings: Settings, stop: Stop) -> ExitCode:
+def _play(folder: Path, settings: Settings, stop: StopFlag) -> ExitCode:
     _clear(folder)
     _make(folder, settings, stop)
     command = f"voltpay consume --source {settings.source} --store {settings.store}"
@@ -60,7 +60,7 @@ def _play(folder: Path, settings: Settings, stop: Stop) -> ExitCode:
     return ExitCode.DONE
 
 
-def _make(folder: Path, settings: Settings, stop: Stop) -> None:
+def _make(folder: Path, settings: Settings, stop: StopFlag) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
     with wiring.input_publisher(settings) as publisher:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import flags, topics, values, wiring
-from voltpay_cli.exits import ExitCode
+from voltpay_cli import converters, flags, topics, wiring
+from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.settings import Settings
-from voltpay_cli.stopping import Stop, stop_on_signals
+from voltpay_cli.signals import StopFlag, stop_on_signals
 from voltpay_core import purging
 from voltpay_core.ports import BeginUnitOfWork
 from voltpay_core.purging import ClaimRetention
@@ -45,7 +45,7 @@ def purge(
     settings = flags.settings_of(config, x, source=source, store=store).settings
     age = timedelta(days=settings.limits.claims_days)
     if older_than is not None:
-        age = flags.checked("--older-than", values.duration, older_than)
+        age = flags.checked("--older-than", converters.duration, older_than)
     needed = None if force else _retention(settings)
     if needed is not None:
         needed.check(age)
@@ -58,7 +58,11 @@ def purge(
 
 
 def _purge(
-    begin: BeginUnitOfWork, age: timedelta, needed: ClaimRetention | None, chunk: int, stop: Stop
+    begin: BeginUnitOfWork,
+    age: timedelta,
+    needed: ClaimRetention | None,
+    chunk: int,
+    stop: StopFlag,
 ) -> None:
     deleted = 0
 

@@ -11,7 +11,7 @@ import typer
 from voltpay_cli import flags, wiring
 from voltpay_cli.producing import send
 from voltpay_cli.samples import Mix, samples
-from voltpay_cli.stopping import stop_on_signals
+from voltpay_cli.signals import stop_on_signals
 
 
 def produce(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags, topics
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 
 app = typer.Typer(no_args_is_help=True, help="Make and check the four topics.")
 
@@ -63,7 +63,7 @@ def check(
         events=events,
         **{"topics.partitions": partitions, "topics.replication": replication},
     ).settings
-    found = topics.differences(settings)
+    found = topics.find_drift(settings)
     for sentence in map(str, found) if found else ["all topics are as they should be"]:
         typer.echo(sentence)
     raise typer.Exit(ExitCode.MISCONFIGURED if found else ExitCode.DONE)

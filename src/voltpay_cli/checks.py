@@ -17,7 +17,7 @@ from voltpay_adapters.postgres.administration import Administration, admin_conne
 from voltpay_adapters.postgres.resources import changeset_ids
 from voltpay_cli import topics
 from voltpay_cli.connections import database_target, database_tls, events_url, is_kafka, required
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.settings import Settings
 from voltpay_core.errors import Misconfigured, Unavailable
 
@@ -27,11 +27,11 @@ class Finding:
     """An answer: what was looked at, and how it is, or what is wrong and what helps."""
 
     name: str
-    words: str
+    message: str
     code: ExitCode = ExitCode.DONE
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def run_checks(settings: Settings) -> Iterator[Finding]:
     """Look at everything that the settings name, one thing after the other."""
     yield _ask("settings", lambda: _settings(settings))
     if any(url and is_kafka(url) for url in (settings.source, settings.events)):
@@ -69,7 +69,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     found: list[Difference] = []
 
     def reach() -> str:
-        found.extend(topics.differences(settings))
+        found.extend(topics.find_drift(settings))
         return f"reached {', '.join(topics.clusters(settings))}"
 
     broker = _ask("broker", reach)

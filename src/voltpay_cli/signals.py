@@ -11,11 +11,11 @@ from types import FrameType
 
 from attrs import define, field
 
-from voltpay_cli.exits import ExitCode
+from voltpay_cli.exit_codes import ExitCode
 
 
 @define
-class Stop:
+class StopFlag:
     """Whether to stop, asked between batches and waited for between retries.
 
     Attributes:
@@ -44,9 +44,9 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signals(time_limit: float | None = None) -> Iterator[Stop]:
+def stop_on_signals(time_limit: float | None = None) -> Iterator[StopFlag]:
     """Listen to the signals, and to the clock where there is a limit in seconds."""
-    stop = Stop()
+    stop = StopFlag()
     before = {number: signal.signal(number, stop._signalled) for number in _SIGNALS}
     timer = Timer(time_limit, stop._time_out) if time_limit is not None else None
     try:
