@@ -13,7 +13,7 @@ nox.options.sessions = [
     "imports",
     "unit",
     "docs",
-    "laws",
+    "properties",
     "pythons",
     "integration",
     "mutants",
@@ -60,9 +60,9 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def laws(session: nox.Session) -> None:
+def properties(session: nox.Session) -> None:
     """The laws, by random histories."""
-    session.run("pytest", "tests/laws", *session.posargs)
+    session.run("pytest", "tests/properties", *session.posargs)
 
 
 @nox.session(python=PYTHONS, venv_backend="uv")
@@ -71,7 +71,7 @@ def pythons(session: nox.Session) -> None:
     resolution = "lowest-direct" if session.python == PYTHONS[0] else "highest"
     session.install(".", "--group", "test", "--resolution", resolution)
     session.run("voltpay", "demo", str(Path(session.create_tmp(), "demo")), silent=True)
-    tests = ("--numprocesses=auto", "tests/unit", "tests/laws", *session.posargs)
+    tests = ("--numprocesses=auto", "tests/unit", "tests/properties", *session.posargs)
     session.run("pytest", *tests, env={"HYPOTHESIS_PROFILE": "lean"})
 
 
@@ -92,7 +92,7 @@ def faults(session: nox.Session) -> None:
     """Everything that breaks, also what takes its time."""
     seed = os.environ.get("SEED") or str(secrets.randbits(32))
     session.log(f"SEED={seed}")
-    session.run("pytest", "tests/laws", f"--hypothesis-seed={seed}")
+    session.run("pytest", "tests/properties", f"--hypothesis-seed={seed}")
     rows = ("tests/integration/faults", "-m", "faults or not faults")
     session.run("pytest", *rows, *session.posargs, env={"SEED": seed})
 

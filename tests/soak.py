@@ -28,9 +28,9 @@ from kafka.errors import KafkaError
 from pg8000.exceptions import DatabaseError, InterfaceError
 from tests.integration.databases import Database, bootstrapped, connected
 from tests.integration.history import KafkaGroup, patiently
-from tests.integration.processes import Program, Site, eventually
+from tests.integration.partition_history import read_slice
+from tests.integration.processes import Deployment, Program, eventually
 from tests.integration.proxy import Proxy
-from tests.integration.slices import read_slice
 from tests.stack.kafka import BROKERS, KafkaCluster
 from tests.stack.postgres import PostgresServer
 from tests.support.checker import violations
@@ -85,7 +85,7 @@ class Soak:
     kafka: KafkaCluster
     postgres: PostgresServer
     proxy: Proxy
-    site: Site
+    deployment: Deployment
     random: Random
     consumers: list[Program] = field(factory=list)
     samples: list[Sample] = field(factory=list)
@@ -100,7 +100,7 @@ class Soak:
 
     def join(self) -> Program:
         """One consumer more."""
-        self.consumers.append(self.site.consume("auto"))
+        self.consumers.append(self.deployment.consume("auto"))
         return self.consumers[-1]
 
     def leave(self, how: signal.Signals, consumer: Program | None = None) -> None:
@@ -136,15 +136,15 @@ class Soak:
 
     @patiently
     def ends(self) -> Mapping[Partition, int]:
-        with closing(self.site.admin()) as admin:
-            return self.site.group.ends(admin)
+        with closing(self.deployment.admin()) as admin:
+            return self.deployment.group.ends(admin)
 
     def reached(self, ends: Mapping[Partition, int]) -> bool:
         """Whether everything before these offsets is acknowledged."""
         self.revive()
         try:
-            with closing(self.site.admin()) as admin:
-                done = self.site.group.acknowledged(admin)
+            with closing(self.deployment.admin()) as admin:
+                done = self.deployment.group.acknowledged(admin)
         except KafkaError:
             return False
         return all(done.get(place, 0) >= end for place, end in ends.items())
@@ -154,9 +154,9 @@ class Soak:
         while not self.over.wait(2):
             lag = connections = None
             with suppress(*_TROUBLES):
-                lag = self.site.lag()
+                lag = self.deployment.lag()
             with suppress(*_TROUBLES):
-                connections = self.site.number(
+                connections = self.deployment.number(
                     "SELECT count(*) FROM pg_stat_activity WHERE usename = 'voltpay_writer'"
                 )
             pids = [consumer.pid for consumer in self.consumers if consumer.running]
@@ -177,7 +177,7 @@ class Soak:
         while (left := until - time.monotonic()) > 1 and not self.over.is_set():
             count = max(1, int(rate * min(left, 60)))
             seed = str(seeds.getrandbits(32))
-            self.site.start(
+            self.deployment.start(
                 *("produce", "--rate", str(rate), "--count", str(count), "--seed", seed, *flags)
             ).exit_code(seconds=600)
 
@@ -233,14 +233,14 @@ def an_answer_to_commit_is_swallowed(soak: Soak) -> None:
 
 
 def a_backend_is_terminated(soak: Soak) -> None:
-    soak.site.rows(
+    soak.deployment.rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE usename = 'voltpay_writer' ORDER BY random() LIMIT 1"
     )
 
 
 def a_table_is_locked(soak: Soak) -> None:
-    with connected(soak.site.database.superuser) as connection:
+    with connected(soak.deployment.database.superuser) as connection:
         connection.run("BEGIN")
         connection.run("LOCK TABLE write.payment_notes IN ACCESS EXCLUSIVE MODE")
         soak.pause(1, 7)
@@ -319,7 +319,7 @@ def main() -> int:
             "seed": given.seed,
             "minutes": given.minutes,
             "rate": given.rate,
-            **check(soak.site),
+            **check(soak.deployment),
             **told(soak),
         }
     given.output.mkdir(exist_ok=True)
@@ -339,15 +339,15 @@ def _open(seed: int, opened: ExitStack) -> Soak:
     proxy = opened.enter_context(Proxy((postgres.host, postgres.port)))
     through = database.writer.replace(f":{postgres.port}/", f":{proxy.port}/")
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="voltpay-soak-")))
-    site = Site(
+    deployment = Deployment(
         *(kafka, evolve(database, writer=through), folder),
         partitions=PARTITIONS,
         batch_size=BATCH_SIZE,
         settings=SETTINGS,
     )
-    opened.callback(site.close)
-    site.prepare()
-    return Soak(kafka, postgres, proxy, site, Random(seed))
+    opened.callback(deployment.close)
+    deployment.prepare()
+    return Soak(kafka, postgres, proxy, deployment, Random(seed))
 
 
 def run(soak: Soak, rate: int, minutes: float, seeds: Random) -> None:
@@ -375,17 +375,17 @@ def run(soak: Soak, rate: int, minutes: float, seeds: Random) -> None:
         soak.leave(signal.SIGTERM)
 
 
-def check(site: Site) -> dict[str, Any]:
+def check(deployment: Deployment) -> dict[str, Any]:
     """Look at everything, partition by partition, and count."""
     found: list[str] = []
     counts: Counter[str] = Counter()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        look = partial(_check_slice, site.group, site.database)
+        look = partial(_check_slice, deployment.group, deployment.database)
         for counted, wrong in pool.map(look, range(PARTITIONS)):
             counts.update(counted)
             found += wrong
     for name, table in (("payments", "payment_core"), ("claims", "idempotency")):
-        if (rows := site.number(f"SELECT count(*) FROM write.{table}")) != counts[name]:
+        if (rows := deployment.number(f"SELECT count(*) FROM write.{table}")) != counts[name]:
             found.append(f"G6: {rows - counts[name]} rows of {table} belong to nothing produced")
     kinds = Counter(sentence.partition(":")[0] for sentence in found)
     return {**counts, "violations": len(found), "kinds": kinds, "examples": found[:20]}

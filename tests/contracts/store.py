@@ -282,7 +282,7 @@ class StoreContract:
         with database.begin() as work:
             (row,) = work.outbox.put({ONE: payload})
         with database.begin() as work:
-            (waiting,) = work.outbox.waiting({ONE})
+            (waiting,) = work.outbox.pending({ONE})
             assert (waiting.id, waiting.payload) == (row, payload)
             work.outbox.delete([row])
 
@@ -293,11 +293,11 @@ class StoreContract:
             work.outbox.put({ONE: b"3", OTHER: b"4"})
             assert work.outbox.put({}) == frozenset()
         with database.begin() as work:
-            assert [row.payload for row in work.outbox.waiting({ONE})] == [b"1", b"3"]
-            assert [row.payload for row in work.outbox.waiting({TWO, ONE})] == [b"1", b"2", b"3"]
-            assert [row.payload for row in work.outbox.waiting([OTHER])] == [b"4"]
-            assert work.outbox.waiting(set()) == []
-            assert work.outbox.waiting({Partition("payments", 2)}) == []
+            assert [row.payload for row in work.outbox.pending({ONE})] == [b"1", b"3"]
+            assert [row.payload for row in work.outbox.pending({TWO, ONE})] == [b"1", b"2", b"3"]
+            assert [row.payload for row in work.outbox.pending([OTHER])] == [b"4"]
+            assert work.outbox.pending(set()) == []
+            assert work.outbox.pending({Partition("payments", 2)}) == []
 
     def test_row_ids_rise_and_are_never_used_again(
         self, harness: StoreHarness, database: Database

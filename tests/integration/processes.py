@@ -34,7 +34,7 @@ from voltpay_core.records import ProducerRecord
 from voltpay_core.replaying import DeadLetter
 
 VOLTPAY = Path(sys.executable).with_name("voltpay")
-FAILING = (sys.executable, "-m", "tests.integration.failing")
+FAILPOINTS = (sys.executable, "-m", "tests.integration.failpoints")
 SEED = int(os.environ.get("SEED", "1"))
 RECORDS = 1500
 WORKED = "3 after acknowledge"
@@ -71,7 +71,7 @@ class Program(Process):
 
 
 @define
-class Site:
+class Deployment:
     """Four topics, a consumer group and a database, and the programs that work on them.
 
     Attributes:
@@ -153,7 +153,7 @@ class Site:
         """Start the program.
 
         Args:
-            failing: A failpoint, as `tests.integration.failing` reads it.
+            failing: A failpoint, as `tests.integration.failpoints` reads it.
             program: What runs in the place of `voltpay`.
             settings: Further settings, such as `database__lock_seconds`.
         """
@@ -163,7 +163,7 @@ class Site:
         given = [f"VOLTPAY_{name}={value}" for name, value in variables.items()]
         given += [f"PATH={os.environ['PATH']}", f"PYTHONPATH={ROOT}:{ROOT / 'src'}"]
         if any(name.startswith("TEST_") for name in variables):
-            program = FAILING
+            program = FAILPOINTS
         started = Program(
             " ".join(("voltpay", *arguments)),
             ["env", "-i", *given, *program, *arguments],
@@ -260,14 +260,14 @@ def rows(table: Mapping[str, Any], *quick: str) -> list[ParameterSet]:
     ]
 
 
-def busy(site: Site, *flags: str, seed: int = SEED, **settings: object) -> Program:
+def busy(deployment: Deployment, *flags: str, seed: int = SEED, **settings: object) -> Program:
     """A consumer in the middle of its work, which a trigger makes last a second or two."""
-    before = site.written_by(1)
-    site.feed(RECORDS, seed=seed)
-    site.rows(SLOWLY)
-    consumer = site.consume(1, *flags, **settings)
-    enough = before + 3 * site.batch_size
-    consumer.wait_for(lambda: site.written_by(1) >= enough, seconds=PATIENCE)
+    before = deployment.written_by(1)
+    deployment.feed(RECORDS, seed=seed)
+    deployment.rows(SLOWLY)
+    consumer = deployment.consume(1, *flags, **settings)
+    enough = before + 3 * deployment.batch_size
+    consumer.wait_for(lambda: deployment.written_by(1) >= enough, seconds=PATIENCE)
     return consumer
 
 

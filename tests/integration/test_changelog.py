@@ -22,7 +22,7 @@ from tests.stack.places import jars
 from tests.stack.postgres import PostgresAddress
 from tests.support.cli import voltpay
 
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import bootstrap
 from voltpay_adapters.postgres.inspection import (
     PAYMENT_TABLES,
@@ -87,7 +87,7 @@ def refusal(connection: Connection, sql: str) -> dict[str, str]:
 
 
 def months(database: Database) -> dict[str, list[tuple[datetime | None, datetime | None]]]:
-    with session(DatabaseUrl.parse(database.migrator)) as connection:
+    with admin_connection(DatabaseUrl.parse(database.migrator)) as connection:
         found = partitions(connection)
     return {
         table: [(p.start, p.end) for p in found if p.table == table] for table in PAYMENT_TABLES
@@ -186,7 +186,7 @@ def test_maintenance_makes_the_months_that_lack_and_no_default(
     migrated_database: Database,
 ) -> None:
     """Idle tables get their next two months back, and never a DEFAULT partition."""
-    with session(DatabaseUrl.parse(migrated_database.migrator)) as connection:
+    with admin_connection(DatabaseUrl.parse(migrated_database.migrator)) as connection:
         for partition in partitions(connection):
             if partition.start != month(0):
                 connection.run(f"DROP TABLE write.{partition.name}")
@@ -343,7 +343,7 @@ def test_an_outbox_payload_is_stored_as_it_is(migrated_database: Database) -> No
 
 def test_a_role_can_ask_what_it_finds_and_may_do(migrated_database: Database) -> None:
     """The writer sees the schema's version, the months and its own rights."""
-    with session(DatabaseUrl.parse(migrated_database.writer)) as connection:
+    with admin_connection(DatabaseUrl.parse(migrated_database.writer)) as connection:
         assert schema_version(connection) == changeset_ids()[-1]
         assert missing_months(partitions(connection), datetime.now(UTC)) == ()
         rights = privileges(connection)
@@ -352,15 +352,15 @@ def test_a_role_can_ask_what_it_finds_and_may_do(migrated_database: Database) ->
 
 def test_a_role_with_too_many_rights_shows(migrated_database: Database) -> None:
     """A migrator or superuser used for writing is told from the writer."""
-    with session(DatabaseUrl.parse(migrated_database.migrator)) as connection:
+    with admin_connection(DatabaseUrl.parse(migrated_database.migrator)) as connection:
         assert "owner of write.payment_core" in privileges(connection).excess
-    with session(DatabaseUrl.parse(migrated_database.superuser)) as connection:
+    with admin_connection(DatabaseUrl.parse(migrated_database.superuser)) as connection:
         assert "superuser" in privileges(connection).excess
 
 
 def test_an_empty_database_has_no_version_and_no_rights(bare_database: Database) -> None:
     """Before the first update the questions have answers too."""
-    with session(DatabaseUrl.parse(bare_database.writer)) as connection:
+    with admin_connection(DatabaseUrl.parse(bare_database.writer)) as connection:
         assert schema_version(connection) is None
         assert "INSERT on write.payment_core" in privileges(connection).missing
         assert len(missing_months(partitions(connection), datetime.now(UTC))) == 6

@@ -17,7 +17,7 @@ from tests.stack.postgres import PostgresAddress
 from tests.support import strategies
 from tests.support.checker import violations
 from tests.support.cli import voltpay
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -74,7 +74,7 @@ def test_the_batch_goes_on(
         record(number, codec.encode_payment(payment), payment.account_id)
         for number, payment in enumerate(made)
     )
-    total = world.run(Way())
+    total = world.run(RunOptions())
     assert total.records == len(made)
     assert violations(evolve(world.history(), refused=None)) == []
     ids = {payment.message_id for payment in made}

@@ -7,31 +7,33 @@ from pathlib import Path
 
 import pytest
 from tests.integration.databases import Database
-from tests.integration.processes import SEED, Site
+from tests.integration.processes import SEED, Deployment
 from tests.stack.kafka import KafkaAddress
 
 RECORDS = 6000
 
 
 @pytest.fixture
-def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:
+def deployment(
+    kafka: KafkaAddress, migrated_database: Database, tmp_path: Path
+) -> Iterator[Deployment]:
     soon = {"kafka.options.session_timeout_ms": "6000"}  # the least that brokers allow by default
-    with closing(Site(kafka, migrated_database, tmp_path, settings=soon)) as site:
-        site.prepare()
-        yield site
+    with closing(Deployment(kafka, migrated_database, tmp_path, settings=soon)) as deployment:
+        deployment.prepare()
+        yield deployment
 
 
-def test_a_consumer_killed_in_the_middle_loses_and_doubles_nothing(site: Site) -> None:
+def test_a_consumer_killed_in_the_middle_loses_and_doubles_nothing(deployment: Deployment) -> None:
     """Two processes share the payments, one is killed and replaced, and all guarantees hold."""
     shares = ("--duplicates", "0.05", "--poison", "0.03", "--accounts", "200")
-    site.run("produce", "--count", str(RECORDS), "--seed", str(SEED), *shares)
-    killed, other = site.consume(1, "--exit-eof"), site.consume(2, "--exit-eof")
-    killed.wait_for(lambda: site.written_by(1) >= 5 * site.batch_size, seconds=60)
+    deployment.run("produce", "--count", str(RECORDS), "--seed", str(SEED), *shares)
+    killed, other = deployment.consume(1, "--exit-eof"), deployment.consume(2, "--exit-eof")
+    killed.wait_for(lambda: deployment.written_by(1) >= 5 * deployment.batch_size, seconds=60)
     killed.end(signal.SIGKILL)
-    left = site.lag()
-    replacement = site.consume(3, "--exit-eof")
+    left = deployment.lag()
+    replacement = deployment.consume(3, "--exit-eof")
     assert (other.exit_code(), replacement.exit_code()) == (0, 0)
     assert left > 0
-    assert site.written_by(2) > 0
-    assert site.lag() == 0
-    assert site.violations(kills=1) == []
+    assert deployment.written_by(2) > 0
+    assert deployment.lag() == 0
+    assert deployment.violations(kills=1) == []

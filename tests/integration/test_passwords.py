@@ -15,7 +15,7 @@ from pg8000.native import literal
 from tests.integration.databases import Database, bootstrapped, connected
 from tests.stack.postgres import PostgresAddress, PostgresServer
 
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.passwords import scram_verifier
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -80,7 +80,7 @@ def test_a_password_lets_in(password: str, server: PostgresServer, database: Dat
     """What bootstrap sets lets psql in, and us, whatever its characters."""
     bootstrap(DatabaseUrl.parse(database.superuser), writer_password=password)
     target = writer_with(database, password)
-    with session(target) as opened:
+    with admin_connection(target) as opened:
         assert opened.run("SELECT current_user") == [[WRITER]]
     assert by_psql(server, database, password) == WRITER
 
@@ -121,7 +121,7 @@ def test_what_no_password_can_hold_is_refused(password: str, database: Database)
     assert password not in str(caught.value)
     with (
         pytest.raises(Misconfigured, match="a database password holds"),
-        session(writer_with(database, password)),
+        admin_connection(writer_with(database, password)),
     ):
         pass
 
@@ -133,6 +133,6 @@ def test_a_password_that_is_missing_is_asked_for(
     target = writer_with(database, None)
     with (
         pytest.raises(Misconfigured, match=f"{database.name} asks for a password"),
-        session(target),
+        admin_connection(target),
     ):
         pass

@@ -15,7 +15,7 @@ from tests.stack.postgres import PostgresAddress
 from tests.support.cli import voltpay
 from typer.testing import Result
 
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER
 from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.poolers import is_pooled
@@ -142,7 +142,7 @@ def test_what_a_former_session_left_is_gone(pool: Pool, migrated_database: Datab
 
 def test_no_pooler_is_seen_where_none_is(migrated_database: Database) -> None:
     """PostgreSQL itself announces the process that serves the session."""
-    with session(DatabaseUrl.parse(migrated_database.writer)) as direct:
+    with admin_connection(DatabaseUrl.parse(migrated_database.writer)) as direct:
         assert not direct.pooled
 
 

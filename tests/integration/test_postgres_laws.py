@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from tests.integration.databases import Database, connected
 from tests.integration.test_postgres import PostgresHarness
-from tests.laws.core import core_laws
+from tests.properties.core import core_laws
 from tests.support.world import Fresh
 
 FEW = settings(max_examples=8)

@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 from tests.integration.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database
 from tests.integration.history import read_topic
-from tests.integration.processes import Site
+from tests.integration.processes import Deployment
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
 from tests.stack.processes import descendants
@@ -48,13 +48,17 @@ main()
 
 
 @pytest.fixture
-def site(kafka: KafkaAddress, migrated_database: Database, tmp_path: Path) -> Iterator[Site]:
+def deployment(
+    kafka: KafkaAddress, migrated_database: Database, tmp_path: Path
+) -> Iterator[Deployment]:
     settings = {"kafka.options.session_timeout_ms": "6000", "log_level": "debug"}
-    with closing(Site(kafka, migrated_database, tmp_path, partitions=2, settings=settings)) as site:
-        site.prepare()
-        site.rows(REFUSALS)
-        site.publish(records(Codec(site.topics)))
-        yield site
+    with closing(
+        Deployment(kafka, migrated_database, tmp_path, partitions=2, settings=settings)
+    ) as deployment:
+        deployment.prepare()
+        deployment.rows(REFUSALS)
+        deployment.publish(records(Codec(deployment.topics)))
+        yield deployment
 
 
 def records(codec: Codec) -> list[ProducerRecord]:
@@ -69,56 +73,56 @@ def records(codec: Codec) -> list[ProducerRecord]:
     return [*canary.records(codec), *(evolve(good, value=value) for value in values)]
 
 
-def songs(text: str) -> list[str]:
+def leaks(text: str) -> list[str]:
     """What a text tells; dates and ids of other things may hold any digits."""
-    found = [song for song in canary.songs(text) if song != "4711" or re.search(r"\b4711", text)]
+    found = [song for song in canary.leaks(text) if song != "4711" or re.search(r"\b4711", text)]
     return found + [secret for secret in SECRETS if secret in text]
 
 
-def test_no_payment_is_in_any_output(site: Site) -> None:
+def test_no_payment_is_in_any_output(deployment: Deployment) -> None:
     """Logs, summary, letters' headers and their list hold no payment, refused rows included."""
-    printed = site.run("consume", "--exit-eof", "--output", "json")
-    printed += site.run("dead-letter", "list")
-    printed += site.run("dead-letter", "replay")
-    printed += site.run("check", code=78)  # topics of two partitions
-    found = list(read_topic(site.kafka.bootstrap, site.topics.dead_letter))
+    printed = deployment.run("consume", "--exit-eof", "--output", "json")
+    printed += deployment.run("dead-letter", "list")
+    printed += deployment.run("dead-letter", "replay")
+    printed += deployment.run("check", code=78)  # topics of two partitions
+    found = list(read_topic(deployment.kafka.bootstrap, deployment.topics.dead_letter))
     letters = [ProducerRecord("letters", r.key, r.value, r.headers) for r in found]
     told = canary.told_by_letters(letters)
     assert {"P0001", "23514", "22001"} <= set(re.findall(r"sqlstate=b'(\w+)'", told))
     assert len(letters) == len(records(Codec())) - 1
-    assert songs(printed) == []
-    assert songs(told) == []
+    assert leaks(printed) == []
+    assert leaks(told) == []
 
 
-def test_a_crash_on_a_refused_row_does_not_show_it(site: Site) -> None:
+def test_a_crash_on_a_refused_row_does_not_show_it(deployment: Deployment) -> None:
     """A bug that meets PostgreSQL's own words, which hold the row, keeps them to itself."""
     program = (sys.executable, "-c", CRASHING)
-    running = site.start("consume", "--exit-eof", program=program)
+    running = deployment.start("consume", "--exit-eof", program=program)
     assert running.exit_code() == 1
     printed = running.printed()
     assert "pg8000.exceptions.DatabaseError\n\nthen:\n\nTraceback" in printed
     assert "voltpay: a bug" in printed
-    assert songs(printed) == []
+    assert leaks(printed) == []
 
 
 @pytest.mark.parametrize("command", ["consume --exit-eof", "db status", "db maintain"])
-def test_no_secret_is_in_the_process_list(command: str, site: Site) -> None:
+def test_no_secret_is_in_the_process_list(command: str, deployment: Deployment) -> None:
     """Neither the program nor Liquibase, its child, shows a password to who lists processes."""
     environment = {
-        "VOLTPAY_DATABASE_MIGRATOR": site.database.migrator,
+        "VOLTPAY_DATABASE_MIGRATOR": deployment.database.migrator,
         "VOLTPAY_DATABASE_LIQUIBASE_CLASSPATH": str(jars("liquibase")),
         "VOLTPAY_LOG_LEVEL": "debug",
         "LIQUIBASE_LOG_LEVEL": "FINE",
     }
-    running = start(*command.split(), cwd=site.folder, **environment)
+    running = start(*command.split(), cwd=deployment.folder, **environment)
     with running:
         seen = listed(running)
         out, err = running.communicate()
     assert running.returncode == 0, err
     assert any(command in line for line in seen)
     assert any("LiquibaseCommandLine" in line for line in seen) == (command == "db status")
-    assert songs("\n".join(seen)) == []
-    assert songs(out + err) == []
+    assert leaks("\n".join(seen)) == []
+    assert leaks(out + err) == []
 
 
 def listed(running: "subprocess.Popen[str]") -> set[str]:

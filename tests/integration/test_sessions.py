@@ -16,14 +16,14 @@ from tests.integration.databases import (
     WRITER_PASSWORD,
     Database,
 )
-from tests.integration.processes import Site
+from tests.integration.processes import Deployment
 from tests.integration.proxy import Proxy
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import jars
 from tests.stack.postgres import PostgresAddress
 
 from voltpay_adapters.postgres import session_settings
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER
 from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
@@ -133,7 +133,9 @@ def fresh_database(postgres: PostgresAddress, migrated_template: str) -> Iterato
 
 
 @pytest.fixture
-def site(kafka: KafkaAddress, fresh_database: Database, tmp_path: Path) -> Iterator[Site]:
+def deployment(
+    kafka: KafkaAddress, fresh_database: Database, tmp_path: Path
+) -> Iterator[Deployment]:
     settings = {
         "database.superuser": fresh_database.superuser,
         "database.migrator": fresh_database.migrator,
@@ -142,34 +144,36 @@ def site(kafka: KafkaAddress, fresh_database: Database, tmp_path: Path) -> Itera
         "database.liquibase_classpath": str(jars("liquibase")),
         "kafka.options.session_timeout_ms": "6000",
     }
-    with closing(Site(kafka, fresh_database, tmp_path, partitions=2, settings=settings)) as site:
-        site.prepare()
-        yield site
+    with closing(
+        Deployment(kafka, fresh_database, tmp_path, partitions=2, settings=settings)
+    ) as deployment:
+        deployment.prepare()
+        yield deployment
 
 
 @pytest.mark.parametrize("extreme", [0, -1], ids=["least", "most"])
 def test_everything_works_whatever_is_set(
-    extreme: int, site: Site, postgres: PostgresAddress
+    extreme: int, deployment: Deployment, postgres: PostgresAddress
 ) -> None:
     """With every setting of users at an extreme, each command does what it does without."""
-    with bent(postgres, site.database.name, unusual(postgres, extreme)):
+    with bent(postgres, deployment.database.name, unusual(postgres, extreme)):
         for command in ("bootstrap", "update", "maintain"):
-            told = site.run("db", command)
+            told = deployment.run("db", command)
         now = datetime.now(UTC)
         assert f"payment_notes {now:%Y-%m}" in told
         assert "DEFAULT" not in told
-        site.run("produce", "--count", "300", "--poison", "0.1", "--seed", "1")
-        killed = site.consume(1, "--exit-eof", failing="2 after commit = kill")
+        deployment.run("produce", "--count", "300", "--poison", "0.1", "--seed", "1")
+        killed = deployment.consume(1, "--exit-eof", failing="2 after commit = kill")
         assert killed.exit_code() == -9
-        assert "published the events of" in site.run("consume", "--exit-eof")
-        letters = site.letter_codes().total()
+        assert "published the events of" in deployment.run("consume", "--exit-eof")
+        letters = deployment.letter_codes().total()
         assert letters > 0
-        assert f"sent {letters}" in _all_sent(site.run("dead-letter", "replay", "--yes"))
-        assert f"dead letters {letters}" in site.run("consume", "--exit-eof")
-        assert "deleted 0 claims" in site.run("idempotency", "purge", "--force")
+        assert f"sent {letters}" in _all_sent(deployment.run("dead-letter", "replay", "--yes"))
+        assert f"dead letters {letters}" in deployment.run("consume", "--exit-eof")
+        assert "deleted 0 claims" in deployment.run("idempotency", "purge", "--force")
         files = ("--source", "file:voltpay.toml", "--events", "file:out")
-        assert "FAIL" not in site.run("check", *files)
-    assert site.violations(kills=1) == []
+        assert "FAIL" not in deployment.run("check", *files)
+    assert deployment.violations(kills=1) == []
 
 
 def _all_sent(told: str) -> str:
@@ -194,7 +198,7 @@ def test_every_session_has_its_own_settings(
     )
     with bent(postgres, migrated_database.name, unusual(postgres, extreme)):
         for url in (migrated_database.superuser, migrated_database.migrator):
-            with session(DatabaseUrl.parse(url)) as administration:
+            with admin_connection(DatabaseUrl.parse(url)) as administration:
                 assert_fixed(dict(administration.run(query)), fixed)
         writer = Session.open(DatabaseUrl.parse(migrated_database.writer), Timeouts())
         with closing(writer):
@@ -249,7 +253,7 @@ def test_a_default_changes_no_answer(
             work.outbox.put({PLACE: b"\\\x00'e\xff"})
             assert work.idempotency.claim(["5 €"]) == {"5 €"}
         with database.begin() as work:
-            assert [row.payload for row in work.outbox.waiting([PLACE])] == [b"\\\x00'e\xff"]
+            assert [row.payload for row in work.outbox.pending([PLACE])] == [b"\\\x00'e\xff"]
             assert work.idempotency.claim(["5 €"]) == set()
         assert maintain(migrator) == before
     assert missing_months(before, datetime.now(UTC)) == ()

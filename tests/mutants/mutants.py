@@ -19,9 +19,9 @@ APPENDING = "voltpay_adapters/local/appending.py"
 URLS = "voltpay_adapters/postgres/urls.py"
 VALUES = "voltpay_cli/converters.py"
 
-LAWS = ("tests/laws/test_every_step.py", "tests/laws/test_sqlite_laws.py")
-INTERLEAVED = ("tests/laws/test_two_consumers.py",)
-STALLED = ("tests/laws/test_stalled_owner.py",)
+LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
+INTERLEAVED = ("tests/properties/test_two_consumers.py",)
+STALLED = ("tests/properties/test_stalled_owner.py",)
 CORE = ("tests/unit/test_writer.py", "tests/unit/test_consuming.py", *LAWS)
 
 

@@ -23,7 +23,7 @@ PAYMENT = NewPayment(
 _SONGS = ("canary", "4711", "47.11")
 
 
-def songs(text: str) -> list[str]:
+def leaks(text: str) -> list[str]:
     """What a text tells of payments or passwords."""
     return [song for song in _SONGS if song in text]
 

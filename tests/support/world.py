@@ -33,7 +33,7 @@ UNBREAKABLE = 10**9
 
 
 @frozen
-class Way:
+class RunOptions:
     """How a process goes about its work."""
 
     batch_size: int = 1000
@@ -96,7 +96,7 @@ class World:
 
     def process(
         self,
-        way: Way,
+        way: RunOptions,
         *,
         source: MemorySource | None = None,
         faults: Faults | None = None,
@@ -126,7 +126,7 @@ class World:
             notify=notify,
         )
 
-    def run(self, way: Way, faults: Faults | None = None) -> Tally:
+    def run(self, way: RunOptions, faults: Faults | None = None) -> Tally:
         """Process everything; a process that dies is replaced by one to which nothing happens."""
         try:
             return self.process(way, faults=faults).run(Patience(), until_drained=True)

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 from attrs import evolve
-from tests.laws.test_every_step import HISTORY
+from tests.properties.test_every_step import HISTORY
 from tests.support.checker import History, violations
 from tests.support.sqlite import SqliteHarness
 from tests.support.strategies import REFUSED
 from tests.support.tables import WaitingRow
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
 from voltpay_core.codec import EVENT_ID_HEADER, Codec, pack
 from voltpay_core.ids import PaymentId
@@ -29,7 +29,7 @@ def whole() -> Iterator[History]:
     with closing(SqliteHarness()) as harness:
         world = World(harness, refused=frozenset({REFUSED}))
         world.produce(HISTORY)
-        world.run(Way(batch_size=4))
+        world.run(RunOptions(batch_size=4))
         yield world.history()
 
 

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 from tests.support.faults import Faults, unavailable
 from tests.support.sqlite import SqliteHarness
-from tests.support.world import Patience, Way, World
+from tests.support.world import Patience, RunOptions, World
 
 from voltpay_adapters.local.memory import Acknowledged, MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver
@@ -31,7 +31,7 @@ def fill(world: World, count: int, start: int = 0) -> None:
         world.log.append(world.codec.encode_payment(payment), key=b"1")
 
 
-def steps(count: int, way: Way) -> list[str]:
+def steps(count: int, way: RunOptions) -> list[str]:
     """The steps of the way with so many records on which nothing fails."""
     with closing(SqliteHarness()) as harness:
         faults = Faults()
@@ -43,7 +43,9 @@ def steps(count: int, way: Way) -> list[str]:
 
 def test_a_sunny_day_goes_in_this_order() -> None:
     """Fence, claim, write and outbox in one transaction; then publish, wait, acknowledge."""
-    trace = [step.removeprefix("before ") for step in steps(1, Way()) if step[:6] == "before"]
+    trace = [
+        step.removeprefix("before ") for step in steps(1, RunOptions()) if step[:6] == "before"
+    ]
     assert trace[trace.index("fence.hold") - 1 :] == [
         *("begin", "fence.hold", "outbox.delete", "idempotency.claim", "payments.add"),
         *("outbox.put", "commit", "publish", "wait", "acknowledge"),
@@ -54,10 +56,10 @@ def test_a_sunny_day_goes_in_this_order() -> None:
 @pytest.mark.parametrize("failing", ["acknowledge", "poll"])
 def test_what_is_published_is_not_told_again(world: World, failing: str) -> None:
     """A take-over by the process that published already publishes nothing."""
-    trace = steps(6, Way(batch_size=2))
+    trace = steps(6, RunOptions(batch_size=2))
     step = trace.index(f"before {failing}", trace.index("after wait"))
     fill(world, 6)
-    world.run(Way(batch_size=2), Faults({step: unavailable}))
+    world.run(RunOptions(batch_size=2), Faults({step: unavailable}))
     assert len(world.published) == len(set(world.published)) == 12
     assert world.violations() == []
 
@@ -65,7 +67,7 @@ def test_what_is_published_is_not_told_again(world: World, failing: str) -> None
 def test_only_so_many_records(world: World) -> None:
     """A bounded run acknowledges exactly its number of records, whatever the batch size."""
     fill(world, 10)
-    process = world.process(Way(batch_size=4))
+    process = world.process(RunOptions(batch_size=4))
     assert process.run(Patience(), max_records=7).records == 7
     assert sum(world.log.acknowledged.values()) == 7
 
@@ -73,7 +75,7 @@ def test_only_so_many_records(world: World) -> None:
 def test_a_run_can_follow_another(world: World) -> None:
     """Each run has its own limit and its own end, and the total goes on."""
     fill(world, 5)
-    process = world.process(Way(batch_size=4))
+    process = world.process(RunOptions(batch_size=4))
     process.run(Patience(), max_records=2)
     process.run(Patience(), max_records=1)
     assert sum(world.log.acknowledged.values()) == 3
@@ -86,7 +88,7 @@ def test_a_stop_finishes_the_batch(world: World) -> None:
     """A stop lets the batch in hand be written, published, acknowledged, and tidied up after."""
     fill(world, 10)
     turns = iter((False, False, True))
-    world.process(Way(batch_size=4)).run(lambda: next(turns))
+    world.process(RunOptions(batch_size=4)).run(lambda: next(turns))
     assert sum(world.log.acknowledged.values()) == 4
     assert len(world.tables().core) == 4
     assert world.tables().outbox == ()
@@ -99,16 +101,16 @@ def test_a_halt_goes_straight_to_the_top(world: World) -> None:
     def halt() -> None:
         raise Unavailable("no such column", halt=True)
 
-    step = steps(1, Way()).index("before payments.add")
+    step = steps(1, RunOptions()).index("before payments.add")
     with pytest.raises(Unavailable, match="no such column"):
-        world.run(Way(), Faults({step: halt}))
+        world.run(RunOptions(), Faults({step: halt}))
     assert world.log.acknowledged == {}
     assert world.tables().core == ()
 
 
 def test_an_empty_topic_is_drained(world: World) -> None:
     """Where there is nothing to do the run ends, and has written nothing."""
-    assert world.run(Way()).records == 0
+    assert world.run(RunOptions()).records == 0
     assert world.tables().core == ()
 
 
@@ -116,7 +118,7 @@ def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
     """Each batch and each take-over is told of, with the run's total so far and the lag."""
     fill(world, 5)
     told: list[Notice] = []
-    process = world.process(Way(batch_size=2), notify=told.append)
+    process = world.process(RunOptions(batch_size=2), notify=told.append)
     process.run(Patience(), until_drained=True)
     assert [type(notice) for notice in told] == [TakenOver, BatchDone, BatchDone, BatchDone]
     batches = [notice for notice in told if isinstance(notice, BatchDone)]
@@ -128,7 +130,7 @@ def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
     """Who finds a fence raised is told of it before it takes over anew."""
     fill(world, 2)
     told: list[Notice] = []
-    process = world.process(Way(batch_size=1), notify=told.append)
+    process = world.process(RunOptions(batch_size=1), notify=told.append)
     process.run(Patience(), max_records=1)
     with world.harness.open().begin() as work:
         work.fence.bump_epochs(sorted(world.log.partitions))
@@ -144,7 +146,7 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     kept, assigned = sorted(world.log.partitions)
     source = MemorySource(world.log)
     source.assign([kept])
-    process = world.process(Way(), source=source)
+    process = world.process(RunOptions(), source=source)
     process.run(Patience(), max_records=2)
     source.assign([kept, assigned])
     process.run(Patience(), max_records=1)

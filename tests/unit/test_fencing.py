@@ -10,7 +10,7 @@ from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.sqlite import SqliteHarness
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
 from voltpay_adapters.local.memory import MemoryLog, MemorySource
 from voltpay_core.consuming import PaymentConsumer
@@ -34,7 +34,7 @@ def fill(world: World, log: MemoryLog, count: int) -> None:
 def consumer(world: World, log: MemoryLog) -> PaymentConsumer:
     source = MemorySource(log)
     source.assign(log.partitions)
-    return world.process(Way(batch_size=1), source=source)
+    return world.process(RunOptions(batch_size=1), source=source)
 
 
 @given(st.lists(st.sampled_from(("raised", "moved", "finished", "rebalance"))))
@@ -121,7 +121,7 @@ def test_a_take_over_that_never_ends_is_bounded_by_the_retry_policy() -> None:
         fill(world, world.log, 1)
         source = Unsettled(world.log)
         source.assign(world.log.partitions)
-        process = world.process(Way(), source=source, retry=three_attempts)
+        process = world.process(RunOptions(), source=source, retry=three_attempts)
         with pytest.raises(Unavailable, match="the group is rebalancing"):
             process.run(lambda: False)
         assert world.log.acknowledged == {}

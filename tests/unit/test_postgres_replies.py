@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from voltpay_adapters.postgres.administration import session
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.connection import Session, Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
@@ -99,10 +99,10 @@ def test_whatever_answers_a_login_is_an_outage(said: bytes) -> None:
     with (
         server(said) as target,
         pytest.raises((Unavailable, Misconfigured)) as caught,
-        session(target),
+        admin_connection(target),
     ):
         pass
-    assert target.place in str(caught.value)
+    assert target.label in str(caught.value)
 
 
 @given(st.binary(min_size=1, max_size=20))

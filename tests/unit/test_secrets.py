@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from pg8000.exceptions import DatabaseError
-from tests.support.canary import PASSWORD, PAYMENT, records, songs, told_by_letters
+from tests.support.canary import PASSWORD, PAYMENT, leaks, records, told_by_letters
 from tests.support.cli import LOCAL, voltpay
 
 from voltpay_adapters.kafka.connection import KafkaConnection
@@ -106,10 +106,10 @@ def test_no_payment_is_in_any_output() -> None:
     assert "written 1" in printed
     printed += ended("dead-letter", "list", *LOCAL[:2], *LOCAL[4:])
     assert "refused-by-database" in printed
-    assert songs(printed) == []
+    assert leaks(printed) == []
     letters = read_events(Path("out/payment_writer_dlq.jsonl"))
     assert len(letters) == len(records(Codec()))  # all but the good one, and the refused one
-    assert songs(told_by_letters(letters)) == []
+    assert leaks(told_by_letters(letters)) == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_crash_tells_where_it_was_and_nothing_of_the_payment(place: str, code:
     told = re.sub(r"(in crash\n) .*\n", r"\1", printed)  # from 3.13 on with the line itself
     assert "in crash\nbuiltins.KeyError\n\nthen:\n\nTraceback" in told
     assert "in crash\nbuiltins.ValueError\nvoltpay: a bug" in told
-    assert songs(printed) == []
+    assert leaks(printed) == []
 
 
 def test_a_logged_failure_has_no_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +137,7 @@ def test_a_logged_failure_has_no_words(capsys: pytest.CaptureFixture[str]) -> No
     told = capsys.readouterr().err
     assert "ERROR Unhandled exception in task\nTraceback" in told
     assert "builtins.ValueError" in told
-    assert songs(told) == []
+    assert leaks(told) == []
 
 
 def test_the_kafka_clients_frames_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +159,7 @@ def test_a_refused_row_is_in_no_chain_of_causes() -> None:
         raise DatabaseError(refusal)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
-    assert songs(traceback_without_messages(caught.value) + repr(caught.value)) == []
+    assert leaks(traceback_without_messages(caught.value) + repr(caught.value)) == []
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_no_secret_is_in_the_settings_output(
     monkeypatch.setenv(f"VOLTPAY_{name}", value)
     shown = voltpay("config", "show").output
     assert "***" in shown
-    assert songs(shown + voltpay("config", "show", "--output", "json").output) == []
-    assert songs(repr(load({}))) == []
+    assert leaks(shown + voltpay("config", "show", "--output", "json").output) == []
+    assert leaks(repr(load({}))) == []
 
 
 def test_no_secret_is_in_a_connection_error() -> None:
@@ -196,16 +196,16 @@ def test_no_secret_is_in_a_connection_error() -> None:
         result = voltpay(*command.split(), *urls, env=env)
         assert result.exit_code == 69
         assert "user@127.0.0.1:1/database" in result.output
-        assert songs(result.output) == []
+        assert leaks(result.output) == []
 
 
 def test_connections_keep_their_secrets() -> None:
     """What holds a password does not print it, nor does a URL that cannot be read."""
     kafka = KafkaConnection.parse("kafka://h:1", {"sasl_plain_password": PASSWORD})
-    assert songs(f"{kafka!r} {DatabaseUrl.parse(URL)!r}") == []
+    assert leaks(f"{kafka!r} {DatabaseUrl.parse(URL)!r}") == []
     with pytest.raises(Misconfigured) as caught:
         KafkaConnection.parse(f"kafka://me:{PASSWORD}@h:1")
-    assert songs(str(caught.value)) == []
+    assert leaks(str(caught.value)) == []
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_no_secret_is_taken_from_the_command_line(option: str) -> None:
     result = voltpay("config", "show", "-X", option)
     assert result.exit_code == 78
     assert "everybody on this machine can read" in result.stderr
-    assert songs(result.output) == []
+    assert leaks(result.output) == []
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_secrets_come_from_files() -> None:
     """A password in a file is used and not shown; a file that cannot be read is named."""
     Path("secret").write_text(PASSWORD + "\n")
     env = {"VOLTPAY_DATABASE_PASSWORD_FILE": "secret"}
-    assert songs(voltpay("config", "show", env=env).output) == []
+    assert leaks(voltpay("config", "show", env=env).output) == []
     fed()
     env = {**env, "VOLTPAY_STORE": "postgresql://u@127.0.0.1:1/d"}
     env["VOLTPAY_DATABASE_PASSWORD_FILE"] = "nowhere"

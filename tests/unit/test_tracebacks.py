@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.support.canary import PASSWORD, songs
+from tests.support.canary import PASSWORD, leaks
 
 from voltpay_cli.logs import log_to_stderr, traceback_without_messages
 
@@ -96,7 +96,7 @@ def test_each_exception_is_shown_once_and_without_words(
     told = traceback_without_messages(caught.value)
     assert kinds(told) == shown
     assert f"in {failing.__name__}\n" in told
-    assert songs(told) == []
+    assert leaks(told) == []
 
 
 def test_a_logged_exception_that_counts_as_false_is_shown(

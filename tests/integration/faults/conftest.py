@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.databases import bootstrapped
-from tests.integration.processes import SEED, Site
+from tests.integration.processes import SEED, Deployment
 from tests.stack.kafka import KafkaCluster
 from tests.stack.postgres import PostgresServer
 
@@ -44,14 +44,14 @@ def template(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(
+def deployment(
     brokers: KafkaCluster, postgres_server: PostgresServer, template: str, tmp_path: Path
-) -> Iterator[Site]:
+) -> Iterator[Deployment]:
     """Topics, a group and a database of this test's own."""
     with (
         bootstrapped(postgres_server, template) as database,
-        closing(Site(brokers, database, tmp_path, settings=SOON)) as site,
+        closing(Deployment(brokers, database, tmp_path, settings=SOON)) as deployment,
     ):
-        site.prepare()
-        yield site
-        site.remove_topics()
+        deployment.prepare()
+        yield deployment
+        deployment.remove_topics()

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 from kafka import KafkaAdminClient
-from tests.integration.processes import RECORDS, SEED, Program, Site, busy, eventually, rows
+from tests.integration.processes import RECORDS, SEED, Deployment, Program, busy, eventually, rows
 from tests.stack.kafka import BROKERS, KafkaCluster
 
 from voltpay_adapters.kafka.source import KafkaSource
@@ -32,50 +32,52 @@ ABSENCES = {
 
 
 @pytest.mark.parametrize("change", rows(ABSENCES, "killed"))
-def test_a_broker_is_away(site: Site, brokers: KafkaCluster, change: tuple[Change, Change]) -> None:
+def test_a_broker_is_away(
+    deployment: Deployment, brokers: KafkaCluster, change: tuple[Change, Change]
+) -> None:
     """With half of the brokers gone the writer holds, and goes on by itself once they are back."""
-    consumer, broker = busy(site, "--exit-eof"), SEED % 2 + 1
+    consumer, broker = busy(deployment, "--exit-eof"), SEED % 2 + 1
     for act in change:
         act(brokers, broker)
     assert consumer.exit_code() == 0
-    assert site.violations(kills=2) == []
+    assert deployment.violations(kills=2) == []
 
 
 @pytest.mark.faults
-def test_killed_while_a_broker_is_away(site: Site, brokers: KafkaCluster) -> None:
+def test_killed_while_a_broker_is_away(deployment: Deployment, brokers: KafkaCluster) -> None:
     """Nothing is acknowledged whose events are not: a kill in the middle of an outage shows it."""
-    site.feed(RECORDS)
+    deployment.feed(RECORDS)
     broker = SEED % 2 + 1
     brokers.kill_broker(broker)
     try:
-        consumer = site.consume(1, "--exit-eof", limits__publish_seconds=2)
+        consumer = deployment.consume(1, "--exit-eof", limits__publish_seconds=2)
         outlast(consumer, attempts=3)
         consumer.end(signal.SIGKILL)
     finally:
         brokers.start_broker(broker)
-    site.drain()
-    assert site.violations(kills=2) == []
+    deployment.drain()
+    assert deployment.violations(kills=2) == []
 
 
 @pytest.mark.faults
-def test_leaders_change_unnoticed(site: Site, brokers: KafkaCluster) -> None:
+def test_leaders_change_unnoticed(deployment: Deployment, brokers: KafkaCluster) -> None:
     """A source that has nothing to fetch finds the new leaders of its partitions all the same."""
     brokers.stop_broker(1)
     brokers.start_broker(1)
-    with an_owner(site, site.topics.writer) as (source, partitions):
-        with closing(site.admin()) as admin:
-            before = leaders(admin, site.topics.writer)
+    with an_owner(deployment, deployment.topics.writer) as (source, partitions):
+        with closing(deployment.admin()) as admin:
+            before = leaders(admin, deployment.topics.writer)
             admin.elect_leaders(0, raise_errors=False)  # the preferred ones
-            eventually(lambda: leaders(admin, site.topics.writer) != before)
+            eventually(lambda: leaders(admin, deployment.topics.writer) != before)
         source.seek_to_committed(partitions)
 
 
 @pytest.mark.faults
-def test_a_partition_has_no_leader(site: Site, brokers: KafkaCluster) -> None:
+def test_a_partition_has_no_leader(deployment: Deployment, brokers: KafkaCluster) -> None:
     """Where the only broker of a partition is away, the source is unavailable, and says so."""
-    topic = f"alone-{site.token}"
-    create(site.connection, [Topic(topic, site.partitions, 1)])
-    with an_owner(site, topic) as (source, partitions):
+    topic = f"alone-{deployment.token}"
+    create(deployment.connection, [Topic(topic, deployment.partitions, 1)])
+    with an_owner(deployment, topic) as (source, partitions):
         brokers.kill_broker(1)
         try:
             eventually(lambda: "no leader" in complaint(source, partitions))
@@ -84,11 +86,11 @@ def test_a_partition_has_no_leader(site: Site, brokers: KafkaCluster) -> None:
 
 
 @contextmanager
-def an_owner(site: Site, topic: str) -> Iterator[tuple[KafkaSource, set[Partition]]]:
+def an_owner(deployment: Deployment, topic: str) -> Iterator[tuple[KafkaSource, set[Partition]]]:
     """A source that owns all partitions of a topic, and has read nothing yet."""
-    with closing(KafkaSource(site.connection, topic, site.group.name)) as source:
+    with closing(KafkaSource(deployment.connection, topic, deployment.group.name)) as source:
         assigned: set[Partition] = set()
-        while len(assigned) < site.partitions:
+        while len(assigned) < deployment.partitions:
             with suppress(Unavailable):  # a broker that does not know the topic yet
                 assigned |= source.poll(0).assigned
         yield source, assigned
@@ -109,25 +111,27 @@ def complaint(source: KafkaSource, partitions: set[Partition]) -> str:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("broker", BROKERS)
-def test_a_broker_is_away_for_a_minute(site: Site, brokers: KafkaCluster, broker: int) -> None:
+def test_a_broker_is_away_for_a_minute(
+    deployment: Deployment, brokers: KafkaCluster, broker: int
+) -> None:
     """The writer outwaits the absence of a broker, whichever it is."""
-    consumer = busy(site, "--exit-eof")
+    consumer = busy(deployment, "--exit-eof")
     brokers.kill_broker(broker)
     try:
         outlast(consumer, attempts=3)
     finally:
         brokers.start_broker(broker)
     assert consumer.exit_code() == 0
-    assert site.violations(kills=2) == []
+    assert deployment.violations(kills=2) == []
 
 
 @pytest.mark.faults
-def test_all_brokers_die(site: Site, brokers: KafkaCluster) -> None:
+def test_all_brokers_die(deployment: Deployment, brokers: KafkaCluster) -> None:
     """The writer waits for its brokers, and finds its place again once they are back."""
-    consumer = busy(site, "--exit-eof")
+    consumer = busy(deployment, "--exit-eof")
     brokers.crash_brokers()
     assert consumer.exit_code() == 0
-    assert site.violations(kills=2) == []
+    assert deployment.violations(kills=2) == []
 
 
 def outlast(consumer: Program, attempts: int) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.integration.databases import connected
-from tests.integration.processes import MIX, RECORDS, SEED, Program, Site, busy, rows
+from tests.integration.processes import MIX, RECORDS, SEED, Deployment, Program, busy, rows
 from tests.integration.proxy import Proxy
 from tests.stack.postgres import PostgresServer, StopMode
 
@@ -19,35 +19,37 @@ IMPATIENT = {"database__lock_seconds": 1, "database__statement_seconds": 2}
 
 
 @pytest.mark.parametrize("mode", [pytest.param("fast", marks=pytest.mark.faults), "immediate"])
-def test_the_database_restarts(site: Site, postgres_server: PostgresServer, mode: StopMode) -> None:
+def test_the_database_restarts(
+    deployment: Deployment, postgres_server: PostgresServer, mode: StopMode
+) -> None:
     """The writer waits for its database, and goes on where the claims say it was."""
-    consumer = busy(site, "--exit-eof")
+    consumer = busy(deployment, "--exit-eof")
     postgres_server.restart(mode)
     assert consumer.exit_code() == 0
     assert consumer.printed().count("took over") > 1
     assert keeps_its_group(consumer)
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
 @pytest.mark.faults
-def test_the_backend_is_terminated(site: Site) -> None:
+def test_the_backend_is_terminated(deployment: Deployment) -> None:
     """Who loses its connection takes another, and the node id with it."""
-    consumer = busy(site, "--exit-eof")
-    site.rows(
+    consumer = busy(deployment, "--exit-eof")
+    deployment.rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'voltpay_writer'"
         " AND datname = current_database()"
     )
     assert consumer.exit_code() == 0
     assert consumer.printed().count("took over") > 1
     assert keeps_its_group(consumer)
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
 @contextmanager
-def behind(site: Site, server: PostgresServer) -> Iterator[tuple[Proxy, str]]:
+def behind(deployment: Deployment, server: PostgresServer) -> Iterator[tuple[Proxy, str]]:
     """A proxy before the database, and the writer's URL through it."""
     with Proxy((server.host, server.port)) as proxy:
-        yield proxy, site.database.writer.replace(f":{server.port}/", f":{proxy.port}/")
+        yield proxy, deployment.database.writer.replace(f":{server.port}/", f":{proxy.port}/")
 
 
 def never_reply(proxy: Proxy) -> None:
@@ -80,17 +82,17 @@ WIRES = {
 
 @pytest.mark.parametrize("strike", rows(WIRES))
 def test_the_connection_breaks(
-    site: Site, postgres_server: PostgresServer, strike: Callable[[Proxy], None]
+    deployment: Deployment, postgres_server: PostgresServer, strike: Callable[[Proxy], None]
 ) -> None:
     """Nothing hangs longer than the client's time-out, and what is in doubt the claims decide."""
-    with behind(site, postgres_server) as (proxy, url):
-        consumer = busy(site, "--exit-eof", store=url, **IMPATIENT)
+    with behind(deployment, postgres_server) as (proxy, url):
+        consumer = busy(deployment, "--exit-eof", store=url, **IMPATIENT)
         strike(proxy)
         consumer.wait_for(lambda: "cannot be reached" in consumer.printed(), seconds=30)
         proxy.go_on()
         assert consumer.exit_code(seconds=60) == 0
     assert consumer.printed().count("took over") == 2
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
 def keeps_its_group(consumer: Program) -> bool:
@@ -102,9 +104,9 @@ def keeps_its_group(consumer: Program) -> bool:
 STATEMENT, ROW = "FOR EACH STATEMENT", "FOR EACH ROW"
 
 
-def interfere(site: Site, when: str, body: str) -> None:
+def interfere(deployment: Deployment, when: str, body: str) -> None:
     """Let a trigger of the payments do that, with the rights of the superuser."""
-    site.rows(
+    deployment.rows(
         f"""
         CREATE SEQUENCE write.times;
         CREATE FUNCTION write.interfere() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
@@ -125,51 +127,51 @@ PASSING = {
 
 
 @pytest.mark.parametrize("sqlstate", rows(PASSING))
-def test_the_database_asks_for_patience(site: Site, sqlstate: str) -> None:
+def test_the_database_asks_for_patience(deployment: Deployment, sqlstate: str) -> None:
     """What passes is tried again, and nobody's payment becomes a dead letter."""
-    site.feed(RECORDS)
+    deployment.feed(RECORDS)
     times = "nextval('write.times')"
-    interfere(site, STATEMENT, f"IF {times} <= 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF;")
-    consumer = site.consume(1, "--exit-eof")
+    interfere(deployment, STATEMENT, f"IF {times} <= 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF;")
+    consumer = deployment.consume(1, "--exit-eof")
     assert consumer.exit_code() == 0
-    assert site.number("SELECT last_value FROM write.times") > 3
+    assert deployment.number("SELECT last_value FROM write.times") > 3
     assert keeps_its_group(consumer)
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
-def test_the_database_is_slow(site: Site) -> None:
+def test_the_database_is_slow(deployment: Deployment) -> None:
     """Transactions that outlast the session time-out cost no rebalance."""
-    site.feed(RECORDS)
+    deployment.feed(RECORDS)
     times = "nextval('write.times')"
-    interfere(site, STATEMENT, f"IF {times} <= 1 THEN PERFORM pg_sleep(8); END IF;")
-    consumer = site.consume(1, "--exit-eof", "-X", "session_timeout_ms=6000")
+    interfere(deployment, STATEMENT, f"IF {times} <= 1 THEN PERFORM pg_sleep(8); END IF;")
+    consumer = deployment.consume(1, "--exit-eof", "-X", "session_timeout_ms=6000")
     assert consumer.exit_code() == 0
     assert consumer.printed().count("took over") == 1
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("waits", [2, 8])
-def test_a_table_is_locked(site: Site, waits: int) -> None:
+def test_a_table_is_locked(deployment: Deployment, waits: int) -> None:
     """Who cannot have its lock in time rolls back and tries again, as often as it takes."""
-    consumer = busy(site, "--exit-eof", **IMPATIENT)
-    with connected(site.database.superuser) as connection:
+    consumer = busy(deployment, "--exit-eof", **IMPATIENT)
+    with connected(deployment.database.superuser) as connection:
         connection.run("BEGIN")
         connection.run("LOCK TABLE write.payment_notes IN ACCESS EXCLUSIVE MODE")
         consumer.wait_for(lambda: consumer.printed().count("55P03") >= waits, seconds=600)
         connection.run("ROLLBACK")
     assert consumer.exit_code() == 0
     assert keeps_its_group(consumer)
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
-def test_one_account_is_refused(site: Site) -> None:
+def test_one_account_is_refused(deployment: Deployment) -> None:
     """The payments that the database refuses become dead letters, and their neighbours do not."""
-    site.feed(RECORDS)
+    deployment.feed(RECORDS)
     times = Counter(record.key for record in samples(Codec(), RECORDS, SEED, MIX))
     account = next(int(key) for key, count in times.items() if key and 4 < count < 10)
     refused = "RAISE EXCEPTION 'not this account';"
-    interfere(site, f"{ROW} WHEN (NEW.account_id = {account})", refused)
-    site.drain()
-    assert site.letter_codes()["refused-by-database"] > 0
-    assert site.violations(refused=frozenset({account})) == []
+    interfere(deployment, f"{ROW} WHEN (NEW.account_id = {account})", refused)
+    deployment.drain()
+    assert deployment.letter_codes()["refused-by-database"] > 0
+    assert deployment.violations(refused=frozenset({account})) == []

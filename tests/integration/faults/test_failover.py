@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from attrs import evolve
 from tests.integration.databases import Database
-from tests.integration.processes import RECORDS, Site, busy, eventually, rows
+from tests.integration.processes import RECORDS, Deployment, busy, eventually, rows
 from tests.stack.postgres import PostgresServer, PostgresStandby
 
 
 @pytest.fixture
-def standby(site: Site, postgres_server: PostgresServer) -> Iterator[PostgresStandby]:
+def standby(deployment: Deployment, postgres_server: PostgresServer) -> Iterator[PostgresStandby]:
     """A standby of the server that breaks, which commits nothing without it."""
     with PostgresStandby(postgres_server) as standby:
         try:
@@ -56,22 +56,25 @@ FAILOVERS = {"lost": lose, "switched over": switch_over}
 
 @pytest.mark.parametrize("fail_over", rows(FAILOVERS, "lost"))
 def test_the_standby_is_promoted(
-    site: Site,
+    deployment: Deployment,
     postgres_server: PostgresServer,
     standby: PostgresStandby,
     fail_over: Callable[[PostgresServer, PostgresServer], None],
 ) -> None:
     """The writer goes on by the second host: with synchronous replication nothing is lost."""
-    at_first, both = site.database, beside(site.database.writer, postgres_server, standby)
-    consumer = busy(site, "--exit-eof", store=both)
+    at_first, both = (
+        deployment.database,
+        beside(deployment.database.writer, postgres_server, standby),
+    )
+    consumer = busy(deployment, "--exit-eof", store=both)
     fail_over(postgres_server, standby)
     assert consumer.exit_code() == 0, consumer.printed()
     assert consumer.printed().count("took over") > 1
-    site.database = moved(at_first, postgres_server, standby)
-    site.feed(100, seed=7)
-    assert site.consume(2, "--exit-eof", store=both).exit_code() == 0
-    assert site.written_by(2) > 0
-    assert site.violations() == []
+    deployment.database = moved(at_first, postgres_server, standby)
+    deployment.feed(100, seed=7)
+    assert deployment.consume(2, "--exit-eof", store=both).exit_code() == 0
+    assert deployment.written_by(2) > 0
+    assert deployment.violations() == []
 
 
 def beside(url: str, primary: PostgresServer, standby: PostgresServer) -> str:
@@ -96,27 +99,30 @@ def moved(database: Database, primary: PostgresServer, standby: PostgresServer) 
 
 @pytest.mark.faults
 def test_what_an_asynchronous_standby_lacks_is_written_again(
-    site: Site, postgres_server: PostgresServer, standby: PostgresStandby
+    deployment: Deployment, postgres_server: PostgresServer, standby: PostgresStandby
 ) -> None:
     """What was committed without the standby is lost; offsets moved back bring it again."""
-    at_first, both = site.database, beside(site.database.writer, postgres_server, standby)
-    site.feed(RECORDS)
-    site.drain()
+    at_first, both = (
+        deployment.database,
+        beside(deployment.database.writer, postgres_server, standby),
+    )
+    deployment.feed(RECORDS)
+    deployment.drain()
     configure(postgres_server, "RESET synchronous_standby_names")
     standby.stop()
-    site.feed(100, seed=7)
-    site.drain()
-    whole = payments(site)
+    deployment.feed(100, seed=7)
+    deployment.drain()
+    whole = payments(deployment)
     postgres_server.stop("immediate")
     standby.start()
     standby.promote()
-    site.database = moved(at_first, postgres_server, standby)
-    assert site.consume(1, "--exit-eof", store=both).exit_code() == 0
-    assert 0 < payments(site) < whole
-    site.move_offsets_back()
-    assert site.consume(2, "--exit-eof", store=both).exit_code() == 0
-    assert payments(site) == whole
+    deployment.database = moved(at_first, postgres_server, standby)
+    assert deployment.consume(1, "--exit-eof", store=both).exit_code() == 0
+    assert 0 < payments(deployment) < whole
+    deployment.move_offsets_back()
+    assert deployment.consume(2, "--exit-eof", store=both).exit_code() == 0
+    assert payments(deployment) == whole
 
 
-def payments(site: Site) -> int:
-    return site.number("SELECT count(*) FROM write.payment_core")
+def payments(deployment: Deployment) -> int:
+    return deployment.number("SELECT count(*) FROM write.payment_core")

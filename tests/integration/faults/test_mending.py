@@ -25,7 +25,7 @@ from kafka.admin import (
     ResourceType,
 )
 from tests.integration.databases import connected
-from tests.integration.processes import PATIENCE, RECORDS, SEED, Site, busy, eventually, rows
+from tests.integration.processes import PATIENCE, RECORDS, SEED, Deployment, busy, eventually, rows
 from tests.stack.postgres import PostgresServer
 from tests.support.checker import violations
 
@@ -37,21 +37,21 @@ from voltpay_core.records import Partition
 class Trouble:
     """How it begins and ends, what the writer says of it, and whether it tries again first."""
 
-    begins: Callable[[Site], None]
-    ends: Callable[[Site], None]
+    begins: Callable[[Deployment], None]
+    ends: Callable[[Deployment], None]
     says: str
     retried: bool = False
 
 
-def sql(statement: str) -> Callable[[Site], None]:
-    def run(site: Site) -> None:
-        site.rows(statement)
+def sql(statement: str) -> Callable[[Deployment], None]:
+    def run(deployment: Deployment) -> None:
+        deployment.rows(statement)
 
     return run
 
 
-def detach_months(site: Site) -> None:
-    site.rows(
+def detach_months(deployment: Deployment) -> None:
+    deployment.rows(
         """
         CREATE TABLE write.detached AS
         SELECT c.oid::regclass::text AS name, pg_get_expr(relpartbound, c.oid) AS bound
@@ -59,48 +59,48 @@ def detach_months(site: Site) -> None:
         WHERE inhparent = 'write.payment_notes'::regclass
         """
     )
-    for name, _ in site.rows("SELECT * FROM write.detached"):
-        site.rows(f"ALTER TABLE write.payment_notes DETACH PARTITION {name}")
+    for name, _ in deployment.rows("SELECT * FROM write.detached"):
+        deployment.rows(f"ALTER TABLE write.payment_notes DETACH PARTITION {name}")
 
 
-def attach_months(site: Site) -> None:
-    for name, bound in site.rows("SELECT * FROM write.detached"):
-        site.rows(f"ALTER TABLE write.payment_notes ATTACH PARTITION {name} {bound}")
+def attach_months(deployment: Deployment) -> None:
+    for name, bound in deployment.rows("SELECT * FROM write.detached"):
+        deployment.rows(f"ALTER TABLE write.payment_notes ATTACH PARTITION {name} {bound}")
 
 
-def delete_topic(kind: str) -> Callable[[Site], None]:
-    def delete(site: Site) -> None:
-        with closing(site.admin()) as admin:
-            admin.delete_topics([getattr(site.topics, kind)])
-            eventually(lambda: getattr(site.topics, kind) not in admin.list_topics())
+def delete_topic(kind: str) -> Callable[[Deployment], None]:
+    def delete(deployment: Deployment) -> None:
+        with closing(deployment.admin()) as admin:
+            admin.delete_topics([getattr(deployment.topics, kind)])
+            eventually(lambda: getattr(deployment.topics, kind) not in admin.list_topics())
 
     return delete
 
 
-def limit_messages(most: int) -> Callable[[Site], None]:
-    def limit(site: Site) -> None:
+def limit_messages(most: int) -> Callable[[Deployment], None]:
+    def limit(deployment: Deployment) -> None:
         limits = {"max.message.bytes": str(most)}
-        topic = ConfigResource(ConfigResourceType.TOPIC, site.topics.read, configs=limits)
-        with closing(site.admin()) as admin:
+        topic = ConfigResource(ConfigResourceType.TOPIC, deployment.topics.read, configs=limits)
+        with closing(deployment.admin()) as admin:
             admin.alter_configs([topic])
 
     return limit
 
 
-def forbid_writing(site: Site) -> None:
+def forbid_writing(deployment: Deployment) -> None:
     """Deny what had been allowed to everybody, as nobody had said anything about the topic."""
-    with closing(site.admin()) as admin:
-        made = admin.create_acls([writing(site)])
+    with closing(deployment.admin()) as admin:
+        made = admin.create_acls([writing(deployment)])
         assert not made["failed"]
 
 
-def permit_writing(site: Site) -> None:
-    with closing(site.admin()) as admin:
-        admin.delete_acls([writing(site)])
+def permit_writing(deployment: Deployment) -> None:
+    with closing(deployment.admin()) as admin:
+        admin.delete_acls([writing(deployment)])
 
 
-def writing(site: Site) -> ACL:
-    topic = ResourcePattern(ResourceType.TOPIC, site.topics.read)
+def writing(deployment: Deployment) -> ACL:
+    topic = ResourcePattern(ResourceType.TOPIC, deployment.topics.read)
     return ACL("User:ANONYMOUS", "*", ACLOperation.WRITE, ACLPermissionType.DENY, topic)
 
 
@@ -123,10 +123,13 @@ TROUBLES = {
         "the database refused 20 messages in a row with SQLSTATE 23514",
     ),
     "no topic for events": Trouble(
-        delete_topic("read"), Site.make_topics, "publishing: KafkaTimeoutError", retried=True
+        delete_topic("read"), Deployment.make_topics, "publishing: KafkaTimeoutError", retried=True
     ),
     "no topic for dead letters": Trouble(
-        delete_topic("dead_letter"), Site.make_topics, "publishing: KafkaTimeoutError", retried=True
+        delete_topic("dead_letter"),
+        Deployment.make_topics,
+        "publishing: KafkaTimeoutError",
+        retried=True,
     ),
     "no permission to publish": Trouble(
         forbid_writing, permit_writing, "TopicAuthorizationFailedError"
@@ -145,19 +148,19 @@ TROUBLES = {
         "no topic for dead letters",
     ),
 )
-def test_somebody_has_to_mend_it(site: Site, trouble: Trouble) -> None:
+def test_somebody_has_to_mend_it(deployment: Deployment, trouble: Trouble) -> None:
     """The writer gives up, says what is wrong, and has lost, refused or acknowledged nothing."""
-    site.feed(RECORDS)
-    trouble.begins(site)
-    consumer = site.consume(1, limits__retry_seconds=4, limits__publish_seconds=1)
+    deployment.feed(RECORDS)
+    trouble.begins(deployment)
+    consumer = deployment.consume(1, limits__retry_seconds=4, limits__publish_seconds=1)
     assert consumer.exit_code() == 69
     assert trouble.says in consumer.printed()
     retries = consumer.printed().count("; attempt ")
     assert retries or not trouble.retried
-    trouble.ends(site)
-    assert site.violations(kills=1 + retries, finished=False) == []
-    site.drain()
-    assert site.violations(kills=1 + retries) == []
+    trouble.ends(deployment)
+    assert deployment.violations(kills=1 + retries, finished=False) == []
+    deployment.drain()
+    assert deployment.violations(kills=1 + retries) == []
 
 
 @pytest.fixture
@@ -178,19 +181,19 @@ def small_disk(postgres_server: PostgresServer) -> Iterator[Path]:
         folder.rmdir()
 
 
-def test_the_disk_is_full(small_disk: Path, site: Site) -> None:
+def test_the_disk_is_full(small_disk: Path, deployment: Deployment) -> None:
     """A full disk halts the writer; once there is room it goes on, and nothing is missing."""
-    for (name,) in site.rows("SELECT inhrelid::regclass::text FROM pg_inherits"):
-        site.rows(f"ALTER TABLE {name} SET TABLESPACE small")
+    for (name,) in deployment.rows("SELECT inhrelid::regclass::text FROM pg_inherits"):
+        deployment.rows(f"ALTER TABLE {name} SET TABLESPACE small")
     fill(balloon := small_disk / "balloon")
-    site.feed(RECORDS)
-    consumer = site.consume(1)
+    deployment.feed(RECORDS)
+    consumer = deployment.consume(1)
     assert consumer.exit_code() == 69
     assert "53100" in consumer.printed()
-    assert site.violations(finished=False) == []
+    assert deployment.violations(finished=False) == []
     balloon.unlink()
-    site.drain()
-    assert site.violations() == []
+    deployment.drain()
+    assert deployment.violations() == []
 
 
 def fill(balloon: Path) -> None:
@@ -207,100 +210,100 @@ def fill(balloon: Path) -> None:
         pytest.param(timedelta(days=40), id="40 days ahead"),
     ],
 )
-def test_the_clock_is_wrong(site: Site, ahead: timedelta) -> None:
+def test_the_clock_is_wrong(deployment: Deployment, ahead: timedelta) -> None:
     """A clock that is not the database's halts the writer before it writes anything."""
-    site.feed(100)
-    wrong = site.consume(1, test_clock=ahead.total_seconds())
+    deployment.feed(100)
+    wrong = deployment.consume(1, test_clock=ahead.total_seconds())
     assert wrong.exit_code() == 69
     assert "set the clock right" in wrong.printed()
-    assert site.number("SELECT count(*) FROM write.idempotency") == 0
-    site.drain()
-    assert site.violations() == []
+    assert deployment.number("SELECT count(*) FROM write.idempotency") == 0
+    deployment.drain()
+    assert deployment.violations() == []
 
 
-def test_a_node_id_is_taken(site: Site) -> None:
+def test_a_node_id_is_taken(deployment: Deployment) -> None:
     """The second process of one node id refuses without asking Kafka; the first goes on."""
-    first = busy(site)
-    second = site.consume(1, "--exit-eof", "--source", "kafka://127.0.0.1:1")
+    first = busy(deployment)
+    second = deployment.consume(1, "--exit-eof", "--source", "kafka://127.0.0.1:1")
     assert second.exit_code() == 78
     assert "node id 1 is taken" in second.printed()
     first.send(signal.SIGTERM)
     assert first.exit_code() == 0
-    site.drain()
-    assert site.violations() == []
+    deployment.drain()
+    assert deployment.violations() == []
 
 
 @pytest.mark.faults
-def test_a_node_id_is_lost(site: Site) -> None:
+def test_a_node_id_is_lost(deployment: Deployment) -> None:
     """Who loses its lease to another process writes nothing under that id any more."""
-    consumer = busy(site, limits__retry_seconds=2)
-    with connected(site.database.superuser) as other:
+    consumer = busy(deployment, limits__retry_seconds=2)
+    with connected(deployment.database.superuser) as other:
         other.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE usename = 'voltpay_writer' AND datname = current_database()"
         )
         other.run("SELECT pg_advisory_lock(:locks::int, 1)", locks=NODE_LOCKS)
-        written = site.written_by(1)
+        written = deployment.written_by(1)
         assert consumer.exit_code() == 69
         assert "node id 1 is taken" in consumer.printed()
-        assert site.written_by(1) == written
-    site.drain()
-    assert site.violations(kills=1) == []
+        assert deployment.written_by(1) == written
+    deployment.drain()
+    assert deployment.violations(kills=1) == []
 
 
-def test_offsets_move_back(site: Site) -> None:
+def test_offsets_move_back(deployment: Deployment) -> None:
     """What is read again from the beginning changes no row and tells nobody anything."""
-    site.feed(RECORDS)
-    site.drain()
-    before = site.history()
-    site.move_offsets_back()
-    again = site.drain()
-    after = site.history()
+    deployment.feed(RECORDS)
+    deployment.drain()
+    before = deployment.history()
+    deployment.move_offsets_back()
+    again = deployment.drain()
+    after = deployment.history()
     assert (again["written"], again["dead_letters"], again["events"]) == (0, 0, 0)
     assert again["duplicates"] == RECORDS
     assert (after.tables.core, after.published) == (before.tables.core, before.published)
     assert violations(after) == []
 
 
-def test_the_input_topic_is_deleted(site: Site) -> None:
+def test_the_input_topic_is_deleted(deployment: Deployment) -> None:
     """The writer waits for it, gives up in few lines, and reads all of one that is made anew."""
-    site.feed(200)
-    consumer = site.consume(1, limits__retry_seconds=4)
-    eventually(lambda: site.lag() == 0)
-    delete_topic("writer")(site)
+    deployment.feed(200)
+    consumer = deployment.consume(1, limits__retry_seconds=4)
+    eventually(lambda: deployment.lag() == 0)
+    delete_topic("writer")(deployment)
     assert consumer.exit_code() == 69
     told = consumer.printed().splitlines()
-    assert f"Kafka has no topic {site.topics.writer}: run `voltpay topics create`" in told[-1]
+    assert f"Kafka has no topic {deployment.topics.writer}: run `voltpay topics create`" in told[-1]
     assert len(told) < 40
-    site.make_topics()
-    site.feed(200, seed=SEED + 1)
-    done = site.drain()
+    deployment.make_topics()
+    deployment.feed(200, seed=SEED + 1)
+    done = deployment.drain()
     assert done["written"] + done["duplicates"] + done["dead_letters"] + done["warm_ups"] == 200
 
 
-def expire_halves(site: Site) -> dict[Partition, int]:
+def expire_halves(deployment: Deployment) -> dict[Partition, int]:
     """Let the older half of each partition go, and tell where the rest begins."""
-    with closing(site.admin()) as admin:
-        begins = {place: end // 2 for place, end in site.group.ends(admin).items()}
+    with closing(deployment.admin()) as admin:
+        begins = {place: end // 2 for place, end in deployment.group.ends(admin).items()}
         admin.delete_records({TopicPartition(p.topic, p.number): n for p, n in begins.items()})
     return begins
 
 
-def test_records_expire_unread(site: Site) -> None:
+def test_records_expire_unread(deployment: Deployment) -> None:
     """The writer says how many it never saw, and goes on only where it is told to."""
-    site.feed(RECORDS)
-    assert site.consume(1, "--max-messages", "500").exit_code() == 0
-    before = site.history()
-    begins = expire_halves(site)
-    halted = site.consume(2)
+    deployment.feed(RECORDS)
+    assert deployment.consume(1, "--max-messages", "500").exit_code() == 0
+    before = deployment.history()
+    begins = expire_halves(deployment)
+    halted = deployment.consume(2)
     assert halted.exit_code() == 69
     assert any(
         f"{begins[place] - offset} records of {place} expired before they were read"
         in halted.printed()
         for place, offset in before.acknowledged.items()
     )
-    site.drain("--skip-expired")
-    after = site.history()
+    deployment.drain("--skip-expired")
+    after = deployment.history()
     read = [
         record
         for record in before.produced
@@ -312,14 +315,14 @@ def test_records_expire_unread(site: Site) -> None:
 
 
 @pytest.mark.faults
-def test_the_first_records_expire_unread(site: Site) -> None:
+def test_the_first_records_expire_unread(deployment: Deployment) -> None:
     """A partition that was watched while it was empty does not lose its first records unnoticed."""
-    watcher = site.consume(1)
+    watcher = deployment.consume(1)
     watcher.wait_for(lambda: "took over" in watcher.printed(), seconds=PATIENCE)
     watcher.send(signal.SIGTERM)
     assert watcher.exit_code() == 0
-    site.feed(RECORDS)
-    expire_halves(site)
-    halted = site.consume(1, "--exit-eof")
+    deployment.feed(RECORDS)
+    expire_halves(deployment)
+    halted = deployment.consume(1, "--exit-eof")
     assert halted.exit_code() == 69
     assert "expired before they were read" in halted.printed()

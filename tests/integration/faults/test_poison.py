@@ -7,7 +7,7 @@ from itertools import chain
 
 from attrs import evolve
 from tests.integration.history import read_topic
-from tests.integration.processes import MIX, SEED, Site
+from tests.integration.processes import MIX, SEED, Deployment
 
 from voltpay_cli.samples import samples
 from voltpay_core.codec import CODE_HEADER, Codec
@@ -78,17 +78,17 @@ def poison() -> list[ProducerRecord]:
     ]
 
 
-def test_poison_among_good_neighbours(site: Site) -> None:
+def test_poison_among_good_neighbours(deployment: Deployment) -> None:
     """Each bad record alone becomes a dead letter with the right code, wherever it stands."""
-    site.settings = {**site.settings, "limits.value_bytes": 500_000}
-    site.write_settings()
+    deployment.settings = {**deployment.settings, "limits.value_bytes": 500_000}
+    deployment.write_settings()
     bad = poison()
     good = samples(Codec(), 20 * len(bad), SEED, evolve(MIX, poison=0.0))
     mixed = chain.from_iterable((*(next(good) for _ in range(20)), record) for record in bad)
-    topic = site.topics.writer
-    site.publish(evolve(record, topic=topic) for record in mixed)
-    site.drain()
-    letters = read_topic(site.group.servers, site.topics.dead_letter)
+    topic = deployment.topics.writer
+    deployment.publish(evolve(record, topic=topic) for record in mixed)
+    deployment.drain()
+    letters = read_topic(deployment.group.servers, deployment.topics.dead_letter)
     codes = {
         (last_header(letter.headers, KIND) or b"").decode(): (
             last_header(letter.headers, CODE_HEADER) or b""
@@ -96,4 +96,4 @@ def test_poison_among_good_neighbours(site: Site) -> None:
         for letter in letters
     }
     assert codes == CODES
-    assert site.violations(codec=Codec(site.topics, max_value_bytes=500_000)) == []
+    assert deployment.violations(codec=Codec(deployment.topics, max_value_bytes=500_000)) == []

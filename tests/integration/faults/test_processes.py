@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from tests.integration.processes import RECORDS, WORKED, Site, busy, eventually, rows
+from tests.integration.processes import RECORDS, WORKED, Deployment, busy, eventually, rows
 from tests.stack.postgres import PostgresServer
 
 KILLS = {
@@ -22,12 +22,12 @@ KILLS = {
     "way",
     rows(KILLS, "after the commit, before the publish"),
 )
-def test_killed(site: Site, way: str) -> None:
+def test_killed(deployment: Deployment, way: str) -> None:
     """A process that dies at any point is replaced, and repeats a batch of events at most."""
-    site.feed(RECORDS)
-    assert site.consume(1, failing=f"{way} = kill").exit_code() == -signal.SIGKILL
-    site.drain()
-    assert site.violations(kills=1) == []
+    deployment.feed(RECORDS)
+    assert deployment.consume(1, failing=f"{way} = kill").exit_code() == -signal.SIGKILL
+    deployment.drain()
+    assert deployment.violations(kills=1) == []
 
 
 TAKE_OVERS = {
@@ -40,28 +40,28 @@ TAKE_OVERS = {
 
 
 @pytest.mark.parametrize("way", rows(TAKE_OVERS))
-def test_killed_during_the_take_over(site: Site, way: str) -> None:
+def test_killed_during_the_take_over(deployment: Deployment, way: str) -> None:
     """The successor of a dead process may die of the same, wherever it is with its take-over."""
-    site.feed(RECORDS)
-    first = site.consume(1, failing=f"{WORKED}, after outbox.put, after commit = kill")
+    deployment.feed(RECORDS)
+    first = deployment.consume(1, failing=f"{WORKED}, after outbox.put, after commit = kill")
     assert first.exit_code() == -signal.SIGKILL
-    second = site.consume(2, "--exit-eof", failing=f"{way} = kill")
+    second = deployment.consume(2, "--exit-eof", failing=f"{way} = kill")
     assert second.exit_code() == -signal.SIGKILL
-    site.drain()
-    assert site.violations(kills=2) == []
+    deployment.drain()
+    assert deployment.violations(kills=2) == []
 
 
 @pytest.mark.faults
-def test_killed_at_rest(site: Site) -> None:
+def test_killed_at_rest(deployment: Deployment) -> None:
     """Where no outbox row waits, even a kill repeats nothing."""
-    site.feed(RECORDS)
-    consumer = site.consume(1)
-    consumer.wait_for(lambda: site.written_by(1) > 0 and site.lag() == 0, seconds=60)
-    consumer.wait_for(lambda: not site.rows("SELECT 1 FROM write.outbox"), seconds=60)
+    deployment.feed(RECORDS)
+    consumer = deployment.consume(1)
+    consumer.wait_for(lambda: deployment.written_by(1) > 0 and deployment.lag() == 0, seconds=60)
+    consumer.wait_for(lambda: not deployment.rows("SELECT 1 FROM write.outbox"), seconds=60)
     consumer.end(signal.SIGKILL)
-    site.feed(RECORDS, seed=2)
-    site.drain()
-    assert site.violations() == []
+    deployment.feed(RECORDS, seed=2)
+    deployment.drain()
+    assert deployment.violations() == []
 
 
 STALLS = {
@@ -72,62 +72,62 @@ STALLS = {
 
 
 @pytest.mark.parametrize("way", rows(STALLS, "after the commit"))
-def test_stalled(site: Site, way: str) -> None:
+def test_stalled(deployment: Deployment, way: str) -> None:
     """A stalled owner that wakes up writes nothing more; a late publish repeats its events once."""
-    site.feed(RECORDS)
-    stalled = site.consume(1, failing=f"{way} = suspend", database__idle_seconds=3)
+    deployment.feed(RECORDS)
+    stalled = deployment.consume(1, failing=f"{way} = suspend", database__idle_seconds=3)
     stalled.wait_for(stalled.is_suspended, seconds=60)
-    site.drain()
-    written = site.written_by(1)
+    deployment.drain()
+    written = deployment.written_by(1)
     stalled.send(signal.SIGCONT)
     stalled.wait_for(lambda: stalled.printed().count("took over") == 2, seconds=60)
     stalled.send(signal.SIGTERM)
     assert stalled.exit_code() == 0
-    assert site.written_by(1) == written
-    assert site.violations(kills=1) == []
+    assert deployment.written_by(1) == written
+    assert deployment.violations(kills=1) == []
 
 
-def test_too_long_between_two_polls(site: Site) -> None:
+def test_too_long_between_two_polls(deployment: Deployment) -> None:
     """Who exceeds max.poll.interval is thrown out of its group, comes back and loses nothing."""
-    site.feed(RECORDS)
+    deployment.feed(RECORDS)
     slow = f"{WORKED}, before begin = sleep 6"
     flags = ("--exit-eof", "-X", "max_poll_interval_ms=3000")
-    consumer = site.consume(1, *flags, failing=slow)
+    consumer = deployment.consume(1, *flags, failing=slow)
     assert consumer.exit_code() == 0
     assert consumer.printed().count("took over") > 1
-    assert site.violations(kills=1) == []
+    assert deployment.violations(kills=1) == []
 
 
-def test_stopped(site: Site) -> None:
+def test_stopped(deployment: Deployment) -> None:
     """A stopped process finishes its batch and leaves; the next owner repeats nothing."""
-    consumer = busy(site)
-    assert site.members() == 1
+    consumer = busy(deployment)
+    assert deployment.members() == 1
     consumer.send(signal.SIGTERM)
     assert consumer.exit_code() == 0
-    assert site.members() == 0
-    assert site.lag() > 0
-    site.drain()
-    assert site.violations() == []
+    assert deployment.members() == 0
+    assert deployment.lag() > 0
+    deployment.drain()
+    assert deployment.violations() == []
 
 
 @pytest.mark.faults
-def test_stopped_twice(site: Site) -> None:
+def test_stopped_twice(deployment: Deployment) -> None:
     """A second signal ends the process at once, whatever it is doing."""
-    site.feed(RECORDS)
-    consumer = site.consume(1, failing=f"{WORKED}, after outbox.put = sleep 600")
+    deployment.feed(RECORDS)
+    consumer = deployment.consume(1, failing=f"{WORKED}, after outbox.put = sleep 600")
     consumer.wait_for(lambda: "failpoint" in consumer.printed(), seconds=60)
     consumer.send(signal.SIGTERM)
     consumer.wait_for(lambda: "again to abort" in consumer.printed(), seconds=60)
     consumer.send(signal.SIGTERM)
     assert consumer.exit_code(seconds=10) == 75
-    site.drain()
-    assert site.violations(kills=1) == []
+    deployment.drain()
+    assert deployment.violations(kills=1) == []
 
 
 @pytest.mark.faults
-def test_stopped_during_an_outage(site: Site, postgres_server: PostgresServer) -> None:
+def test_stopped_during_an_outage(deployment: Deployment, postgres_server: PostgresServer) -> None:
     """A process that cannot finish its batch says so, and leaves all of it to the next one."""
-    consumer = busy(site)
+    consumer = busy(deployment)
     postgres_server.stop()
     try:
         consumer.wait_for(lambda: "attempt 3" in consumer.printed(), seconds=60)
@@ -135,36 +135,36 @@ def test_stopped_during_an_outage(site: Site, postgres_server: PostgresServer) -
         assert consumer.exit_code() == 75
     finally:
         postgres_server.start()
-    site.drain()
-    assert site.violations(kills=1) == []
+    deployment.drain()
+    assert deployment.violations(kills=1) == []
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.faults)])
-def test_members_come_and_go(site: Site, rounds: int) -> None:
+def test_members_come_and_go(deployment: Deployment, rounds: int) -> None:
     """Partitions wander between members under load, and none is written or told of twice."""
-    site.feed(RECORDS)
-    load = site.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
-    host = site.consume(1)
+    deployment.feed(RECORDS)
+    load = deployment.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
+    host = deployment.consume(1)
     for _ in range(rounds):
-        before = site.written_by(2)
-        guest = site.consume(2)
-        guest.wait_for(lambda before=before: site.written_by(2) > before, seconds=60)
+        before = deployment.written_by(2)
+        guest = deployment.consume(2)
+        guest.wait_for(lambda before=before: deployment.written_by(2) > before, seconds=60)
         guest.send(signal.SIGTERM)
         assert guest.exit_code() == 0
     load.send(signal.SIGTERM)
     assert load.exit_code() == 0
-    eventually(lambda: site.lag() == 0, seconds=600)
+    eventually(lambda: deployment.lag() == 0, seconds=600)
     host.send(signal.SIGTERM)
     assert host.exit_code() == 0
-    assert site.violations() == []
+    assert deployment.violations() == []
 
 
-def test_two_groups_on_one_database(site: Site) -> None:
+def test_two_groups_on_one_database(deployment: Deployment) -> None:
     """Consumers of two groups fence each other; one stops and names the cause, nothing is lost."""
-    site.feed(RECORDS)
-    load = site.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
-    ours = site.consume(1)
-    theirs = site.consume(2, "--group", f"{site.group.name}-other")
+    deployment.feed(RECORDS)
+    load = deployment.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
+    ours = deployment.consume(1)
+    theirs = deployment.consume(2, "--group", f"{deployment.group.name}-other")
     both = (ours, theirs)
     eventually(lambda: not all(consumer.running for consumer in both), seconds=60)
     load.send(signal.SIGTERM)
@@ -176,5 +176,5 @@ def test_two_groups_on_one_database(site: Site) -> None:
     for consumer in set(both).difference(loud):
         consumer.send(signal.SIGTERM)
         assert consumer.exit_code() in {0, 69, 75}
-    site.drain()
-    assert site.violations(kills=20) == []
+    deployment.drain()
+    assert deployment.violations(kills=20) == []

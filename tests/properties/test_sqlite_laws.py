@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from tests.laws.core import core_laws
+from tests.properties.core import core_laws
 from tests.support.sqlite import SqliteHarness
 from tests.support.world import Fresh
 

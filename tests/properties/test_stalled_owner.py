@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.laws.members import Member
-from tests.laws.test_every_step import good
+from tests.properties.members import Member
+from tests.properties.test_every_step import good
 from tests.support.sqlite import SqliteHarness
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
-WAY = Way(batch_size=1, late_events=True)
+WAY = RunOptions(batch_size=1, late_events=True)
 HISTORY = (good(1, "a"), good(1, "b"), good(1, "c"))
 STALLS = range(4, 20)
 """From its first batch in hand to its second one acknowledged, in pauses."""

@@ -11,14 +11,14 @@ from tests.support import strategies
 from tests.support.faults import Fault, Faults, crash, unavailable
 from tests.support.strategies import REFUSED
 from tests.support.tables import Tables
-from tests.support.world import Fresh, Way, World
+from tests.support.world import Fresh, RunOptions, World
 
 from voltpay_core.codec import CODE_HEADER
 from voltpay_core.outcomes import DecodedPayment
 from voltpay_core.records import Record, last_header
 
 ways = st.builds(
-    Way,
+    RunOptions,
     batch_size=strategies.batch_sizes,
     commit_unit=strategies.commit_units,
     late_events=st.booleans(),
@@ -32,7 +32,7 @@ def core_laws(search: settings) -> type:
         @search
         @given(history=strategies.histories(refused=True, astray=True), way=ways, again=st.data())
         def test_reprocessing_changes_nothing(
-            self, fresh: Fresh, history: Sequence[Record], way: Way, again: st.DataObject
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions, again: st.DataObject
         ) -> None:
             """Any history again, from anywhere and in any batches, adds no row and no event."""
             world = a_world(fresh, history)
@@ -50,7 +50,7 @@ def core_laws(search: settings) -> type:
         @search
         @given(history=strategies.histories(refused=True), way=ways, data=st.data())
         def test_a_prefix_is_a_history(
-            self, fresh: Fresh, history: Sequence[Record], way: Way, data: st.DataObject
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions, data: st.DataObject
         ) -> None:
             """What is produced in parts, with the writer between them, ends like the whole."""
             world = a_world(fresh, [])
@@ -63,7 +63,7 @@ def core_laws(search: settings) -> type:
         @search
         @given(history=strategies.histories(refused=True), way=ways)
         def test_every_record_ends_in_one_way(
-            self, fresh: Fresh, history: Sequence[Record], way: Way
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
             """Each record is counted once: as payment, duplicate, dead letter or warm-up."""
             world = a_world(fresh, history)
@@ -78,7 +78,7 @@ def core_laws(search: settings) -> type:
         @search
         @given(history=strategies.histories(own_ids=True, refused=True), way=ways, other=ways)
         def test_units_of_any_size_end_alike(
-            self, fresh: Fresh, history: Sequence[Record], way: Way, other: Way
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions, other: RunOptions
         ) -> None:
             """Batches and units change neither what is stored nor what is told, nor its order."""
             ends = []
@@ -97,7 +97,7 @@ def core_laws(search: settings) -> type:
             ),
         )
         def test_nothing_is_lost_or_doubled(
-            self, fresh: Fresh, history: Sequence[Record], way: Way, plan: dict[int, Fault]
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions, plan: dict[int, Fault]
         ) -> None:
             """Whatever fails on the way, redelivery brings every record to its one end."""
             world = a_world(fresh, history)
@@ -107,7 +107,7 @@ def core_laws(search: settings) -> type:
         @search
         @given(history=strategies.histories(), way=ways)
         def test_ids_rise_with_the_order_of_a_partition(
-            self, fresh: Fresh, history: Sequence[Record], way: Way
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
             """Payment ids are unique, and rise in the order in which an account's events appear."""
             world = a_world(fresh, history)
@@ -123,7 +123,7 @@ def core_laws(search: settings) -> type:
         @search
         @given(history=strategies.histories(refused=True, own_ids=True), way=ways)
         def test_bisection_isolates_the_refused(
-            self, fresh: Fresh, history: Sequence[Record], way: Way
+            self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
             """Exactly the messages that the database refuses are dead-lettered as refused."""
             world = a_world(fresh, history)

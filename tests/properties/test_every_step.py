@@ -5,21 +5,21 @@ from decimal import Decimal
 from functools import cache
 
 import pytest
-from tests.laws.core import a_world, substance
+from tests.properties.core import a_world, substance
 from tests.support.faults import Fault, Faults, crash, unavailable
 from tests.support.sqlite import SqliteHarness
 from tests.support.strategies import REFUSED, TOPIC
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
 from voltpay_core.codec import Codec
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.records import Partition, Record
 
 WAYS = {
-    "account by account": Way(batch_size=4, commit_unit=1),
-    "batch by batch": Way(batch_size=4),
-    "all at once": Way(),
-    "acknowledged late": Way(batch_size=4, commit_unit=1, late_events=True),
+    "account by account": RunOptions(batch_size=4, commit_unit=1),
+    "batch by batch": RunOptions(batch_size=4),
+    "all at once": RunOptions(),
+    "acknowledged late": RunOptions(batch_size=4, commit_unit=1, late_events=True),
 }
 
 
@@ -47,7 +47,7 @@ HISTORY = (
 )
 
 
-def a_run(way: Way, plan: dict[int, Fault], history: Sequence[Record] = HISTORY) -> World:
+def a_run(way: RunOptions, plan: dict[int, Fault], history: Sequence[Record] = HISTORY) -> World:
     world = a_world(SqliteHarness, history)
     world.run(way, Faults(plan))
     return world

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 from attrs import define
-from tests.laws.actors import Actor
+from tests.properties.actors import Actor
 from tests.support.faults import Faults, crash
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
 from voltpay_adapters.local.memory import MemorySource
 
@@ -23,7 +23,7 @@ class Member:
     actor: Actor
 
     @classmethod
-    def join(cls, world: World, way: Way) -> Member:
+    def join(cls, world: World, way: RunOptions) -> Member:
         """Start one, with a connection of its own and no partitions yet."""
         source = MemorySource(world.log)
 

@@ -1,4 +1,4 @@
-"""`voltpay`, but something happens at one step: `python -m tests.integration.failing consume`."""
+"""`voltpay`, but something happens at one step: `-m tests.integration.failpoints consume`."""
 
 from __future__ import annotations
 

@@ -17,19 +17,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.laws.members import Member
+from tests.properties.members import Member
 from tests.support import strategies
 from tests.support.faults import unavailable
 from tests.support.sqlite import SqliteHarness
 from tests.support.strategies import PARTITIONS, REFUSED, TOPIC
-from tests.support.world import Way, World
+from tests.support.world import RunOptions, World
 
 from voltpay_core.records import Partition, Record
 
 STALLS = ("before poll", "before begin", "after commit", "before wait", "before acknowledge")
 ALL = [Partition(TOPIC, number) for number in range(PARTITIONS)]
 ways = st.builds(
-    Way,
+    RunOptions,
     batch_size=st.sampled_from((1, 3, 5)),
     commit_unit=strategies.commit_units,
     late_events=st.booleans(),
@@ -58,14 +58,14 @@ class Consumers(RuleBasedStateMachine):
         self.members: list[Member] = []
 
     @initialize(history=records, way=ways)
-    def begin(self, history: list[Record], way: Way) -> None:
+    def begin(self, history: list[Record], way: RunOptions) -> None:
         self.world.produce(history)
         self.join(way)
         self.members[0].source.assign(ALL)
 
     @precondition(lambda self: len(self.members) < 3)
     @rule(way=ways)
-    def join(self, way: Way) -> None:
+    def join(self, way: RunOptions) -> None:
         self.members.append(Member.join(self.world, way))
 
     @rule(history=records)
