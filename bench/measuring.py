@@ -101,7 +101,7 @@ def _consume(task: Task) -> Figures:
         seen = 0
         while seen < count:
             polled = source.poll(min(task.batch_size, count - seen))
-            source.seek_to_committed(polled.gained)
+            source.seek_to_committed(polled.assigned)
             seen += len(polled.records)
         return seen
 
@@ -112,7 +112,7 @@ def _consume(task: Task) -> Figures:
 
 
 def _publish(task: Task) -> Figures:
-    publisher = KafkaPublisher(KafkaConnection.parse(task.kafka), task.partitions)
+    publisher = KafkaPublisher(KafkaConnection.parse(task.kafka), lambda: task.partitions)
     codec = Codec()
     written = list(_written(WARM_UP + task.payments, task.partitions))
     batches = [
@@ -138,8 +138,9 @@ def _copy(task: Task) -> Figures:
     payments = [one.payment for one in _written(WARM_UP + task.payments, task.partitions)]
     batches = [_copied(batch) for batch in _batches(payments, task.batch_size)]
     warm = -(-WARM_UP // task.batch_size)
+    (host,) = target.hosts
     with Connection(
-        target.user, target.host, target.database, target.port, target.password
+        target.user, host.name, target.database, host.port, target.password
     ) as connection:
 
         def copy(some: Iterable[dict[str, str]]) -> int:
@@ -196,8 +197,9 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def _settle(task: Task) -> None:
     """Plans for tables that autoanalyze saw empty, or a checkpoint, would spoil the figures."""
     target = DatabaseUrl.parse(task.superuser)
+    (host,) = target.hosts
     with Connection(
-        target.user, target.host, target.database, target.port, target.password
+        target.user, host.name, target.database, host.port, target.password
     ) as connection:
         connection.run("VACUUM ANALYZE")
         connection.run("CHECKPOINT")

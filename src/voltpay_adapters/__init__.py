@@ -1,1 +1,10 @@
-"""The ports kept by Kafka, by PostgreSQL, and by plain files and SQLite."""
+"""The adapters: Kafka, PostgreSQL, files, SQLite and lists behind the ports of the core.
+
+The front door assembles them: `payment_writer` embeds the writer, `subscribe` consumes its events.
+"""
+
+from voltpay_adapters.assembly import payment_writer, subscribe
+from voltpay_adapters.retrying import backoff
+from voltpay_adapters.seen_events import SeenEvents
+
+__all__ = ["SeenEvents", "backoff", "payment_writer", "subscribe"]

@@ -1,17 +1,21 @@
-"""Assembles the writer from a source, a store and a publisher of events."""
+"""The front door: assembles the writer, and subscriptions to its events, from adapters."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.events import PaymentEvent
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase, Retry
+from voltpay_core.subscribing import Subscription
+
+E = TypeVar("E", bound=PaymentEvent)
 
 
 @contextmanager
@@ -26,6 +30,7 @@ def payment_writer(
     commit_unit: int | None = None,
     breaker: int = 20,
     notify: Callable[[Notice], None] = lambda _: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[PaymentConsumer]:
     """A consumer of payments; source, store and publisher are closed in the end.
 
@@ -38,6 +43,7 @@ def payment_writer(
         commit_unit: Accounts a transaction; None for the entire batch.
         breaker: This many rejections by the database in a row halt the writer.
         notify: Called with what happens, for logs and metrics.
+        now: The current time, with its time zone.
 
     Raises:
         Misconfigured: A setting of the store cannot work, or its node id is taken.
@@ -45,16 +51,16 @@ def payment_writer(
     """
     with ExitStack() as opened:
         opened.callback(store.close)
-        opened.callback(events.close)
         opened.callback(source.close)
+        opened.callback(events.close)
         retry(store.connect)
         yield PaymentConsumer(
             source=source,
             begin=store.begin,
             publisher=events,
             codec=codec or Codec(),
-            ids=PaymentIdGenerator(_milliseconds),
-            now=_now,
+            ids=PaymentIdGenerator(lambda: int(now().timestamp() * 1000)),
+            now=now,
             retry=retry,
             batch_size=batch_size,
             commit_unit=commit_unit,
@@ -63,9 +69,26 @@ def payment_writer(
         )
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+@contextmanager
+def subscribe(
+    source: MessageSource,
+    kind: type[E],
+    *,
+    retry: Retry,
+    stop: Callable[[], bool],
+    limit: int = 500,
+    until_drained: bool = False,
+) -> Iterator[Subscription[E]]:
+    """Typed batches of events, at least once; the source is closed in the end.
 
-
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000
+    Args:
+        kind: `ReadEvent` or `EmailEvent`, as the topic of the source has them.
+        retry: How outages are waited out, such as `backoff`.
+        stop: Called between batches; true ends them.
+        limit: Records a batch, at most.
+        until_drained: End when everything that was there at start-up is acknowledged.
+    """
+    with closing(source):
+        yield Subscription(
+            source, kind.decode, retry, stop, limit=limit, until_drained=until_drained
+        )

@@ -1,15 +1,14 @@
-"""Joins the core and its adapters as the settings say: the only place that names both."""
+"""Makes the adapters that the settings name, and assembles them."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
+from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
@@ -26,10 +25,9 @@ from voltpay_cli.connections import (
     required,
 )
 from voltpay_cli.settings import Settings
-from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer
-from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
+from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import BeginUnitOfWork, EventPublisher, Retry
 
 log = logging.getLogger("voltpay")
@@ -54,55 +52,47 @@ def payment_consumer(
         Unavailable: The broker or the database cannot be reached.
     """
     source_url, store_url, events_url = required(settings, "source", "store", "events")
-    codec = codec_of(settings)
-    with ExitStack() as opened:
-        node_id = settings.node_id
-        node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
-        begin = retry(partial(_open_database, settings, store_url, opened, node_ids))
+    store = _store(settings, store_url, _node_ids(settings))
+    source = _source(settings, source_url, store.begin, skip_expired=skip_expired)
+    events = _publisher(settings, events_url, source)
+    with payment_writer(
+        source=source,
+        store=store,
+        events=events,
+        retry=retry,
+        codec=codec_of(settings),
+        batch_size=settings.batch_size,
+        commit_unit=commit_unit(settings),
+        breaker=settings.limits.breaker,
+        notify=notify,
+    ) as consumer:
         if is_kafka(source_url) or is_kafka(events_url):
             for warning in retry(partial(topics.losses, settings)):
                 log.warning("%s", warning)
-        source, partitions = _open_source(
-            settings, source_url, begin, opened, retry=retry, skip_expired=skip_expired
-        )
-        publisher = _open_events(settings, events_url, partitions, opened)
         if warm and settings.limits.warm_ups and is_kafka(source_url):
-            same = publisher if source_url == events_url else None
-            retry(partial(_warm_up, settings, same))
-        yield PaymentConsumer(
-            source=source,
-            begin=begin,
-            publisher=publisher,
-            codec=codec,
-            ids=PaymentIdGenerator(_milliseconds),
-            now=_now,
-            breaker=Breaker(settings.limits.breaker),
-            retry=retry,
-            batch_size=settings.batch_size,
-            commit_unit=commit_unit(settings),
-            notify=notify,
-        )
+            retry(partial(_warm_up, settings, events if events_url == source_url else None))
+        yield consumer
 
 
 @contextmanager
 def database(settings: Settings) -> Iterator[BeginUnitOfWork]:
     """The store alone, without a node id that a writer might want, closed in the end."""
     (url,) = required(settings, "store")
-    with ExitStack() as opened:
-        yield _open_database(settings, url, opened, NODE_IDS[::-1])
+    with closing(_store(settings, url, NODE_IDS[::-1])) as store:
+        store.connect()
+        yield store.begin
 
 
 @contextmanager
 def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
     """A publisher to the input topic or file, closed in the end."""
     (url,) = required(settings, "source")
-    with ExitStack() as opened:
-        if not is_kafka(url):
-            payments = PaymentFilePublisher(url.removeprefix("file:"))
-            opened.callback(payments.close)
-            yield payments
-        else:
-            yield _open_kafka_events(settings, url, None, opened)
+    with closing(
+        _kafka_publisher(settings, url)
+        if is_kafka(url)
+        else PaymentFilePublisher(url.removeprefix("file:"))
+    ) as publisher:
+        yield publisher
 
 
 def start_over(settings: Settings) -> None:
@@ -133,44 +123,35 @@ def commit_unit(settings: Settings) -> int | None:
     return unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit]
 
 
-def _open_database(
-    settings: Settings, url: str, opened: ExitStack, node_ids: Sequence[int]
-) -> BeginUnitOfWork:
+def _node_ids(settings: Settings) -> Sequence[int]:
+    node_id = settings.node_id
+    return (node_id,) if isinstance(node_id, int) else NODE_IDS
+
+
+def _store(
+    settings: Settings, url: str, node_ids: Sequence[int]
+) -> SqliteDatabase | PostgresDatabase:
     given = settings.database
-    store: SqliteDatabase | PostgresDatabase
     if url.startswith("sqlite:"):
-        store = SqliteDatabase(url.removeprefix("sqlite:"), node_ids, float(given.lock_seconds))
-    else:
-        store = PostgresDatabase(
-            database_target(settings, url),
-            node_ids,
-            Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
-            database_tls(settings),
-            clock_skew=settings.limits.clock_skew_seconds,
-            notify=log.warning,
-        )
-    opened.callback(store.close)
-    store.connect()  # who may not write is to learn it before joining a consumer group
-    return store.begin
+        return SqliteDatabase(url.removeprefix("sqlite:"), node_ids, float(given.lock_seconds))
+    return PostgresDatabase(
+        database_target(settings, url),
+        node_ids,
+        Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
+        database_tls(settings),
+        clock_skew=settings.limits.clock_skew_seconds,
+        notify=log.warning,
+    )
 
 
-def _open_source(
-    settings: Settings,
-    url: str,
-    begin: BeginUnitOfWork,
-    opened: ExitStack,
-    *,
-    retry: Retry,
-    skip_expired: bool,
-) -> tuple[FileSource | KafkaSource, int | None]:
-    """The source, and how many partitions it has where that matters."""
+def _source(
+    settings: Settings, url: str, begin: BeginUnitOfWork, *, skip_expired: bool
+) -> FileSource | KafkaSource:
     if not is_kafka(url):
-        file = FileSource(
+        return FileSource(
             url.removeprefix("file:"), begin, log.info, longest=settings.limits.batch_bytes
         )
-        opened.callback(file.close)
-        return file, None
-    source = KafkaSource(
+    return KafkaSource(
         kafka_connection(settings, url),
         settings.topics.writer,
         settings.group,
@@ -178,8 +159,22 @@ def _open_source(
         skip_expired=skip_expired,
         notify=log.warning,
     )
-    opened.callback(source.close)
-    return source, retry(source.count_partitions)
+
+
+def _publisher(
+    settings: Settings, url: str, source: FileSource | KafkaSource
+) -> FilePublisher | KafkaPublisher:
+    if not is_kafka(url):
+        return FilePublisher(Path(url.removeprefix("file:")))
+    counted = source.count_partitions if isinstance(source, KafkaSource) else None
+    return _kafka_publisher(settings, url, counted)
+
+
+def _kafka_publisher(
+    settings: Settings, url: str, count_partitions: Callable[[], int] | None = None
+) -> KafkaPublisher:
+    connection = kafka_connection(settings, url)
+    return KafkaPublisher(connection, count_partitions, settings.limits.publish_seconds)
 
 
 def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
@@ -187,31 +182,3 @@ def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
     records = codec_of(settings).warm_ups(settings.limits.warm_ups)
     with nullcontext(publisher) if publisher else input_publisher(settings) as to:
         to.publish(records).wait()
-
-
-def _open_events(
-    settings: Settings, url: str, partitions: int | None, opened: ExitStack
-) -> FilePublisher | KafkaPublisher:
-    if is_kafka(url):
-        return _open_kafka_events(settings, url, partitions, opened)
-    files = FilePublisher(Path(url.removeprefix("file:")))
-    opened.callback(files.close)
-    return files
-
-
-def _open_kafka_events(
-    settings: Settings, url: str, partitions: int | None, opened: ExitStack
-) -> KafkaPublisher:
-    events = KafkaPublisher(
-        kafka_connection(settings, url), partitions, settings.limits.publish_seconds
-    )
-    opened.callback(events.close)
-    return events
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000

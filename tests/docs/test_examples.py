@@ -1,15 +1,18 @@
-"""The examples that need no server."""
+"""The examples stay small: a service is a few lines on the library's front door."""
 
-import runpy
+from pathlib import Path
 
 import pytest
 from tests.stack.places import ROOT
 
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 
-def test_the_writer_is_embedded(capsys: pytest.CaptureFixture[str]) -> None:
-    """The embedded writer makes one payment and two events of a payment that comes twice."""
-    runpy.run_path(str(ROOT / "examples/embed.py"), run_name="__main__")
-    total, read, email = capsys.readouterr().out.splitlines()
-    assert "written=1, duplicates=1, dead_letters=0" in total
-    assert read.startswith("payment_read_topic {")
-    assert email.startswith("payment_email {")
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_small_and_uses_the_front_door(path: Path) -> None:
+    """Each example has at most forty lines and imports nothing below the curated packages."""
+    lines = path.read_text("utf-8").splitlines()
+    assert len(lines) <= 40
+    modules = {line.split()[1] for line in lines if line.startswith("from voltpay")}
+    front = {"voltpay_core", "voltpay_adapters", "voltpay_adapters.kafka"}
+    assert modules <= front | {"voltpay_adapters.postgres", "voltpay_adapters.local"}

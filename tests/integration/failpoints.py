@@ -1,4 +1,4 @@
-"""`voltpay`, but something happens at one step: `-m tests.integration.failpoints consume`."""
+"""`voltpay` with a failpoint at one step: `python -m tests.integration.failpoints consume`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
-from tests.support.faults import Faults, FaultyPublisher, FaultySource, faulty_begin
+from tests.support.faults import Faults, FaultyDatabase, FaultyPublisher, FaultySource
 
 from voltpay_cli import wiring
 from voltpay_cli.main import main
+from voltpay_cli.settings import Settings
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
-from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource
+from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase
 
 
 class Failpoint(Faults):
@@ -68,38 +71,37 @@ def _fail() -> None:
 
 
 def decorate(faults: Faults) -> None:
-    """Put the failpoint around every adapter that the wiring joins."""
-    open_database = wiring._open_database
+    """Put the failpoint around every adapter that is assembled."""
+    assemble, input_publisher = wiring.payment_writer, wiring.input_publisher
 
-    def open_faultily(*arguments: object) -> BeginUnitOfWork:
-        return faulty_begin(open_database(*arguments), faults)
-
-    def consumer(
-        *, source: MessageSource, publisher: EventPublisher, **others: object
-    ) -> PaymentConsumer:
-        return PaymentConsumer(
+    def assemble_faultily(
+        *, source: MessageSource, store: PaymentDatabase, events: EventPublisher, **others: Any
+    ) -> AbstractContextManager[PaymentConsumer]:
+        return assemble(
             source=FaultySource(source, faults),
-            publisher=FaultyPublisher(publisher, faults),
+            store=FaultyDatabase(store, faults),
+            events=FaultyPublisher(events, faults),
             **others,
         )
 
-    open_events = wiring._open_kafka_events
+    @contextmanager
+    def faulty_input_publisher(settings: Settings) -> Iterator[EventPublisher]:
+        with input_publisher(settings) as publisher:
+            yield FaultyPublisher(publisher, faults)
 
-    def replayer(*arguments: object) -> EventPublisher:
-        return FaultyPublisher(open_events(*arguments), faults)
-
-    wiring._open_database = open_faultily
-    wiring.PaymentConsumer = consumer
+    wiring.payment_writer = assemble_faultily
     if "replay" in sys.argv:
-        wiring._open_kafka_events = replayer
+        wiring.input_publisher = faulty_input_publisher
 
 
 def set_clock(ahead: timedelta) -> None:
     """Let the process believe that it is later, by so much."""
-    milliseconds = wiring._milliseconds
-    wiring._milliseconds = lambda: milliseconds() + int(ahead.total_seconds() * 1000)
-    wiring._now = lambda: datetime.now(UTC) + ahead
-    wiring.PostgresDatabase = partial(wiring.PostgresDatabase, now=wiring._now)
+
+    def now() -> datetime:
+        return datetime.now(UTC) + ahead
+
+    wiring.payment_writer = partial(wiring.payment_writer, now=now)
+    wiring.PostgresDatabase = partial(wiring.PostgresDatabase, now=now)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ class Deployment:
 
     def publish(self, records: Iterable[ProducerRecord]) -> None:
         """Put records on topics."""
-        events = KafkaPublisher(self.connection, self.partitions, ack_timeout=PATIENCE)
+        events = KafkaPublisher(self.connection, lambda: self.partitions, ack_timeout=PATIENCE)
         with closing(events):
             events.publish(list(records)).wait()
 

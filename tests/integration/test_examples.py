@@ -1,52 +1,119 @@
-"""The example programs on real Kafka."""
+"""The example services on real Kafka and PostgreSQL."""
 
-import json
 import secrets
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message
+from attrs import astuple, define, field
+from tests.integration.databases import Database, connected
+from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
 from tests.stack.places import ROOT
+from tests.stack.processes import free_ports
 
+from voltpay_adapters.kafka import KafkaConnection, KafkaPublisher
 from voltpay_adapters.kafka.browsing import browse
-from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.topics import Topic, create
-from voltpay_core.codec import Codec, Topics
-from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.outcomes import DecodedPayment, Written
-from voltpay_core.payments import Payment
+from voltpay_core import ProducerRecord, Topics
 
 
-def example(name: str, *arguments: str) -> str:
+def command(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+
+
+def example(name: str, *arguments: object) -> str:
     """What an example prints, having ended well."""
-    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
-    ended = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
+    ended = subprocess.run(
+        command(name, *arguments), capture_output=True, check=False, text=True, timeout=90
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
-def test_what_the_producer_says_the_reader_hears_once(kafka: KafkaAddress, tmp_path: Path) -> None:
-    """A produced payment is acceptable, and the reader keeps an event once that comes twice."""
-    token = secrets.token_hex(4)
-    topics = Topics(writer=f"writer-{token}", read=f"read-{token}")
-    connection, codec = KafkaConnection.parse(kafka.url), Codec(topics)
-    create(connection, [Topic(topics.writer, 2, 2), Topic(topics.read, 2, 2)])
+@define
+class Inbox(Message):
+    """A mail server's handler that keeps what it gets."""
 
-    payment = ("--account", "42", "--amount", "12.50", "--message-id", "order-1")
-    told = example("producer.py", kafka.url, "--topic", topics.writer, *payment)
-    assert told == "produced order-1\n"
-    (record,) = browse(connection, topics.writer)
-    message = codec.decode(record)
-    assert isinstance(message, DecodedPayment)
+    mails: list[tuple[str, str]] = field(factory=list)
 
-    written = Written(record, Payment(PaymentIdGenerator(lambda: 1).mint(0), message.payment))
-    with closing(KafkaPublisher(connection)) as events:
-        events.publish([codec.events(written)[0]] * 2).wait()
-    arguments = ("--topic", topics.read, "--group", f"reader-{token}", "--count", "2")
-    told = example("reader.py", kafka.url, "--database", str(tmp_path / "reader.db"), *arguments)
-    counts = [[int(word) for word in line.split() if word.isdigit()] for line in told.splitlines()]
-    assert [sum(column) for column in zip(*counts, strict=True)] == [1, 1]
-    assert json.loads(record.value or b"")["messageId"] == "order-1"
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+
+    def handle_message(self, message: object) -> None:
+        self.mails.append((message["To"], message["Subject"]))
+
+
+@pytest.fixture
+def inbox() -> Iterator[tuple[Inbox, int]]:
+    inbox, (port,) = Inbox(), free_ports(1)
+    server = Controller(inbox, hostname="127.0.0.1", port=port)
+    server.start()
+    yield inbox, port
+    server.stop()
+
+
+def test_four_services_handle_a_payment_once(
+    kafka: KafkaAddress,
+    migrated_database: Database,
+    tmp_path: Path,
+    inbox: tuple[Inbox, int],
+) -> None:
+    """A payment that is produced twice is written once, read once and mailed once."""
+    connection, topics = KafkaConnection.parse(kafka.url), Topics()
+    create(connection, [Topic(name, 2, 2, {}) for name in astuple(topics)])
+    account, token = 10**9 + secrets.randbelow(10**9), secrets.token_hex(4)
+    payment = ("--account", account, "--amount", "12.50", "--message-id", f"order-{token}")
+    for _ in range(2):
+        told = example("producer.py", kafka.url, *payment)
+        assert told == f"produced order-{token}\n"
+
+    group = ("--group", f"writer-{token}", "--exit-eof")
+    assert "written=" in example("embedded_writer.py", kafka.url, migrated_database.writer, *group)
+    with connected(migrated_database.superuser) as rows:
+        sql = "SELECT amount::text FROM write.payment_core WHERE account_id = :account"
+        assert rows.run(sql, account=account) == [["12.500000"]]
+
+    repeat(connection, topics.read, account)
+    reader = ("--database", tmp_path / "reader.db", "--group", f"reader-{token}", "--exit-eof")
+    assert "1 repeated" in example("reader.py", kafka.url, *reader)
+    with closing(sqlite3.connect(tmp_path / "reader.db")) as database:
+        found = database.execute("SELECT amount FROM payment WHERE account = ?", (account,))
+        assert found.fetchall() == [("12.50",)]
+
+    repeat(connection, topics.email, account)
+    mails, port = inbox
+    emails = ("--database", tmp_path / "emails.db", "--group", f"emails-{token}")
+    service = subprocess.Popen(command("email_service.py", kafka.url, f"127.0.0.1:{port}", *emails))
+    try:
+        mine = (f"{account}@voltpay.example", "Your payment of 12.50 EUR")
+        eventually(lambda: mine in mails.mails)
+        eventually(lambda: acknowledged(kafka, f"emails-{token}", topics.email))
+        assert mails.mails.count(mine) == 1
+    finally:
+        service.terminate()
+        service.wait(30)
+
+
+def repeat(connection: KafkaConnection, topic: str, account: int) -> None:
+    """Publish an account's event again, as a writer does after a crash."""
+    key = str(account).encode()
+    events = [
+        ProducerRecord(topic, record.key, record.value, record.headers, record.partition.number)
+        for record in browse(connection, topic)
+        if record.key == key
+    ]
+    assert len(events) == 1
+    with closing(KafkaPublisher(connection)) as publisher:
+        publisher.publish(events).wait()
+
+
+def acknowledged(kafka: KafkaAddress, group: str, topic: str) -> bool:
+    """Whether the group has acknowledged everything that is in the topic."""
+    return not list(browse(KafkaConnection.parse(kafka.url), topic, group))

@@ -83,7 +83,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaGroup]:
         connection = KafkaConnection.parse(kafka.url)
-        group = KafkaGroup(connection, KafkaPublisher(connection, 2))
+        group = KafkaGroup(connection, KafkaPublisher(connection, lambda: 2))
         create(connection, [Topic(group.topic, 2, 2)])
         yield group
         group.close_all()
@@ -92,7 +92,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
     def test_any_compression_is_read(self, codec: str, harness: KafkaGroup) -> None:
         """Whatever a producer compresses its records with, they are read."""
         options = {"compression_type": codec}
-        compressed = KafkaPublisher(evolve(harness.connection, options=options), 2)
+        compressed = KafkaPublisher(evolve(harness.connection, options=options), lambda: 2)
         with closing(compressed) as events:
             events.publish([ProducerRecord(harness.topic, b"1", b"x" * 1000, (), 0)]).wait()
         assert [record.value for record in collect(harness.open(), 1)] == [b"x" * 1000]
@@ -348,7 +348,7 @@ class KafkaTopics:
     _opened: list[KafkaPublisher] = field(factory=list, init=False)
 
     def open(self) -> KafkaPublisher:
-        self._opened.append(KafkaPublisher(self.connection, 3))
+        self._opened.append(KafkaPublisher(self.connection, lambda: 3))
         return self._opened[-1]
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
@@ -398,7 +398,7 @@ class TestKafkaEvents(EventsContract):
         """Where a partition or the whole topic is gone, publishing fails until it is reset."""
         (topic, *_) = harness.topics
         event = ProducerRecord(topic, b"k", b"v", (), 2)
-        publisher = KafkaPublisher(harness.connection, 3, ack_timeout=1)
+        publisher = KafkaPublisher(harness.connection, lambda: 3, ack_timeout=1)
         with closing(publisher):
             publisher.publish([event]).wait()
             recreate(harness.connection, topic, partitions)
@@ -424,7 +424,7 @@ class TestKafkaEvents(EventsContract):
         place, event = TopicPartition(topic, 0), ProducerRecord(topic, b"k", b"v", (), 0)
         with (
             closing(harness.connection.consumer()) as consumer,
-            closing(KafkaPublisher(harness.connection, 3, ack_timeout=2)) as events,
+            closing(KafkaPublisher(harness.connection, lambda: 3, ack_timeout=2)) as events,
         ):
             first = events.publish([event])
             for sent in range(1, 4):  # each lingers for a second, so that patience is over then

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -14,6 +14,7 @@ from voltpay_core.ports import (
     BeginUnitOfWork,
     EventPublisher,
     MessageSource,
+    PaymentDatabase,
     PollResult,
     Publication,
     UnitOfWork,
@@ -154,6 +155,23 @@ def faulty_begin(begin: BeginUnitOfWork, faults: Faults) -> BeginUnitOfWork:
     return begin_faultily
 
 
+@frozen
+class FaultyDatabase:
+    """A database whose units of work may fail."""
+
+    _database: PaymentDatabase
+    _faults: Faults
+
+    def connect(self) -> object:
+        return self._database.connect()
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        return faulty_begin(self._database.begin, self._faults)()
+
+    def close(self) -> None:
+        self._database.close()
+
+
 class _FaultyWork:
     def __init__(self, work: UnitOfWork, faults: Faults) -> None:
         self.node_id = work.node_id
@@ -161,6 +179,7 @@ class _FaultyWork:
         self.idempotency = _Faulty(work.idempotency, "idempotency", faults)
         self.outbox = _Faulty(work.outbox, "outbox", faults)
         self.fence = _Faulty(work.fence, "fence", faults)
+        self.positions = _Faulty(work.positions, "positions", faults)
         self.savepoint = work.savepoint
 
 

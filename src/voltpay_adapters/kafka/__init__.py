@@ -1,1 +1,14 @@
-"""Apache Kafka: the source of payments and the topics for their events."""
+"""Apache Kafka: the source of payments and the publisher of their events."""
+
+try:
+    import kafka  # noqa: F401 - only to name the extra that brings it
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "voltpay_adapters.kafka needs kafka-python: pip install 'voltpay[kafka]'"
+    ) from missing
+
+from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_adapters.kafka.publisher import KafkaPublisher
+from voltpay_adapters.kafka.source import KafkaSource
+
+__all__ = ["KafkaConnection", "KafkaPublisher", "KafkaSource"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -26,16 +26,17 @@ class KafkaPublisher:
     A header whose value is null is published empty: kafka-python cannot write it.
 
     Attributes:
-        source_partitions: How many partitions the source has. A topic that has as many gets each
-            event into the source's own partition; any other places it by its key.
+        count_partitions: Returns the number of partitions of the source. A topic with as many gets
+            each event in the partition of its payment's record; any other selects it by the key.
         ack_timeout: Seconds to wait for acknowledgements; the producer itself tries for longer, so
             that no later event can overtake one that it has given up.
     """
 
     _connection: KafkaConnection
-    _source_partitions: int | None = None
+    _count_partitions: Callable[[], int] | None = None
     _ack_timeout: float = 30
     _opened: KafkaProducer | None = field(default=None, init=False)
+    _source_partitions: int | None = field(default=None, init=False)
     _partition_counts: dict[str, int] = field(factory=dict, init=False)
 
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
@@ -58,6 +59,7 @@ class KafkaPublisher:
 
     def _producer(self) -> KafkaProducer:
         if self._opened is None:
+            self._source_partitions = self._count_partitions() if self._count_partitions else None
             self._opened = self._connection.producer(
                 batch_size=256 * 1024,
                 delivery_timeout_ms=int(self._ack_timeout * 4000),

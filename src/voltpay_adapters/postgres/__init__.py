@@ -1,1 +1,14 @@
-"""Payments in PostgreSQL: the store, its schema and the care for it."""
+"""PostgreSQL: the payment database, its schema and its maintenance."""
+
+try:
+    import pg8000  # noqa: F401 - only to name the extra that brings it
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "voltpay_adapters.postgres needs pg8000: pip install 'voltpay[postgres]'"
+    ) from missing
+
+from voltpay_adapters.postgres.connection import Timeouts
+from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.urls import DatabaseUrl
+
+__all__ = ["DatabaseUrl", "PostgresDatabase", "Timeouts"]
