@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.kafka.publisher import KafkaPublisher
@@ -16,6 +17,7 @@ from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.retrying import backoff
 from voltpay_cli import topics
 from voltpay_cli.connections import (
     database_target,
@@ -28,7 +30,7 @@ from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.ports import BeginUnitOfWork, EventPublisher, Retry
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher
 
 log = logging.getLogger("voltpay")
 
@@ -36,7 +38,7 @@ log = logging.getLogger("voltpay")
 @contextmanager
 def payment_consumer(
     settings: Settings,
-    retry: Retry,
+    stop: Event,
     notify: Callable[[Notice], None],
     *,
     skip_expired: bool = False,
@@ -45,6 +47,7 @@ def payment_consumer(
     """A consumer with everything it needs, closed in the end.
 
     Args:
+        stop: Ends the waits between attempts when it is set.
         warm: Send warm-up records to the input topic first.
 
     Raises:
@@ -52,6 +55,7 @@ def payment_consumer(
         Unavailable: The broker or the database cannot be reached.
     """
     source_url, store_url, events_url = required(settings, "source", "store", "events")
+    retry = backoff(settings.limits.retry_seconds, stop)
     store = _store(settings, store_url, _node_ids(settings))
     source = _source(settings, source_url, store.begin, skip_expired=skip_expired)
     events = _publisher(settings, events_url, source)

@@ -106,6 +106,10 @@ class MemorySource:
             for partition, position in self._positions.items()
         )
 
+    def close(self) -> None:
+        """Leave the group: another source over the log may be assigned the partitions."""
+        self.assign(())
+
 
 @define
 class MemoryPublisher:

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from voltpay_adapters.retrying import backoff
 from voltpay_cli import flags, wiring
 from voltpay_cli.connections import is_kafka
 from voltpay_cli.exit_codes import ExitCode
@@ -95,14 +94,13 @@ def run(
         Misconfigured: A setting is missing or cannot work.
         Unavailable: The world did not heal in time.
     """
-    policy = backoff(settings.limits.retry_seconds, stop.flag)
     try:
         with (
             _summarized(output) as summarized,
             progress() as notify,
             wiring.payment_consumer(
                 settings,
-                policy,
+                stop.flag,
                 notify,
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
