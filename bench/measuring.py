@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from threading import Event
 from typing import TypeVar
 
 from attrs import asdict, frozen
@@ -84,9 +85,7 @@ def _writer(task: Task) -> Figures:
         batch_size=task.batch_size,
         commit_unit=task.commit_unit,
     )
-    with wiring.payment_consumer(
-        settings, lambda act: act(), lambda _: None, skip_expired=False
-    ) as consumer:
+    with wiring.payment_consumer(settings, Event(), lambda _: None) as consumer:
         consumer.run(lambda: False, max_records=WARM_UP)
         _settle(task)
         return _timed(
