@@ -49,7 +49,7 @@ class SourceContract:
     polled for until a deadline.
     """
 
-    def test_nothing_comes_of_a_partition_before_its_rewind(self, harness: SourceHarness) -> None:
+    def test_a_partition_gives_nothing_before_seek_to_committed(self, harness: SourceHarness) -> None:
         """A partition is reported as gained first; its records wait until it is rewound."""
         self.fill(harness, 1)
         source = harness.open()
@@ -365,7 +365,7 @@ def owning(harness: SourceHarness) -> MessageSource:
 
 
 def own(source: MessageSource, partitions: Sequence[Partition]) -> None:
-    """Wait until all these partitions are gained, and rewind them."""
+    """Wait until all these partitions are assigned, and seek to their committed offsets."""
     missing = set(partitions)
     for polled in polls(source, 100):
         missing -= polled.assigned

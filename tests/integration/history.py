@@ -79,7 +79,7 @@ def read_history(group: KafkaGroup, database: Database, **known: Any) -> History
         tables=tables,
         published=read_events(group),
         acknowledged=acknowledged,
-        **({"wire": Codec(group.topics)} | known),
+        **({"codec": Codec(group.topics)} | known),
     )
 
 
