@@ -22,7 +22,7 @@ from voltpay_adapters.kafka.topics import Topic, create
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_cli.samples import Mix, samples
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec, Topics
 
 CEILINGS = ("copy", "consume", "publish")

@@ -18,8 +18,8 @@ from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_cli import wiring
-from voltpay_cli.samples import Mix, samples
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec
 from voltpay_core.ids import PaymentIdGenerator

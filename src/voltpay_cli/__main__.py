@@ -1,5 +1,5 @@
 """`python -m voltpay_cli` is `voltpay`."""
 
-from voltpay_cli.main import main
+from voltpay_cli.app import main
 
 main()

@@ -13,7 +13,7 @@ from voltpay_adapters.kafka import urls as kafka_urls
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Settings
-from voltpay_cli.texts import read_text
+from voltpay_cli.settings.text_files import read_text
 from voltpay_core.errors import Misconfigured
 
 PLACES = {

@@ -8,9 +8,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from voltpay_cli.converters import without_password
-from voltpay_cli.loading import Loaded, load
-from voltpay_cli.logs import log_to_stderr
+from voltpay_cli.console.logs import log_to_stderr
+from voltpay_cli.settings.converters import without_password
+from voltpay_cli.settings.loading import Loaded, load
 from voltpay_core.errors import Misconfigured
 
 Source = Annotated[

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 
-from voltpay_cli.signals import StopFlag
+from voltpay_cli.console.signals import StopFlag
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
 

@@ -49,7 +49,9 @@ class SourceContract:
     polled for until a deadline.
     """
 
-    def test_a_partition_gives_nothing_before_seek_to_committed(self, harness: SourceHarness) -> None:
+    def test_a_partition_gives_nothing_before_seek_to_committed(
+        self, harness: SourceHarness
+    ) -> None:
         """A partition is reported as gained first; its records wait until it is rewound."""
         self.fill(harness, 1)
         source = harness.open()

@@ -28,9 +28,9 @@ from typed_settings.dict_utils import get_path
 from typer.core import TyperGroup
 
 from voltpay_adapters.kafka.requirements import Stake
-from voltpay_cli.loading import CONFIG_VARIABLE, load
-from voltpay_cli.main import app
+from voltpay_cli.app import app
 from voltpay_cli.settings import OPTIONS, Settings
+from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
 from voltpay_cli.wanted_topics import wanted_topics
 from voltpay_core.codec import EVENT_ID_HEADER, Codec
 from voltpay_core.ids import PaymentId

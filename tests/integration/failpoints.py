@@ -15,7 +15,7 @@ from typing import Any
 from tests.support.faults import Faults, FaultyDatabase, FaultyPublisher, FaultySource
 
 from voltpay_cli import wiring
-from voltpay_cli.main import main
+from voltpay_cli.app import main
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable

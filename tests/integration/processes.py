@@ -28,7 +28,7 @@ from tests.support.checker import History, violations
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.topics import Topic, create
-from voltpay_cli.samples import Mix, samples
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.records import ProducerRecord
 from voltpay_core.replaying import DeadLetter

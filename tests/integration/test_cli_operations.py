@@ -17,7 +17,7 @@ from tests.stack.places import jars
 from tests.support.cli import voltpay
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_cli.loading import load
+from voltpay_cli.settings.loading import load
 from voltpay_cli.wanted_topics import wanted_topics
 
 

@@ -18,7 +18,7 @@ from voltpay_adapters.postgres import connecting
 from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
-from voltpay_cli.samples import Mix, samples
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 

@@ -42,7 +42,7 @@ def crash(place, fields):
     raise ValueError(fields)
 
 failures.failure = crash
-from voltpay_cli.main import main
+from voltpay_cli.app import main
 main()
 """
 

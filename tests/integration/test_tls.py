@@ -18,7 +18,7 @@ from tests.stack.processes import free_ports
 from tests.support import canary
 from tests.support.cli import voltpay
 
-from voltpay_cli.samples import Mix, samples
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec
 
 DATABASE = "payments"

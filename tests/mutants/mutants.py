@@ -17,7 +17,7 @@ SOURCE = "voltpay_adapters/local/source.py"
 READING = "voltpay_adapters/local/reading.py"
 APPENDING = "voltpay_adapters/local/appending.py"
 URLS = "voltpay_adapters/postgres/urls.py"
-VALUES = "voltpay_cli/converters.py"
+VALUES = "voltpay_cli/settings/converters.py"
 
 LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
 INTERLEAVED = ("tests/properties/test_two_consumers.py",)

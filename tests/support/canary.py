@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from attrs import evolve
 
-from voltpay_cli.samples import POISON, poisoned
+from voltpay_adapters.testing.samples import POISON, poisoned
 from voltpay_core.codec import Codec
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.records import ProducerRecord

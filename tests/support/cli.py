@@ -9,11 +9,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from voltpay_cli.main import app
+from voltpay_cli.app import app
 
 EACH = """
 import json, os, sys
-from voltpay_cli.main import main
+from voltpay_cli.app import main
 for number, command in enumerate(json.loads(sys.argv[1])):
     sys.argv[1:] = [os.fsdecode(word.encode("utf-8", "surrogateescape")) for word in command]
     try:

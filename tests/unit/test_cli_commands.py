@@ -18,9 +18,9 @@ from tests.support.cli import LOCAL, voltpay
 from typer.main import get_command
 
 from voltpay_cli import wiring
+from voltpay_cli.app import app
+from voltpay_cli.console.progress import in_words
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.main import app
-from voltpay_cli.progress import in_words
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import Tally
 

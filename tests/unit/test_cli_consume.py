@@ -192,7 +192,7 @@ def test_a_second_signal_aborts_at_once() -> None:
     """Who asks twice gets exit 75, whatever the program is waiting for."""
     waiting = (
         "import threading\n"
-        "from voltpay_cli.signals import stop_on_signals\n"
+        "from voltpay_cli.console.signals import stop_on_signals\n"
         "with stop_on_signals():\n"
         "    print('ready', flush=True)\n"
         "    threading.Event().wait()\n"

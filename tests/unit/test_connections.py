@@ -6,7 +6,7 @@ from kafka.errors import KafkaConfigurationError
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import kafka_connection
-from voltpay_cli.settings import KafkaSettings, Settings
+from voltpay_cli.settings.schema import KafkaSettings, Settings
 from voltpay_core.errors import Misconfigured
 
 SERVER = "kafka://localhost:9092"

@@ -10,7 +10,7 @@ from kafka.cluster import get_ip_port_afi
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.urls import servers
-from voltpay_cli import converters
+from voltpay_cli.settings import converters
 from voltpay_core.errors import Misconfigured
 
 

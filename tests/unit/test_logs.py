@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from voltpay_cli.logs import log_to_stderr
+from voltpay_cli.console.logs import log_to_stderr
 
 
 def log(name: str, line: int, second: float, message: str) -> None:

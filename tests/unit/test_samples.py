@@ -11,7 +11,7 @@ from tests.support.strategies import new_payments
 from voltpay_adapters.local.files import PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
-from voltpay_cli.samples import POISON, Mix, poisoned, samples
+from voltpay_adapters.testing.samples import POISON, Mix, poisoned, samples
 from voltpay_core.codec import WARM_UP_HEADER, Codec
 from voltpay_core.outcomes import DeadLettered, DecodedPayment
 from voltpay_core.payments import NewPayment

@@ -21,8 +21,8 @@ from voltpay_adapters.local.files import PaymentFilePublisher, read_events
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.connections import secret
-from voltpay_cli.loading import load
-from voltpay_cli.logs import log_to_stderr, traceback_without_messages
+from voltpay_cli.console.logs import log_to_stderr, traceback_without_messages
+from voltpay_cli.settings.loading import load
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured, Rejected
 from voltpay_core.records import ProducerRecord
@@ -64,7 +64,7 @@ def decode_beside_a_crash(wire, record):
 Codec.decode = decode_beside_a_crash
 """
 RUN = """
-from voltpay_cli.main import main
+from voltpay_cli.app import main
 main()
 """
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.support.cli import voltpay
 from typed_settings.dict_utils import get_path
 
-from voltpay_cli.loading import load
 from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.showing import shown
+from voltpay_cli.settings.display import shown
+from voltpay_cli.settings.loading import load
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topics import compare, kept
-from voltpay_cli.settings import Settings, TopicSettings
+from voltpay_cli.settings.schema import Settings, TopicSettings
 from voltpay_cli.wanted_topics import wanted_topics
 
 LONGEST = 3_000_000

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.canary import PASSWORD, leaks
 
-from voltpay_cli.logs import log_to_stderr, traceback_without_messages
+from voltpay_cli.console.logs import log_to_stderr, traceback_without_messages
 
 
 class Empty(ValueError):

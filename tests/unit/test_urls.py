@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.cli import voltpay
 
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
-from voltpay_cli import converters
+from voltpay_cli.settings import converters
 from voltpay_core.errors import Misconfigured
 
 SECRET = "hunter2"

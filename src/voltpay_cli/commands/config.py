@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags
-from voltpay_cli.progress import Output
-from voltpay_cli.showing import shown
+from voltpay_cli.console.progress import Output
+from voltpay_cli.settings.display import shown
 
 app = typer.Typer(no_args_is_help=True, help="See the settings.")
 

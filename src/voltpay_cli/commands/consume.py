@@ -12,10 +12,10 @@ import typer
 
 from voltpay_cli import flags, wiring
 from voltpay_cli.connections import is_kafka
+from voltpay_cli.console.progress import Output, progress, summarize
+from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.progress import Output, progress, summarize
 from voltpay_cli.settings import Settings
-from voltpay_cli.signals import StopFlag, stop_on_signals
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from voltpay_cli import flags, topics, wiring
+from voltpay_cli.console.progress import Output
+from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.progress import Output
 from voltpay_cli.settings import Settings
-from voltpay_cli.signals import StopFlag, stop_on_signals
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
 app = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")

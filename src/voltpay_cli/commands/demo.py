@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_cli import wiring
 from voltpay_cli.commands.consume import run
+from voltpay_cli.console.logs import log_to_stderr
+from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.logs import log_to_stderr
 from voltpay_cli.producing import send
-from voltpay_cli.samples import Mix, samples
 from voltpay_cli.settings import Settings
-from voltpay_cli.signals import StopFlag, stop_on_signals
 from voltpay_core.errors import Misconfigured
 
 COUNT, SEED = 2000, 7

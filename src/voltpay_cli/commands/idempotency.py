@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import converters, flags, topics, wiring
+from voltpay_cli import flags, topics, wiring
+from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.settings import Settings
-from voltpay_cli.signals import StopFlag, stop_on_signals
+from voltpay_cli.settings import Settings, converters
 from voltpay_core import purging
 from voltpay_core.ports import BeginUnitOfWork
 from voltpay_core.purging import ClaimRetention

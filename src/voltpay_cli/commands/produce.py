@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_cli import flags, wiring
+from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.producing import send
-from voltpay_cli.samples import Mix, samples
-from voltpay_cli.signals import stop_on_signals
 
 
 def produce(

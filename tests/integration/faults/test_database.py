@@ -12,7 +12,7 @@ from tests.integration.processes import MIX, RECORDS, SEED, Deployment, Program,
 from tests.integration.proxy import Proxy
 from tests.stack.postgres import PostgresServer, StopMode
 
-from voltpay_cli.samples import samples
+from voltpay_adapters.testing.samples import samples
 from voltpay_core.codec import Codec
 
 IMPATIENT = {"database__lock_seconds": 1, "database__statement_seconds": 2}

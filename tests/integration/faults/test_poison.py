@@ -9,7 +9,7 @@ from attrs import evolve
 from tests.integration.history import read_topic
 from tests.integration.processes import MIX, SEED, Deployment
 
-from voltpay_cli.samples import samples
+from voltpay_adapters.testing.samples import samples
 from voltpay_core.codec import CODE_HEADER, Codec
 from voltpay_core.records import ProducerRecord, last_header
 

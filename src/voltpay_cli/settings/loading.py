@@ -14,8 +14,8 @@ from typed_settings import EnvLoader, load_settings
 from typed_settings.dict_utils import get_path, set_path
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
-from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.texts import read_text
+from voltpay_cli.settings.schema import OPTIONS, Settings
+from voltpay_cli.settings.text_files import read_text
 from voltpay_core.errors import Misconfigured
 
 CONFIG_FILE = "voltpay.toml"

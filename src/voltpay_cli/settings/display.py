@@ -8,9 +8,9 @@ from typing import Any
 from attrs import asdict
 from typed_settings.dict_utils import get_path
 
-from voltpay_cli.converters import MASK, masked
-from voltpay_cli.loading import Loaded
-from voltpay_cli.settings import OPTIONS
+from voltpay_cli.settings.converters import MASK, masked
+from voltpay_cli.settings.loading import Loaded
+from voltpay_cli.settings.schema import OPTIONS
 
 
 def shown(loaded: Loaded) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from attrs.converters import optional
 from typed_settings.cls_attrs import SECRET
 from typed_settings.cls_utils import deep_options
 
-from voltpay_cli import converters
+from voltpay_cli.settings import converters
 from voltpay_core.codec import Topics
 from voltpay_core.payments import Status
 

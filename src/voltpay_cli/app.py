@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import streams
 from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
 from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
+from voltpay_cli.console import streams
+from voltpay_cli.console.logs import traceback_without_messages
 from voltpay_cli.exit_codes import ExitCode, ExitingGroup
-from voltpay_cli.logs import traceback_without_messages
 
 app = typer.Typer(
     name="voltpay",

@@ -1,0 +1,1 @@
+"""What a person sees and does at run time: streams, logs, progress and signals."""
