@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -18,6 +19,8 @@ from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.retrying import backoff
+from voltpay_adapters.testing.samples import Mix, samples
+from voltpay_adapters.testing.sending import send
 from voltpay_cli import topics
 from voltpay_cli.connections import (
     database_target,
@@ -97,6 +100,33 @@ def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
         else PaymentFilePublisher(url.removeprefix("file:"))
     ) as publisher:
         yield publisher
+
+
+def produce(
+    settings: Settings,
+    stop: Event,
+    count: int,
+    seed: int,
+    *,
+    accounts: int,
+    duplicates: float,
+    poison: float,
+    warm_ups: int = 0,
+    rate: int | None = None,
+) -> int:
+    """Send sample payments to the input topic or file, and return the number sent.
+
+    Args:
+        stop: Ends it between chunks when it is set.
+        accounts: As `Mix` has it, and so are the shares of duplicates and poison.
+        rate: Records a second, at most.
+    """
+    codec = codec_of(settings)
+    records = chain(
+        codec.warm_ups(warm_ups), samples(codec, count, seed, Mix(accounts, duplicates, poison))
+    )
+    with input_publisher(settings) as publisher:
+        return send(publisher, records, stop, rate=rate)
 
 
 def start_over(settings: Settings) -> None:

@@ -7,19 +7,16 @@ from typing import Annotated
 
 import typer
 
-from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_cli import wiring
 from voltpay_cli.commands.consume import run
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.producing import send
 from voltpay_cli.settings import Settings
 from voltpay_core.errors import Misconfigured
 
 COUNT, SEED = 2000, 7
 MARK = ".voltpay-demo"
-MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
 
 
 def demo(
@@ -63,9 +60,9 @@ def _play(folder: Path, settings: Settings, stop: StopFlag) -> ExitCode:
 def _make(folder: Path, settings: Settings, stop: StopFlag) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    with wiring.input_publisher(settings) as publisher:
-        records = samples(wiring.codec_of(settings), COUNT, SEED, MIX)
-        sent = send(publisher, records, rate=None, stop=stop)
+    sent = wiring.produce(
+        settings, stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03
+    )
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from random import SystemRandom
 from typing import Annotated
 
 import typer
 
-from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_cli import flags, wiring
 from voltpay_cli.console.signals import stop_on_signals
-from voltpay_cli.producing import send
 
 
 def produce(
@@ -40,8 +37,16 @@ def produce(
     """Put sample payments into the input topic or file."""
     settings = flags.settings_of(config, x, source=source).settings
     seed = SystemRandom().getrandbits(32) if seed is None else seed
-    codec, mix = wiring.codec_of(settings), Mix(accounts, duplicates, poison)
-    records = chain(codec.warm_ups(warm_ups), samples(codec, count, seed, mix))
-    with stop_on_signals() as stop, wiring.input_publisher(settings) as publisher:
-        sent = send(publisher, records, rate=rate, stop=stop)
+    with stop_on_signals() as stop:
+        sent = wiring.produce(
+            settings,
+            stop.flag,
+            count,
+            seed,
+            warm_ups=warm_ups,
+            rate=rate,
+            accounts=accounts,
+            duplicates=duplicates,
+            poison=poison,
+        )
     typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")

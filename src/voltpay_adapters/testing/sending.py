@@ -1,0 +1,45 @@
+"""Sends records in chunks, at a rate where one is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from itertools import islice
+from threading import Event
+
+from voltpay_core.ports import EventPublisher, Publication
+from voltpay_core.records import ProducerRecord
+
+CHUNK = 1000
+"""Records that are published together, at most."""
+
+
+def send(
+    publisher: EventPublisher,
+    records: Iterable[ProducerRecord],
+    stop: Event,
+    *,
+    rate: int | None = None,
+) -> int:
+    """Send the records until `stop` is set, and return the number that was acknowledged.
+
+    Args:
+        rate: Records a second; None sends as fast as the publisher takes them.
+
+    Raises:
+        Unavailable: The topic does not take them.
+    """
+    left, sent, started = iter(records), 0, time.monotonic()
+    size = CHUNK if rate is None else max(1, min(CHUNK, rate // 10))
+    previous: Publication | None = None
+    while not stop.is_set() and (chunk := list(islice(left, size))):
+        publication = publisher.publish(chunk)
+        if previous:
+            previous.wait()
+        previous = publication
+        sent += len(chunk)
+        if rate is not None:
+            stop.wait(max(0.0, started + sent / rate - time.monotonic()))
+    if previous:
+        previous.wait()
+    return sent
