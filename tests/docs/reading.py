@@ -8,13 +8,19 @@ from pathlib import Path
 from attrs import frozen
 from tests.stack.places import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _TEST = re.compile(r"tests/[\w/]+\.py(?:::\w+)*")
 _VARIABLE = re.compile(r"\bVOLTPAY_[A-Z_]*[A-Z]\b")
+
+
+def name(document: Path) -> str:
+    """The path of a document in the project."""
+    return document.relative_to(ROOT).as_posix()
 
 
 @frozen
@@ -26,7 +32,7 @@ class Block:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.document.name}:{self.line}"
+        return f"{name(self.document)}:{self.line}"
 
     @property
     def commands(self) -> list[list[str]]:
@@ -51,10 +57,20 @@ def spans(document: Path) -> list[str]:
     return _SPAN.findall(_BLOCK.sub("", document.read_text("utf-8")))
 
 
-def links(document: Path) -> list[Path]:
-    """The files that a document links to."""
-    targets = _LINK.findall(document.read_text("utf-8"))
-    return [document.parent / target for target in targets if "://" not in target]
+def links(document: Path) -> list[tuple[Path, str]]:
+    """The files that a document links to, each with the heading, if it names one."""
+    found = _LINK.findall(_BLOCK.sub("", document.read_text("utf-8")))
+    return [
+        (document.parent / target if target else document, heading)
+        for target, heading in found
+        if "://" not in target
+    ]
+
+
+def headings(document: Path) -> set[str]:
+    """The headings of a document, as links name them."""
+    found = _HEADING.findall(_BLOCK.sub("", document.read_text("utf-8")))
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
 
 
 def named_tests(document: Path) -> list[str]:

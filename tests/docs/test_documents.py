@@ -17,7 +17,9 @@ from tests.docs.reading import (
     Block,
     blocks,
     commands,
+    headings,
     links,
+    name,
     named_tests,
     spans,
     table,
@@ -38,9 +40,10 @@ from voltpay_core.outcomes import DecodedPayment, Written
 from voltpay_core.payments import Payment
 from voltpay_core.records import Partition, Record, last_header
 
-OPERATING, RELIABILITY, CODEC = (
-    ROOT / f"docs/{name}.md" for name in ("operating", "reliability", "wire")
-)
+REFERENCE = ROOT / "docs/reference"
+TOPIC_SETTINGS = REFERENCE / "topic-settings.md"
+WIRE_FORMAT = REFERENCE / "wire-format.md"
+RELIABILITY = ROOT / "docs/explanation/reliability.md"
 DEPLOYED = [*ROOT.glob("deploy/systemd/*"), ROOT / "deploy/crontab"]
 SERVERS = ("kafka://", "postgresql://")
 TOPICS = ("input", "read", "e-mail", "dead letters")
@@ -114,7 +117,7 @@ def parse(command: list[str]) -> None:
     node.make_context(node.name, words)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_named_commands_exist(document: Path) -> None:
     """Every command and option that is named in running text exists."""
     for span in spans(document):
@@ -140,7 +143,7 @@ def every_option(node: Any) -> set[str]:
     return found.union(*map(every_option, below))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_named_variables_exist(document: Path) -> None:
     """Every variable of the environment that is named is a setting's."""
     known = {f"VOLTPAY_{o.path.replace('.', '_').upper()}" for o in OPTIONS} | {CONFIG_VARIABLE}
@@ -150,8 +153,10 @@ def test_named_variables_exist(document: Path) -> None:
 def test_the_settings_are_complete() -> None:
     """The table of settings has each of them, in order, with its default."""
     told = {
-        name.strip("`"): default.strip("`")
-        for name, default, *_ in table(OPERATING, "setting", "default", "unit", "meaning")
+        setting.strip("`"): default.strip("`")
+        for setting, default, *_ in table(
+            REFERENCE / "settings.md", "setting", "default", "unit", "meaning"
+        )
     }
     defaults = asdict(Settings())
     assert told == {o.path: in_words(get_path(defaults, o.path)) for o in OPTIONS}
@@ -171,7 +176,7 @@ def test_the_topic_settings_are_complete() -> None:
     told = {
         (setting.strip("`"), wanted.strip("`"), topic, consume or "-")
         for setting, wanted, topics, _, consume in table(
-            OPERATING, "topic setting", "wanted", "topics", "what for", "`consume`"
+            TOPIC_SETTINGS, "topic setting", "wanted", "topics", "what for", "`consume`"
         )
         for topic in (TOPICS if topics == "all" else topics.split(", "))
     }
@@ -192,7 +197,7 @@ def test_settings_files_load(block: Block, tmp_path: Path) -> None:
 
 def test_the_codes_are_complete() -> None:
     """The table of dead-letter codes has those that the code gives, and no other."""
-    told = [code.strip("`") for code, _ in table(CODEC, "code", "meaning")]
+    told = [code.strip("`") for code, _ in table(WIRE_FORMAT, "code", "meaning")]
     assert sorted(told) == sorted(set(codes()))
 
 
@@ -216,34 +221,36 @@ def test_the_wire_examples_are_real() -> None:
     events = Codec().events(Written(record, stored))
     assert [event.value for event in events] == [read.encode(), email.encode()]
     told = {(last_header(event.headers, EVENT_ID_HEADER) or b"").decode() for event in events}
-    assert told <= set(spans(CODEC))
+    assert told <= set(spans(WIRE_FORMAT))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Every link to a file of the project finds it."""
-    assert [path for path in links(document) if not path.exists()] == []
+    """Every link to a file of the project finds it, and the heading that it names."""
+    for path, heading in links(document):
+        assert path.exists(), path
+        assert not heading or heading in headings(path), f"{path}#{heading}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_named_tests_exist(document: Path) -> None:
     """Every test that a document names exists."""
-    for name in named_tests(document):
-        path, *parts = name.split("::")
-        assert (ROOT / path).is_file(), name
-        assert set(parts) <= defined(ROOT / path), name
+    for test in named_tests(document):
+        path, *parts = test.split("::")
+        assert (ROOT / path).is_file(), test
+        assert set(parts) <= defined(ROOT / path), test
 
 
 def test_every_fault_is_told_of() -> None:
     """The table of faults names each test that breaks something, and how often it has passed."""
     told = {row[2]: row[3] for row in table(RELIABILITY, "fault", "must hold", "tests", "runs")}
-    names = {name for cell in told for name in cell.strip("`").split("` `")}
+    names = {test for cell in told for test in cell.strip("`").split("` `")}
     broken = ROOT / "tests/integration/faults"
     assert names == {
-        f"{path.name}::{name}"
+        f"{path.name}::{test}"
         for path in broken.glob("test_*.py")
-        for name in defined(path)
-        if name.startswith("test_")
+        for test in defined(path)
+        if test.startswith("test_")
     }
     assert all(runs.isdigit() for runs in told.values())
 
