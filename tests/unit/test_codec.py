@@ -37,9 +37,7 @@ NOW = datetime(2024, 2, 29, 12, 0, 0, 5000, tzinfo=UTC)
 LATER = datetime(2024, 3, 1, tzinfo=UTC)
 CANARY = "canary-4711"
 WIRE_FORMAT = (ROOT / "docs/reference/wire-format.md").read_text("utf-8")
-DOCUMENTED_CODES = re.findall(
-    r"^\| `([a-z-]+)` \|", WIRE_FORMAT.split("| code |")[1], re.MULTILINE
-)
+DOCUMENTED_CODES = re.findall(r"^\| `([a-z-]+)` \|", WIRE_FORMAT.split("| code |")[1], re.MULTILINE)
 payment_ids = st.integers(0, 2**47).map(lambda ms: PaymentIdGenerator(lambda: ms).mint(42))
 
 ids = PaymentIdGenerator(lambda: 1_709_208_000_005)
