@@ -11,7 +11,7 @@ import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.base import MemberState
-from tests.contracts.events import EventsContract, EventsHarness
+from tests.contracts.events import EventsContract, EventsHarness, contents
 from tests.contracts.source import GapsContract, SharedSourceContract, collect, own, owning, polls
 from tests.integration.processes import eventually
 from tests.stack.kafka import KafkaAddress
@@ -431,6 +431,28 @@ class TestKafkaEvents(EventsContract):
                 eventually(lambda sent=sent: consumer.end_offsets([place])[place] == sent)
                 events.publish([event])
             first.wait()
+
+    def test_what_is_too_long_together_goes_in_parts(self, harness: KafkaTopics) -> None:
+        """A topic that takes each event, and not as many in a row as are sent, gets them all."""
+        topic = create_topic_taking(65536, harness.connection)
+        sent = [ProducerRecord(topic, b"k", b"%6d" % n * 100, (), 0) for n in range(1500)]
+        harness.open().publish(sent).wait()
+        assert contents(harness.read(topic, len(sent))) == contents(sent)
+
+    def test_what_is_too_long_alone_is_named(self, harness: KafkaTopics) -> None:
+        """An event that is longer than its topic takes is told as that, whatever is beside it."""
+        topic = create_topic_taking(1000, harness.connection)
+        values = [b"a", b"b", b"x" * 2000, b"c"]
+        sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
+        with pytest.raises(Unavailable, match="MessageSizeTooLargeError"):
+            harness.open().publish(sent).wait()
+
+
+def create_topic_taking(size: int, connection: KafkaConnection) -> str:
+    """Make a topic whose messages, each a batch of records, have at most so many bytes."""
+    name = f"output-{secrets.token_hex(4)}"
+    create(connection, [Topic(name, 1, 2, [exactly("max.message.bytes", str(size), "")])])
+    return name
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownError
 from kafka.serializer import SerializeWrapper
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
@@ -108,12 +109,26 @@ class KafkaPublication:
     def wait(self) -> None:
         """Flush the producer, then look at every record."""
         with translate_errors("waiting for the acknowledgement of events"):
-            self._producer.flush(self._ack_timeout)
+            self._flush()
             for future in self._sent:
                 if not future.is_done:
                     raise Unavailable("Kafka: the acknowledgement of an event is overdue")
                 if future.failed():
                     raise future.exception
+
+    def _flush(self) -> None:
+        """Have everything sent, also what has to go in parts.
+
+        A batch that is longer than its topic takes is halved and sent again by kafka-python, whose
+        `flush` meanwhile gives up on it, for a reason that it calls unknown.
+        """
+        deadline = time.monotonic() + self._ack_timeout
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                self._producer.flush(left)
+            except UnknownError:
+                continue
+            return
 
 
 def _null_again(value: bytes) -> bytes | None:
