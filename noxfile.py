@@ -13,6 +13,7 @@ nox.options.sessions = [
     "imports",
     "unit",
     "docs",
+    "site",
     "properties",
     "pythons",
     "integration",
@@ -60,6 +61,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """The site of the documentation, in site/; a warning is an error."""
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "site")
+
+
+@nox.session
 def properties(session: nox.Session) -> None:
     """The laws, by random histories."""
     session.run("pytest", "tests/properties", *session.posargs)
@@ -95,6 +102,13 @@ def faults(session: nox.Session) -> None:
     session.run("pytest", "tests/properties", f"--hypothesis-seed={seed}")
     rows = ("tests/integration/faults", "-m", "faults or not faults")
     session.run("pytest", *rows, *session.posargs, env={"SEED": seed})
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """How much of the source is run by the tests that need no server."""
+    report = ("--cov", "--cov-report=term")
+    session.run("pytest", *report, "tests/unit", "tests/properties", *session.posargs)
 
 
 @nox.session

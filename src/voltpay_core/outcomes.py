@@ -51,4 +51,4 @@ Decoded = DecodedPayment | DeadLettered
 """What the writer gets; warm-up records are dropped before."""
 
 Outcome = Written | Duplicate | DeadLettered
-"""What the writer makes of a record: exactly one of these."""
+"""The writer turns each record into exactly one of these."""

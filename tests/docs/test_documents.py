@@ -3,9 +3,11 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,11 @@ REFERENCE = ROOT / "docs/reference"
 TOPIC_SETTINGS = REFERENCE / "topic-settings.md"
 WIRE_FORMAT = REFERENCE / "wire-format.md"
 RELIABILITY = ROOT / "docs/explanation/reliability.md"
+PACKAGES = [
+    path.parent.relative_to(ROOT / "src").as_posix().replace("/", ".")
+    for path in sorted(ROOT.glob("src/voltpay_*/**/__init__.py"))
+    if "__all__" in path.read_text("utf-8") and "voltpay_cli" not in path.parts
+]
 DEPLOYED = [*ROOT.glob("deploy/systemd/*"), ROOT / "deploy/crontab"]
 SERVERS = ("kafka://", "postgresql://")
 TOPICS = ("input", "read", "e-mail", "dead letters")
@@ -222,6 +229,25 @@ def test_the_wire_examples_are_real() -> None:
     assert [event.value for event in events] == [read.encode(), email.encode()]
     told = {(last_header(event.headers, EVENT_ID_HEADER) or b"").decode() for event in events}
     assert told <= set(spans(WIRE_FORMAT))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_api_is_complete(package: str) -> None:
+    """The reference of the API has every name that a package exports, and no other."""
+    documented = [name for owner, name in exported_names() if owner == package]
+    assert sorted(documented) == sorted(import_module(package).__all__)
+
+
+def exported_names() -> Iterator[tuple[str, str]]:
+    """The names that the reference takes from a package, each with the package."""
+    for block in blocks("{eval-rst}"):
+        package = ""
+        for directive, target in re.findall(r"^\.\. (\w+):: ([\w.]+)$", block.text, re.MULTILINE):
+            if directive == "currentmodule":
+                package = target
+            elif directive.startswith("auto") and directive != "automodule":
+                owner, _, name = target.rpartition(".")
+                yield owner or package, name
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
