@@ -41,7 +41,7 @@ from voltpay_adapters.postgres import error_mapping
 def crash(place, fields):
     raise ValueError(fields)
 
-failures.failure = crash
+error_mapping.failure = crash
 from voltpay_cli.app import main
 main()
 """

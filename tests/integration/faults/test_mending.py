@@ -120,7 +120,7 @@ TROUBLES = {
     "a constraint that most break": Trouble(
         sql("ALTER TABLE write.payment_core ADD CONSTRAINT tiny CHECK (amount < 0.1) NOT VALID"),
         sql("ALTER TABLE write.payment_core DROP CONSTRAINT tiny"),
-        "the database refused 20 messages in a row with SQLSTATE 23514",
+        "the database rejected 20 messages in a row with SQLSTATE 23514",
     ),
     "no topic for events": Trouble(
         delete_topic("read"), Deployment.make_topics, "publishing: KafkaTimeoutError", retried=True
