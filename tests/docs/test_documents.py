@@ -150,6 +150,27 @@ def every_option(node: Any) -> set[str]:
     return found.union(*map(every_option, below))
 
 
+def test_the_commands_are_complete() -> None:
+    """The table of commands has each command, in order, with its options."""
+    told = {
+        command.strip("`"): set(options.replace("`", "").split()) - {"-"}
+        for command, _, options in table(
+            REFERENCE / "commands.md", "command", "what it does", "options"
+        )
+    }
+    common = {"--help", "--config", "-X"}
+    assert told == {n: every_option(node) - common for n, node in leaves(VOLTPAY, "voltpay")}
+    assert list(told) == [n for n, _ in leaves(VOLTPAY, "voltpay")]
+
+
+def leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(node, TyperGroup):
+        yield path, node
+        return
+    for name, command in node.commands.items():
+        yield from leaves(command, f"{path} {name}")
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_named_variables_exist(document: Path) -> None:
     """Every variable of the environment that is named is a setting's."""
