@@ -8,6 +8,8 @@ from typing import Any
 from attrs import define, field
 from kafka import KafkaConsumer, TopicPartition
 
+from voltpay_adapters.kafka import quirks
+
 
 @define
 class Lookahead:
@@ -22,7 +24,7 @@ class Lookahead:
 
     def poll(self, timeout_ms: int, limit: int) -> dict[TopicPartition, list[Any]]:
         """At most `limit` records, those of a partition in their order."""
-        if self._held and not self._consumer._coordinator.need_rejoin():
+        if self._held and not quirks.needs_rejoin(self._consumer):
             timeout_ms = 0  # there is something to return; only a join takes its time
         polled = self._consumer.poll(timeout_ms, max_records=limit + 1 - len(self._held))
         found = {tp: [record] for tp, record in self._held.items()}
@@ -37,8 +39,7 @@ class Lookahead:
 
     def positions(self) -> dict[TopicPartition, int]:
         """Where the next record of each partition is expected."""
-        consumed = self._consumer._subscription.all_consumed_offsets()  # `position` asks for a ms
-        reached = {tp: position.offset for tp, position in consumed.items()}
+        reached = quirks.consumed_offsets(self._consumer)
         return reached | {tp: record.offset for tp, record in self._held.items()}
 
     def forget(self, tps: Collection[TopicPartition]) -> None:

@@ -7,18 +7,13 @@ from uuid import UUID
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
+from voltpay_adapters.kafka.quirks import topic_id
 from voltpay_core.errors import Unavailable
 
 TIMEOUT_MS = 15_000
 """For one answer of the group's coordinator."""
 
 _MARK = "topic-id="
-
-
-def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
-    """The id that a topic was given when it was made; None where the brokers do not know it."""
-    found: UUID | None = consumer._cluster.topic_id(topic)
-    return found
 
 
 def marked(offset: int, topic: UUID | None) -> OffsetAndMetadata:

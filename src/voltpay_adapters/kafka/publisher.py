@@ -8,16 +8,13 @@ from typing import Any
 
 from attrs import define, field, frozen
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, UnknownError
-from kafka.serializer import SerializeWrapper
+from kafka.errors import UnknownError
 
+from voltpay_adapters.kafka import quirks
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
 from voltpay_core.records import ProducerRecord
-
-_NULL = bytes(bytearray(b"null"))  # an object that no record can hold
-"""Stands for a null value: kafka-python refuses a record whose key and value are both null."""
 
 
 @define
@@ -52,7 +49,7 @@ class KafkaPublisher:
         producer, self._opened = self._opened, None
         self._partition_counts.clear()
         if producer is not None:
-            _abort(producer)
+            quirks.abort(producer)
 
     def close(self) -> None:
         """End the producer; everything awaited is acknowledged by now."""
@@ -70,7 +67,7 @@ class KafkaPublisher:
                 request_timeout_ms=min(
                     30_000, int(self._ack_timeout * 2000)
                 ),  # within the delivery
-                value_serializer=SerializeWrapper(_null_again),
+                value_serializer=quirks.null_values(),
             )
         return self._opened
 
@@ -79,7 +76,7 @@ class KafkaPublisher:
             return producer.send(
                 event.topic,
                 key=event.key,
-                value=_NULL if event.value is None else event.value,
+                value=quirks.NULL if event.value is None else event.value,
                 headers=[(name, value or b"") for name, value in event.headers],
                 partition=self._partition(producer, event),
                 timestamp_ms=event.timestamp,
@@ -129,17 +126,3 @@ class KafkaPublication:
             except UnknownError:
                 continue
             return
-
-
-def _null_again(value: bytes) -> bytes | None:
-    return None if value is _NULL else value
-
-
-def _abort(producer: KafkaProducer) -> None:
-    """Close the producer at once: its own `close` gives up, still sending, where records wait."""
-    try:
-        producer.close(timeout=0)
-    except KafkaError:
-        producer._sender.force_close()
-        producer._sender.join()
-        producer.close(timeout=0)

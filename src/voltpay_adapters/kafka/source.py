@@ -16,6 +16,7 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
+from voltpay_adapters.kafka import quirks
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.lookahead import Lookahead
 from voltpay_adapters.kafka.offsets import (
@@ -23,8 +24,8 @@ from voltpay_adapters.kafka.offsets import (
     committed,
     find_offsets,
     marked,
-    topic_id,
 )
+from voltpay_adapters.kafka.quirks import topic_id
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
@@ -179,8 +180,7 @@ class KafkaSource:
 
     def _fetch(self, limit: int) -> Mapping[TopicPartition, list[Any]]:
         consumer = self._consumer()
-        if consumer._coordinator.rebalance_in_progress():
-            consumer._coordinator.request_rejoin()  # kafka-python forgets joins that outlast a poll
+        quirks.resume_join(consumer)
         paused = consumer.assignment() if limit == 0 else set()
         consumer.pause(*paused)
         poll_timeout = int(self._poll_timeout * 1000)
@@ -290,11 +290,10 @@ class KafkaSource:
 
 
 def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
-    part = consumer._fetcher._next_partition_records  # kafka-python says nowhere else which it was
     where = "a record"
-    if part is not None:
-        tp = part.topic_partition
-        where = f"{tp.topic}-{tp.partition}@{part.next_fetch_offset}"
+    if (found := quirks.unreadable_record(consumer)) is not None:
+        tp, offset = found
+        where = f"{tp.topic}-{tp.partition}@{offset}"
     return Unavailable(
         f"Kafka: cannot read {where} or what it is compressed with"
         f" ({type(error).__name__}): nothing behind it is read before the group's offset is moved",
