@@ -1,19 +1,18 @@
-"""pg8000's connection: any password logs in, and the session sets what defaults could bend."""
+"""A connection of pg8000 that accepts every password and sets its own session settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from pg8000.native import Connection
 
-from voltpay_adapters.postgres import passwords, session_settings
+from voltpay_adapters.postgres import passwords, quirks, session_settings
 from voltpay_adapters.postgres.poolers import is_pooled
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
-_ASKS_FOR_PASSWORD = {3, 5, 10}  # in clear, as MD5, by SASL
+_ASKS_FOR_PASSWORD = {3, 5, 10}  # in clear text, as MD5, by SASL
 _SASL = 10
 
 
@@ -21,9 +20,9 @@ class PostgresConnection(Connection):  # type: ignore[misc]
     """A connection of pg8000.
 
     Attributes:
-        target: The database, by the one host that it is.
-        settings: What the session has set for itself.
-        pooled: Whether a connection pooler stands between.
+        target: The database, with the one host of this connection.
+        settings: The settings that the session has set for itself.
+        pooled: Whether the connection goes through a connection pooler.
     """
 
     target: DatabaseUrl
@@ -31,6 +30,7 @@ class PostgresConnection(Connection):  # type: ignore[misc]
     pooled: bool
     user: bytes
     password: bytes | None
+    auth: Any
 
     def __init__(self, target: DatabaseUrl, *arguments: Any, **options: Any) -> None:
         self.target = target
@@ -48,20 +48,16 @@ class PostgresConnection(Connection):  # type: ignore[misc]
     def fix(self, settings: Mapping[str, str]) -> None:
         """Set `session_settings` and these."""
         process, self.settings = session_settings.fix(self, settings)
-        self.pooled = is_pooled(self._backend_key_data, process)
+        self.pooled = is_pooled(quirks.backend_key_data(self), process)
 
     def wait_for_answers(self, seconds: float) -> None:
-        """Let an answer take so long from now on."""
-        self._usock.settimeout(seconds)  # with TLS it is another socket than the one given
+        """Wait at most this long for each answer from now on."""
+        quirks.set_timeout(self, seconds)
 
     def close(self) -> None:
-        """Close it, politely where the server still listens."""
-        opened = [getattr(self, name, None) for name in ("_sock", "_usock")]
-        with suppress(Exception):  # it is gone either way
+        """Close the connection; the server is notified if it can be reached."""
+        with quirks.closing_files(self):
             super().close()
-        for each in filter(None, opened):  # the file that pg8000 made of the socket keeps it open
-            with suppress(Exception):
-                each.close()
 
     @property
     def encoding(self) -> str:
@@ -69,21 +65,16 @@ class PostgresConnection(Connection):  # type: ignore[misc]
         return str(self.parameter_statuses["server_encoding"])
 
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Any) -> None:  # noqa: N802
-        """Answer the server's request for a password, or what follows of it.
+        """Answer a message of the login: a request for a password, or a later step.
 
         Raises:
             Misconfigured: There is no password.
         """
-        kind = int.from_bytes(data[:4], "big")
-        user, password = self.user, self.password
+        kind, password = int.from_bytes(data[:4], "big"), self.password
         if password is None and kind in _ASKS_FOR_PASSWORD:
             raise Misconfigured(f"PostgreSQL at {self.label} asks for a password")
         if password is None or kind != _SASL:
             super().handle_AUTHENTICATION_REQUEST(data, context)
             return
-        # Its SCRAM client refuses what SASLprep forbids. It does not need the password yet, and the
-        # server knows the user already.
-        self.user = self.password = b"-"
-        super().handle_AUTHENTICATION_REQUEST(data, context)
-        self.user, self.password = user, password
-        self.auth.password = passwords.prepared(password)
+        with quirks.scram_password(self, passwords.prepared(password)):
+            super().handle_AUTHENTICATION_REQUEST(data, context)
