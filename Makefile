@@ -22,23 +22,23 @@ demo: $(VENV)/installed
 	@$(RUN) voltpay demo demo
 
 test: $(VENV)/developing
-	@$(RUN) python -m tests.stack.provision
+	@$(RUN) python -m tests.harness.stack.provision
 	@$(RUN) nox
 
 stack: $(VENV)/developing
-	@$(RUN) python -m tests.stack.provision
-	@exec env $(RUN) python -m tests.stack
+	@$(RUN) python -m tests.harness.stack.provision
+	@exec env $(RUN) python -m tests.harness.stack
 
 bench: $(VENV)/developing
-	@$(RUN) python -m tests.stack.provision
+	@$(RUN) python -m tests.harness.stack.provision
 	@$(RUN) nox --session bench
 
 faults: $(VENV)/developing
-	@$(RUN) python -m tests.stack.provision
+	@$(RUN) python -m tests.harness.stack.provision
 	@$(RUN) nox --session faults
 
 soak: $(VENV)/developing
-	@$(RUN) python -m tests.stack.provision
+	@$(RUN) python -m tests.harness.stack.provision
 	@$(RUN) python -m tests.soak --minutes $(MINUTES) --rate $(RATE)
 
 clean:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 
 from attrs import asdict, evolve, frozen
-from tests.stack.kafka import KafkaCluster
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresServer
+from tests.harness.stack.kafka import KafkaCluster
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresServer
 
 from bench.measuring import WARM_UP, Figures, Task
 from voltpay_adapters.kafka.connection import KafkaConnection

@@ -26,15 +26,15 @@ from typing import Any
 from attrs import asdict, define, evolve, field, frozen
 from kafka.errors import KafkaError
 from pg8000.exceptions import DatabaseError, InterfaceError
-from tests.integration.databases import Database, bootstrapped, connected
-from tests.integration.history import KafkaGroup, patiently
-from tests.integration.partition_history import read_slice
-from tests.integration.processes import Deployment, Program, eventually
-from tests.integration.proxy import Proxy
-from tests.stack.kafka import BROKERS, KafkaCluster
-from tests.stack.postgres import PostgresServer
-from tests.support.checker import violations
-from tests.support.picture import Panel, draw
+from tests.harness.checker import violations
+from tests.harness.databases import Database, bootstrapped, connected
+from tests.harness.deployment import Deployment, Program, eventually
+from tests.harness.history import KafkaGroup, patiently
+from tests.harness.partition_history import read_slice
+from tests.harness.picture import Panel, draw
+from tests.harness.proxy import Proxy
+from tests.harness.stack.kafka import BROKERS, KafkaCluster
+from tests.harness.stack.postgres import PostgresServer
 
 from voltpay_core.codec import EVENT_ID_HEADER
 from voltpay_core.records import Partition, ProducerRecord, last_header

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import strategies
-from tests.support.tables import Tables, rows_of
+from tests.harness import strategies
+from tests.harness.tables import Tables, rows_of
 
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
 from voltpay_core.ids import NODE_IDS, PaymentIdGenerator

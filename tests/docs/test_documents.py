@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 from attrs import asdict
-from tests.docs.reading import (
+from tests.harness.documents import (
     DOCUMENTS,
     Block,
     blocks,
@@ -27,7 +27,7 @@ from tests.docs.reading import (
     table,
     variables,
 )
-from tests.stack.places import ROOT
+from tests.harness.stack.places import ROOT
 from typed_settings.dict_utils import get_path
 from typer.core import TyperGroup
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.stack.places import ROOT
+from tests.harness.stack.places import ROOT
 
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 

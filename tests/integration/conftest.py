@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
-from tests.integration.databases import (  # noqa: F401 - fixtures
+from tests.harness.databases import (  # noqa: F401 - fixtures
     bare_database,
     migrated_database,
     migrated_template,
 )
-from tests.stack.places import MissingError
-from tests.stack.postgres import PostgresAddress, PostgresServer
+from tests.harness.stack.places import MissingError
+from tests.harness.stack.postgres import PostgresAddress, PostgresServer
 
 with warnings.catch_warnings():  # Python 3.11 and 3.12 warn of how kafka-python reads its files
     warnings.simplefilter("ignore", DeprecationWarning)
-    from tests.stack.kafka import KafkaAddress, KafkaCluster
+    from tests.harness.stack.kafka import KafkaAddress, KafkaCluster
 
 Server = TypeVar("Server")
 

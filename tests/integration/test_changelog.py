@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
-from tests.integration.databases import (
+from tests.harness.cli import voltpay
+from tests.harness.databases import (
     MIGRATOR_PASSWORD,
     Database,
     bare_database,
@@ -18,9 +19,8 @@ from tests.integration.databases import (
     migrated_database,
     migrated_template,
 )
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresAddress
-from tests.support.cli import voltpay
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresAddress
 
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import bootstrap

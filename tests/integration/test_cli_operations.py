@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
-from tests.integration.databases import Database
-from tests.integration.processes import eventually
-from tests.stack.kafka import KafkaAddress
-from tests.stack.places import jars
-from tests.support.cli import voltpay
+from tests.harness.cli import voltpay
+from tests.harness.databases import Database
+from tests.harness.deployment import eventually
+from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.places import jars
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_cli.settings.loading import load

@@ -10,14 +10,14 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.integration.databases import Database, bootstrapped, connected
+from tests.harness import strategies
+from tests.harness.checker import violations
+from tests.harness.cli import voltpay
+from tests.harness.databases import Database, bootstrapped, connected
+from tests.harness.stack.postgres import PostgresAddress
+from tests.harness.world import RunOptions, World
 from tests.integration.test_postgres import PostgresHarness
 from tests.integration.test_postgres_laws import _EMPTY
-from tests.stack.postgres import PostgresAddress
-from tests.support import strategies
-from tests.support.checker import violations
-from tests.support.cli import voltpay
-from tests.support.world import RunOptions, World
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl

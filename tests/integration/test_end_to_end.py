@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.integration.databases import Database
-from tests.integration.processes import SEED, Deployment
-from tests.stack.kafka import KafkaAddress
+from tests.harness.databases import Database
+from tests.harness.deployment import SEED, Deployment
+from tests.harness.stack.kafka import KafkaAddress
 
 RECORDS = 6000
 

@@ -12,11 +12,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from attrs import astuple, define, field
-from tests.integration.databases import Database, connected
-from tests.integration.processes import eventually
-from tests.stack.kafka import KafkaAddress
-from tests.stack.places import ROOT
-from tests.stack.processes import free_ports
+from tests.harness.databases import Database, connected
+from tests.harness.deployment import eventually
+from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.places import ROOT
+from tests.harness.stack.processes import free_ports
 
 from voltpay_adapters.kafka import KafkaConnection, KafkaPublisher
 from voltpay_adapters.kafka.browsing import browse

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from tests.integration.databases import Database, bootstrapped
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresServer, PostgresStandby
-from tests.stack.processes import free_ports
-from tests.support.cli import voltpay
+from tests.harness.cli import voltpay
+from tests.harness.databases import Database, bootstrapped
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresServer, PostgresStandby
+from tests.harness.stack.processes import free_ports
 
 from voltpay_adapters.postgres import connecting
 from voltpay_adapters.postgres.connecting import connect

@@ -13,8 +13,8 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.base import MemberState
 from tests.contracts.events import EventsContract, EventsHarness, contents
 from tests.contracts.source import GapsContract, SharedSourceContract, collect, own, owning, polls
-from tests.integration.processes import eventually
-from tests.stack.kafka import KafkaAddress
+from tests.harness.deployment import eventually
+from tests.harness.stack.kafka import KafkaAddress
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher

@@ -12,8 +12,8 @@ from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pg8000.native import literal
-from tests.integration.databases import Database, bootstrapped, connected
-from tests.stack.postgres import PostgresAddress, PostgresServer
+from tests.harness.databases import Database, bootstrapped, connected
+from tests.harness.stack.postgres import PostgresAddress, PostgresServer
 
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap

@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from tests.harness.cli import voltpay
+from tests.harness.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database, connected
+from tests.harness.stack.pgbouncer import PgBouncer
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresAddress
 from tests.integration.conftest import _had
-from tests.integration.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database, connected
-from tests.stack.pgbouncer import PgBouncer
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresAddress
-from tests.support.cli import voltpay
 from typer.testing import Result
 
 from voltpay_adapters.postgres.administration import admin_connection

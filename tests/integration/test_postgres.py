@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 from tests.contracts.store import SharedStoreContract, fill
-from tests.integration.databases import Database, connected
-from tests.support.tables import Tables, read_tables
+from tests.harness.databases import Database, connected
+from tests.harness.tables import Tables, read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl

@@ -5,10 +5,10 @@ from contextlib import closing
 
 import pytest
 from hypothesis import settings
-from tests.integration.databases import Database, connected
+from tests.harness.databases import Database, connected
+from tests.harness.world import Fresh
 from tests.integration.test_postgres import PostgresHarness
 from tests.properties.core import core_laws
-from tests.support.world import Fresh
 
 FEW = settings(max_examples=8)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
-from tests.integration.certificates import Authority
+from tests.harness.certificates import Authority
+from tests.harness.cli import voltpay
+from tests.harness.deployment import VOLTPAY
+from tests.harness.stack.kafka import KafkaCluster
 from tests.integration.conftest import _had
-from tests.integration.processes import VOLTPAY
-from tests.stack.kafka import KafkaCluster
-from tests.support.cli import voltpay
 
 USER = "voltpay"
 PASSWORD = "canary, for Kafka: ü=%"

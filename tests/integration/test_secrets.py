@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import pytest
 from attrs import evolve
-from tests.integration.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database
-from tests.integration.history import read_topic
-from tests.integration.processes import Deployment
-from tests.stack.kafka import KafkaAddress
-from tests.stack.places import jars
-from tests.stack.processes import descendants
-from tests.support import canary
-from tests.support.cli import start
+from tests.harness import canary
+from tests.harness.cli import start
+from tests.harness.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database
+from tests.harness.deployment import Deployment
+from tests.harness.history import read_topic
+from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.places import jars
+from tests.harness.stack.processes import descendants
 
 from voltpay_core.codec import Codec
 from voltpay_core.records import ProducerRecord

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from tests.integration.databases import (
+from tests.harness.databases import (
     MIGRATOR_PASSWORD,
     WRITER_PASSWORD,
     Database,
 )
-from tests.integration.processes import Deployment
-from tests.integration.proxy import Proxy
-from tests.stack.kafka import KafkaAddress
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresAddress
+from tests.harness.deployment import Deployment
+from tests.harness.proxy import Proxy
+from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresAddress
 
 from voltpay_adapters.postgres import session_settings
 from voltpay_adapters.postgres.administration import admin_connection

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaTimeoutError
-from tests.stack.kafka import KafkaAddress, KafkaCluster
-from tests.stack.places import ROOT
-from tests.stack.postgres import PostgresAddress, PostgresServer, StopMode
-from tests.stack.processes import StackError, descendants, wait_until_gone
+from tests.harness.stack.kafka import KafkaAddress, KafkaCluster
+from tests.harness.stack.places import ROOT
+from tests.harness.stack.postgres import PostgresAddress, PostgresServer, StopMode
+from tests.harness.stack.processes import StackError, descendants, wait_until_gone
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_no_process_outlives_the_stack(
 ) -> None:
     """When the stack ends, however it ends, none of its processes is left."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.stack", "--bare"],
+        [sys.executable, "-m", "tests.harness.stack", "--bare"],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(open_folder)},
         stdout=subprocess.PIPE,

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.integration.certificates import Authority
+from tests.harness import canary
+from tests.harness.certificates import Authority
+from tests.harness.cli import voltpay
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresServer
+from tests.harness.stack.processes import free_ports
 from tests.integration.conftest import _had
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresServer
-from tests.stack.processes import free_ports
-from tests.support import canary
-from tests.support.cli import voltpay
 
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec

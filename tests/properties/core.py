@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import strategies
-from tests.support.faults import Fault, Faults, crash, unavailable
-from tests.support.strategies import REFUSED
-from tests.support.tables import Tables
-from tests.support.world import Fresh, RunOptions, World
+from tests.harness import strategies
+from tests.harness.faults import Fault, Faults, crash, unavailable
+from tests.harness.strategies import REFUSED
+from tests.harness.tables import Tables
+from tests.harness.world import Fresh, RunOptions, World
 
 from voltpay_core.codec import CODE_HEADER
 from voltpay_core.outcomes import DecodedPayment

@@ -5,11 +5,11 @@ from decimal import Decimal
 from functools import cache
 
 import pytest
+from tests.harness.faults import Fault, Faults, crash, unavailable
+from tests.harness.sqlite import SqliteHarness
+from tests.harness.strategies import REFUSED, TOPIC
+from tests.harness.world import RunOptions, World
 from tests.properties.core import a_world, substance
-from tests.support.faults import Fault, Faults, crash, unavailable
-from tests.support.sqlite import SqliteHarness
-from tests.support.strategies import REFUSED, TOPIC
-from tests.support.world import RunOptions, World
 
 from voltpay_core.codec import Codec
 from voltpay_core.payments import NewPayment, Status

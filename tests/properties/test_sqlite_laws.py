@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from tests.harness.sqlite import SqliteHarness
+from tests.harness.world import Fresh
 from tests.properties.core import core_laws
-from tests.support.sqlite import SqliteHarness
-from tests.support.world import Fresh
 
 
 class TestSqliteLaws(core_laws(settings())):

@@ -17,12 +17,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.properties.members import Member
-from tests.support import strategies
-from tests.support.faults import unavailable
-from tests.support.sqlite import SqliteHarness
-from tests.support.strategies import PARTITIONS, REFUSED, TOPIC
-from tests.support.world import RunOptions, World
+from tests.harness import strategies
+from tests.harness.faults import unavailable
+from tests.harness.members import Member
+from tests.harness.sqlite import SqliteHarness
+from tests.harness.strategies import PARTITIONS, REFUSED, TOPIC
+from tests.harness.world import RunOptions, World
 
 from voltpay_core.records import Partition, Record
 

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 from attrs import evolve
+from tests.harness.checker import History, violations
+from tests.harness.sqlite import SqliteHarness
+from tests.harness.strategies import REFUSED
+from tests.harness.tables import WaitingRow
+from tests.harness.world import RunOptions, World
 from tests.properties.test_every_step import HISTORY
-from tests.support.checker import History, violations
-from tests.support.sqlite import SqliteHarness
-from tests.support.strategies import REFUSED
-from tests.support.tables import WaitingRow
-from tests.support.world import RunOptions, World
 
 from voltpay_core.codec import EVENT_ID_HEADER, Codec, pack
 from voltpay_core.ids import PaymentId

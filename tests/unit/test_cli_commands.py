@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.cli import LOCAL, voltpay
+from tests.harness.cli import LOCAL, voltpay
 from typer.main import get_command
 
 from voltpay_cli import wiring

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support.cli import LOCAL, start, voltpay
+from tests.harness.cli import LOCAL, start, voltpay
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.support.cli import voltpay
+from tests.harness.cli import voltpay
 
 
 def test_a_demo_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.stack.places import ROOT
-from tests.support import strategies
-from tests.support.strategies import POISON, Poison
+from tests.harness import strategies
+from tests.harness.stack.places import ROOT
+from tests.harness.strategies import POISON, Poison
 
 from voltpay_core.codec import (
     CODE_HEADER,

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 from attrs import define, field
-from tests.support.faults import Faults, unavailable
-from tests.support.sqlite import SqliteHarness
-from tests.support.world import Patience, RunOptions, World
+from tests.harness.faults import Faults, unavailable
+from tests.harness.sqlite import SqliteHarness
+from tests.harness.world import Patience, RunOptions, World
 
 from voltpay_adapters.local.memory import Acknowledged, MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver

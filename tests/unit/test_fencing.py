@@ -9,8 +9,8 @@ import pytest
 from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.sqlite import SqliteHarness
-from tests.support.world import RunOptions, World
+from tests.harness.sqlite import SqliteHarness
+from tests.harness.world import RunOptions, World
 
 from voltpay_adapters.local.memory import MemoryLog, MemorySource
 from voltpay_core.consuming import PaymentConsumer

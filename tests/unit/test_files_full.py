@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.cli import voltpay
-from tests.support.sqlite import SqliteHarness
+from tests.harness.cli import voltpay
+from tests.harness.sqlite import SqliteHarness
 
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
 from voltpay_adapters.local.lines import envelope

@@ -5,7 +5,7 @@ from itertools import chain
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.strategies import histories
+from tests.harness.strategies import histories
 
 from voltpay_core.codec import Codec
 from voltpay_core.grouping import by_account, commit_units

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import strategies
+from tests.harness import strategies
 
 from voltpay_core.errors import Rejected
 from voltpay_core.payments import NewPayment, Status

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.sqlite import SqliteHarness
+from tests.harness.sqlite import SqliteHarness
 
 from voltpay_core.errors import Misconfigured
 from voltpay_core.ports import UnitOfWork

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.cli import LOCAL, ended, voltpay
+from tests.harness.cli import LOCAL, ended, voltpay
 
 from voltpay_adapters.local import reading
 from voltpay_adapters.local.reading import LineReader

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.strategies import new_payments
+from tests.harness.strategies import new_payments
 
 from voltpay_adapters.local.files import PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from pg8000.exceptions import DatabaseError
-from tests.support.canary import PASSWORD, PAYMENT, leaks, records, told_by_letters
-from tests.support.cli import LOCAL, voltpay
+from tests.harness.canary import PASSWORD, PAYMENT, leaks, records, told_by_letters
+from tests.harness.cli import LOCAL, voltpay
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.local.files import PaymentFilePublisher, read_events

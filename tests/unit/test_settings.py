@@ -8,7 +8,7 @@ import pytest
 from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.cli import voltpay
+from tests.harness.cli import voltpay
 from typed_settings.dict_utils import get_path
 
 from voltpay_cli.settings import OPTIONS, Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contracts.store import SharedStoreContract, StoreContract
-from tests.support.sqlite import SqliteHarness
+from tests.harness.sqlite import SqliteHarness
 
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.errors import Misconfigured, Unavailable

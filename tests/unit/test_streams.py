@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.cli import LOCAL, ended
+from tests.harness.cli import LOCAL, ended
 
 from voltpay_adapters.local.files import FilePublisher
 from voltpay_core.records import ProducerRecord

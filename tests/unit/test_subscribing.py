@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.faults import Fault, Faults, FaultySource, unavailable
+from tests.harness.faults import Fault, Faults, FaultySource, unavailable
 
 from voltpay_adapters.local.memory import MemoryLog, MemorySource
 from voltpay_adapters.seen_events import SeenEvents

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.support.canary import PASSWORD, leaks
+from tests.harness.canary import PASSWORD, leaks
 
 from voltpay_cli.console.logs import log_to_stderr, traceback_without_messages
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.cli import voltpay
+from tests.harness.cli import voltpay
 
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_cli.settings import converters

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from attrs import define, field
-from tests.support.sqlite import SqliteHarness
+from tests.harness.sqlite import SqliteHarness
 
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec, unpack

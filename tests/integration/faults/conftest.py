@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.integration.databases import bootstrapped
-from tests.integration.processes import SEED, Deployment
-from tests.stack.kafka import KafkaCluster
-from tests.stack.postgres import PostgresServer
+from tests.harness.databases import bootstrapped
+from tests.harness.deployment import SEED, Deployment
+from tests.harness.stack.kafka import KafkaCluster
+from tests.harness.stack.postgres import PostgresServer
 
 SOON = {
     "kafka.options.session_timeout_ms": "2000",

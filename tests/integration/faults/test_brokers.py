@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 from kafka import KafkaAdminClient
-from tests.integration.processes import RECORDS, SEED, Deployment, Program, busy, eventually, rows
-from tests.stack.kafka import BROKERS, KafkaCluster
+from tests.harness.deployment import RECORDS, SEED, Deployment, Program, busy, eventually, rows
+from tests.harness.stack.kafka import BROKERS, KafkaCluster
 
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.integration.databases import connected
-from tests.integration.processes import MIX, RECORDS, SEED, Deployment, Program, busy, rows
-from tests.integration.proxy import Proxy
-from tests.stack.postgres import PostgresServer, StopMode
+from tests.harness.databases import connected
+from tests.harness.deployment import MIX, RECORDS, SEED, Deployment, Program, busy, rows
+from tests.harness.proxy import Proxy
+from tests.harness.stack.postgres import PostgresServer, StopMode
 
 from voltpay_adapters.testing.samples import samples
 from voltpay_core.codec import Codec

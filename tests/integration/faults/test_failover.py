@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from attrs import evolve
-from tests.integration.databases import Database
-from tests.integration.processes import RECORDS, Deployment, busy, eventually, rows
-from tests.stack.postgres import PostgresServer, PostgresStandby
+from tests.harness.databases import Database
+from tests.harness.deployment import RECORDS, Deployment, busy, eventually, rows
+from tests.harness.stack.postgres import PostgresServer, PostgresStandby
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
 )
-from tests.integration.databases import connected
-from tests.integration.processes import PATIENCE, RECORDS, SEED, Deployment, busy, eventually, rows
-from tests.stack.postgres import PostgresServer
-from tests.support.checker import violations
+from tests.harness.checker import violations
+from tests.harness.databases import connected
+from tests.harness.deployment import PATIENCE, RECORDS, SEED, Deployment, busy, eventually, rows
+from tests.harness.stack.postgres import PostgresServer
 
 from voltpay_adapters.postgres.database import NODE_LOCKS
 from voltpay_core.records import Partition

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 from attrs import evolve
-from tests.integration.history import read_topic
-from tests.integration.processes import MIX, PATIENCE, RECORDS, Deployment, busy
+from tests.harness.deployment import MIX, PATIENCE, RECORDS, Deployment, busy
+from tests.harness.history import read_topic
 
 from voltpay_core.replaying import DeadLetter
 

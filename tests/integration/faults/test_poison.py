@@ -6,8 +6,8 @@ import json
 from itertools import chain
 
 from attrs import evolve
-from tests.integration.history import read_topic
-from tests.integration.processes import MIX, SEED, Deployment
+from tests.harness.deployment import MIX, SEED, Deployment
+from tests.harness.history import read_topic
 
 from voltpay_adapters.testing.samples import samples
 from voltpay_core.codec import CODE_HEADER, Codec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from tests.integration.processes import RECORDS, WORKED, Deployment, busy, eventually, rows
-from tests.stack.postgres import PostgresServer
+from tests.harness.deployment import RECORDS, WORKED, Deployment, busy, eventually, rows
+from tests.harness.stack.postgres import PostgresServer
 
 KILLS = {
     "after the poll": f"{WORKED}, before begin",

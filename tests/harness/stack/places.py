@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
 OLDEST_POSTGRES = 15
@@ -17,7 +17,7 @@ class MissingError(Exception):
     """A part of the stack is not on this machine; the text names it."""
 
     def __str__(self) -> str:
-        return f"{super().__str__()}; get it with: python -m tests.stack.provision"
+        return f"{super().__str__()}; get it with: python -m tests.harness.stack.provision"
 
 
 def stack_folder() -> Path:

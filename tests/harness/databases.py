@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 import pytest
 from attrs import frozen
 from pg8000.native import Connection
-from tests.stack.places import jars
-from tests.stack.postgres import PostgresAddress
+from tests.harness.stack.places import jars
+from tests.harness.stack.postgres import PostgresAddress
 
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.liquibase import Liquibase

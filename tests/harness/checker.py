@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from attrs import evolve, field, frozen
-from tests.support.tables import Tables, rows_of
+from tests.harness.tables import Tables, rows_of
 
 from voltpay_core.codec import (
     ATTEMPT_HEADER,

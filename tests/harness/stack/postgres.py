@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from tests.stack.places import postgres_programs
-from tests.stack.processes import Process, Server, StackError, free_ports
+from tests.harness.stack.places import postgres_programs
+from tests.harness.stack.processes import Process, Server, StackError, free_ports
 
 StopMode = Literal["smart", "fast", "immediate"]
 

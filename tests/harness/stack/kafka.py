@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from tests.stack.places import jars, java
-from tests.stack.processes import Process, Server, free_ports
+from tests.harness.stack.places import jars, java
+from tests.harness.stack.processes import Process, Server, free_ports
 
 BROKERS = (1, 2)
 _CONTROLLER = 3

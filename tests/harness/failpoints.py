@@ -1,4 +1,4 @@
-"""`voltpay` with a failpoint at one step: `python -m tests.integration.failpoints consume`."""
+"""`voltpay` with a failpoint at one step: `python -m tests.harness.failpoints consume`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tests.support.faults import Faults, FaultyDatabase, FaultyPublisher, FaultySource
+from tests.harness.faults import Faults, FaultyDatabase, FaultyPublisher, FaultySource
 
 from voltpay_cli import wiring
 from voltpay_cli.app import main
@@ -26,7 +26,7 @@ class Failpoint(Faults):
     """Lets something happen once the steps of a way are done, one after the other.
 
     The plan is the way and what happens at its end, as in
-    ``2 after acknowledge, after commit = kill``: the steps of `tests.support.faults`, some of them
+    ``2 after acknowledge, after commit = kill``: the steps of `tests.harness.faults`, some of them
     several times.
     """
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from attrs import define, field
-from tests.support.tables import Tables, read_tables
+from tests.harness.tables import Tables, read_tables
 
 from voltpay_adapters.local.sqlite import MEMORY, SqliteDatabase
 from voltpay_core.ids import NODE_IDS

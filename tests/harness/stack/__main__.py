@@ -1,4 +1,4 @@
-"""Runs the stack in the foreground until Ctrl-C or SIGTERM: `python -m tests.stack`."""
+"""Runs the stack in the foreground until Ctrl-C or SIGTERM: `python -m tests.harness.stack`."""
 
 import argparse
 import os
@@ -7,17 +7,17 @@ import signal
 import subprocess
 import sys
 
-from tests.stack.kafka import KafkaCluster
-from tests.stack.places import MissingError, jars
-from tests.stack.postgres import PostgresServer
-from tests.stack.processes import StackError
+from tests.harness.stack.kafka import KafkaCluster
+from tests.harness.stack.places import MissingError, jars
+from tests.harness.stack.postgres import PostgresServer
+from tests.harness.stack.processes import StackError
 
 DATABASE = "voltpay"
 
 
 def main() -> int:
     """Start, prepare, print `export` lines to be sourced, and wait; 1 when that fails."""
-    parser = argparse.ArgumentParser(prog="python -m tests.stack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.harness.stack", description=__doc__)
     parser.add_argument("--bare", action="store_true", help="servers only: no tables, no topics")
     bare = parser.parse_args().bare
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 from attrs import define
-from tests.properties.actors import Actor
-from tests.support.faults import Faults, crash
-from tests.support.world import RunOptions, World
+from tests.harness.actors import Actor
+from tests.harness.faults import Faults, crash
+from tests.harness.world import RunOptions, World
 
 from voltpay_adapters.local.memory import MemorySource
 

@@ -1,4 +1,4 @@
-"""Brings what the stack needs onto this machine: `python -m tests.stack.provision`."""
+"""Brings what the stack needs onto this machine: `python -m tests.harness.stack.provision`."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.stack.places import (
+from tests.harness.stack.places import (
     OLDEST_POSTGRES,
     POM,
     MissingError,

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from kafka import KafkaAdminClient
-from tests.integration.databases import Database, connected
-from tests.integration.history import KafkaGroup, read_events, read_topic
-from tests.support.checker import History
-from tests.support.tables import Tables, read_tables
+from tests.harness.checker import History
+from tests.harness.databases import Database, connected
+from tests.harness.history import KafkaGroup, read_events, read_topic
+from tests.harness.tables import Tables, read_tables
 
 from voltpay_core.codec import Codec
 from voltpay_core.outcomes import DecodedPayment

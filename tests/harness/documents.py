@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
-from tests.stack.places import ROOT
+from tests.harness.stack.places import ROOT
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 

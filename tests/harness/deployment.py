@@ -18,12 +18,12 @@ import pytest
 from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
 from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
-from tests.integration.databases import Database, connected
-from tests.integration.history import KafkaGroup, patiently, read_history, read_topic
-from tests.stack.kafka import KafkaAddress
-from tests.stack.places import ROOT
-from tests.stack.processes import Process
-from tests.support.checker import History, violations
+from tests.harness.checker import History, violations
+from tests.harness.databases import Database, connected
+from tests.harness.history import KafkaGroup, patiently, read_history, read_topic
+from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.places import ROOT
+from tests.harness.stack.processes import Process
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
@@ -34,7 +34,7 @@ from voltpay_core.records import ProducerRecord
 from voltpay_core.replaying import DeadLetter
 
 VOLTPAY = Path(sys.executable).with_name("voltpay")
-FAILPOINTS = (sys.executable, "-m", "tests.integration.failpoints")
+FAILPOINTS = (sys.executable, "-m", "tests.harness.failpoints")
 SEED = int(os.environ.get("SEED", "1"))
 RECORDS = 1500
 WORKED = "3 after acknowledge"
@@ -153,7 +153,7 @@ class Deployment:
         """Start the program.
 
         Args:
-            failing: A failpoint, as `tests.integration.failpoints` reads it.
+            failing: A failpoint, as `tests.harness.failpoints` reads it.
             program: What runs in the place of `voltpay`.
             settings: Further settings, such as `database__lock_seconds`.
         """

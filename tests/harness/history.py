@@ -11,9 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
-from tests.integration.databases import Database, connected
-from tests.support.checker import History
-from tests.support.tables import read_tables
+from tests.harness.checker import History
+from tests.harness.databases import Database, connected
+from tests.harness.tables import read_tables
 
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.records import Partition, ProducerRecord, Record

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Semaphore, Thread
 
 from attrs import define, field
-from tests.support.faults import Crash, Fault, Faults
+from tests.harness.faults import Crash, Fault, Faults
 
 PAUSES = frozenset(
     {

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 from tests.contracts.store import Database, StoreHarness
-from tests.support.checker import History, violations
-from tests.support.faults import (
+from tests.harness.checker import History, violations
+from tests.harness.faults import (
     Crash,
     Faults,
     FaultyPublisher,
@@ -18,7 +18,7 @@ from tests.support.faults import (
     LateEvents,
     faulty_begin,
 )
-from tests.support.tables import Tables
+from tests.harness.tables import Tables
 
 from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.breaker import Breaker

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.stack.places import pgbouncer
-from tests.stack.postgres import PostgresAddress
-from tests.stack.processes import Process, Server, free_ports
+from tests.harness.stack.places import pgbouncer
+from tests.harness.stack.postgres import PostgresAddress
+from tests.harness.stack.processes import Process, Server, free_ports
 
 
 class PgBouncer(Server, PostgresAddress):
