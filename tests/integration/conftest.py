@@ -3,8 +3,7 @@
 import gc
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
 from tests.harness.databases import (  # noqa: F401 - fixtures
@@ -12,14 +11,12 @@ from tests.harness.databases import (  # noqa: F401 - fixtures
     migrated_database,
     migrated_template,
 )
-from tests.harness.stack.places import MissingError
+from tests.harness.stack.available import available
 from tests.harness.stack.postgres import PostgresAddress, PostgresServer
 
 with warnings.catch_warnings():  # Python 3.11 and 3.12 warn of how kafka-python reads its files
     warnings.simplefilter("ignore", DeprecationWarning)
     from tests.harness.stack.kafka import KafkaAddress, KafkaCluster
-
-Server = TypeVar("Server")
 
 # kafka-python leaves to the garbage collector the sockets of refused connections, and the one by
 # which it looks for leaders while it is closed
@@ -50,7 +47,7 @@ def kafka(request: pytest.FixtureRequest) -> KafkaAddress:
 @pytest.fixture(scope="session")
 def kafka_cluster() -> Iterator[KafkaCluster]:
     """A Kafka cluster of our own, for tests that take brokers away; they bring them back."""
-    with _had(lambda: KafkaCluster(thrifty=True)) as cluster:
+    with available(lambda: KafkaCluster(thrifty=True)) as cluster:
         yield cluster
 
 
@@ -66,14 +63,5 @@ def postgres(request: pytest.FixtureRequest) -> PostgresAddress:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server of our own, for tests that stop it; they start it again."""
-    with _had(lambda: PostgresServer(durable=False)) as server:
+    with available(lambda: PostgresServer(durable=False)) as server:
         yield server
-
-
-def _had(make: Callable[[], Server]) -> Server:
-    try:
-        return make()
-    except MissingError as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"NO REAL STACK: {missing}")
-        pytest.skip(f"NO REAL STACK: {missing}")

@@ -14,10 +14,9 @@ from tests.harness import strategies
 from tests.harness.checker import violations
 from tests.harness.cli import voltpay
 from tests.harness.databases import Database, bootstrapped, connected
+from tests.harness.postgres import PostgresHarness
 from tests.harness.stack.postgres import PostgresAddress
 from tests.harness.world import RunOptions, World
-from tests.integration.test_postgres import PostgresHarness
-from tests.integration.test_postgres_laws import _EMPTY
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -66,8 +65,7 @@ def test_the_batch_goes_on(
     database: Database, harness: PostgresHarness, made: list[NewPayment]
 ) -> None:
     """Each record with valid text becomes its very payment, a duplicate or a dead letter."""
-    with connected(database.superuser) as connection:
-        connection.run(_EMPTY)
+    harness.empty()
     world = World(harness)
     codec = Codec()
     world.produce(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests.harness.cli import voltpay
 from tests.harness.databases import MIGRATOR_PASSWORD, WRITER_PASSWORD, Database, connected
+from tests.harness.stack.available import available
 from tests.harness.stack.pgbouncer import PgBouncer
 from tests.harness.stack.places import jars
 from tests.harness.stack.postgres import PostgresAddress
-from tests.integration.conftest import _had
 from typer.testing import Result
 
 from voltpay_adapters.postgres.administration import admin_connection
@@ -35,7 +35,7 @@ def pool(postgres: PostgresAddress) -> Iterator[Pool]:
 
         def start(mode: str, **settings: str | int) -> PgBouncer:
             return running.enter_context(
-                _had(lambda: PgBouncer(postgres, PASSWORDS, mode, **settings))
+                available(lambda: PgBouncer(postgres, PASSWORDS, mode, **settings))
             )
 
         yield start

@@ -13,8 +13,8 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from tests.harness.certificates import Authority
 from tests.harness.cli import voltpay
 from tests.harness.deployment import VOLTPAY
+from tests.harness.stack.available import available
 from tests.harness.stack.kafka import KafkaCluster
-from tests.integration.conftest import _had
 
 USER = "voltpay"
 PASSWORD = "canary, for Kafka: ü=%"
@@ -43,7 +43,7 @@ def cluster(authority: Authority) -> Iterator[KafkaCluster]:
     store = authority.folder / "broker.pem"
     store.write_text(key.read_text() + certificate.read_text())
     listeners = ("SASL_SSL", "SSL")
-    made = _had(
+    made = available(
         lambda: KafkaCluster(
             properties(store, authority), listeners=listeners, heap="320m", thrifty=True
         )

@@ -13,10 +13,10 @@ import pytest
 from tests.harness import canary
 from tests.harness.certificates import Authority
 from tests.harness.cli import voltpay
+from tests.harness.stack.available import available
 from tests.harness.stack.places import jars
 from tests.harness.stack.postgres import PostgresServer
 from tests.harness.stack.processes import free_ports
-from tests.integration.conftest import _had
 
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec
@@ -51,7 +51,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[PostgresServer]:
     """A server whose certificate is localhost's, and that lets nobody in without TLS."""
-    server = _had(lambda: PostgresServer(durable=False, settings=_SETTINGS))
+    server = available(lambda: PostgresServer(durable=False, settings=_SETTINGS))
     for made, name in zip(authority.issue("server", "DNS:localhost"), ("crt", "key"), strict=True):
         place = server.folder / f"server.{name}"
         shutil.copy(made, place)

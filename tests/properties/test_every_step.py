@@ -1,19 +1,16 @@
 """A small history, with a fault at each step of its way in turn."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import cache
 
 import pytest
 from tests.harness.faults import Fault, Faults, crash, unavailable
+from tests.harness.histories import HISTORY
 from tests.harness.sqlite import SqliteHarness
-from tests.harness.strategies import REFUSED, TOPIC
 from tests.harness.world import RunOptions, World
 from tests.properties.core import a_world, substance
 
-from voltpay_core.codec import Codec
-from voltpay_core.payments import NewPayment, Status
-from voltpay_core.records import Partition, Record
+from voltpay_core.records import Record
 
 WAYS = {
     "account by account": RunOptions(batch_size=4, commit_unit=1),
@@ -21,30 +18,6 @@ WAYS = {
     "all at once": RunOptions(),
     "acknowledged late": RunOptions(batch_size=4, commit_unit=1, late_events=True),
 }
-
-
-def good(account_id: int, message_id: str, status: Status = Status.SUCCESS) -> Record:
-    payment = NewPayment(message_id, account_id, Decimal("1.50"), "EUR", status, "VSA")
-    return record(account_id, str(account_id).encode(), Codec().encode_payment(payment))
-
-
-def record(account_id: int, key: bytes | None, value: bytes | None) -> Record:
-    return Record(Partition(TOPIC, account_id % 2), 0, 0, key, value)
-
-
-HISTORY = (
-    good(1, "a"),
-    good(2, "b"),
-    good(1, "c", Status.PENDING),
-    good(1, "a"),
-    record(0, b"?", b"poison"),
-    good(REFUSED, "d"),
-    good(2, "e"),
-    record(1, None, b"{}"),
-    good(1, "f"),
-    good(2, "b"),
-    good(3, "a"),
-)
 
 
 def a_run(way: RunOptions, plan: dict[int, Fault], history: Sequence[Record] = HISTORY) -> World:

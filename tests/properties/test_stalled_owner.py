@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests.harness.histories import good
 from tests.harness.members import Member
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import RunOptions, World
-from tests.properties.test_every_step import good
 
 WAY = RunOptions(batch_size=1, late_events=True)
 HISTORY = (good(1, "a"), good(1, "b"), good(1, "c"))

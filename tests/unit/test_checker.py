@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 from tests.harness.checker import History, violations
+from tests.harness.histories import HISTORY
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.strategies import REFUSED
 from tests.harness.tables import WaitingRow
 from tests.harness.world import RunOptions, World
-from tests.properties.test_every_step import HISTORY
 
 from voltpay_core.codec import EVENT_ID_HEADER, Codec, pack
 from voltpay_core.ids import PaymentId
