@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 from tests.contracts.store import SharedStoreContract, fill
 from tests.harness.databases import Database
+from tests.harness.postgres import PostgresHarness
 
 from voltpay_core.errors import Rejected, Unavailable
 from voltpay_core.records import Partition
