@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from voltpay_adapters.local import streams
+from voltpay_adapters.private_tracebacks import traceback_without_messages
 from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
 from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
-from voltpay_cli.console import streams
-from voltpay_cli.console.logs import traceback_without_messages
 from voltpay_cli.exit_codes import ExitCode, ExitingGroup
 
 app = typer.Typer(

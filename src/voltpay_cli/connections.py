@@ -1,60 +1,46 @@
-"""How Kafka and PostgreSQL are reached, as the settings say."""
+"""Turns settings into what the adapters connect to."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from attrs import evolve
 
-from voltpay_adapters.kafka import urls as kafka_urls
 from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_adapters.kafka.payment_topics import PaymentTopics
+from voltpay_adapters.kafka.security import KafkaSecurity
+from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.text_files import read_text
+from voltpay_cli.settings.converters import Url
+from voltpay_cli.settings.loading import read_text
+from voltpay_core.codec import Topics
 from voltpay_core.errors import Misconfigured
 
-PLACES = {
-    "source": "where payments come from",
-    "store": "where they are written",
-    "events": "where events go",
-}
-EXAMPLES = {
-    "source": "file:payments.jsonl",
-    "store": "sqlite:voltpay.db",
-    "events": "file:out",
+PURPOSES = {
+    "source": ("where payments come from", "file:payments.jsonl"),
+    "store": ("where they are written", "sqlite:voltpay.db"),
+    "events": ("where events go", "file:out"),
 }
 
 
-def required(settings: Settings, *names: str) -> list[str]:
+def required(settings: Settings, *names: str) -> list[Url]:
     """The URLs of these names.
 
     Raises:
         Misconfigured: Some are missing; one message names them all, and the ways to give them.
     """
-    found = {"source": settings.source, "store": settings.store, "events": events_url(settings)}
-    missing = [name for name in names if not found[name]]
-    if missing:
-        parts = ", ".join(f"{name} ({PLACES[name]})" for name in missing)
-        flags = " ".join(f"--{name} {EXAMPLES[name]}" for name in missing)
+    urls = {"source": settings.source, "store": settings.store, "events": settings.events_url}
+    if missing := [name for name in names if not urls[name]]:
+        parts = ", ".join(f"{name} ({PURPOSES[name][0]})" for name in missing)
+        flags = " ".join(f"--{name} {PURPOSES[name][1]}" for name in missing)
         raise Misconfigured(
             f"not set: {parts}; give each by its flag, as VOLTPAY_{missing[0].upper()} or in"
             f" voltpay.toml; without any server: {flags}"
         )
-    return [found[name] or "" for name in names]
-
-
-def events_url(settings: Settings) -> str | None:
-    """Where events go: the source where nothing else is said and that is Kafka."""
-    source = settings.source
-    return settings.events or (source if source and is_kafka(source) else None)
-
-
-def is_kafka(url: str) -> bool:
-    """Whether a URL names Kafka servers."""
-    return url.startswith(kafka_urls.SCHEME)
+    return [url for name in names if (url := urls[name])]
 
 
 def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
@@ -64,42 +50,43 @@ def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
         Misconfigured: The Kafka client does not know an option, a file cannot be read, or user
             and password are missing.
     """
-    kafka = settings.kafka
-    files = {
-        "ssl_cafile": kafka.cafile,
-        "ssl_certfile": kafka.certfile,
-        "ssl_keyfile": kafka.keyfile,
-    }
-    options: dict[str, Any] = {
-        "security_protocol": kafka.protocol,
-        **{name: path for name, path in files.items() if path},
-        **_underscored(kafka.options),
-    }
-    if options["security_protocol"].startswith("SASL"):
-        options = {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.username,
-            "sasl_plain_password": secret(kafka.password, kafka.password_file, "kafka.password"),
-            **options,
-        }
-    _check_credentials(options)
-    return KafkaConnection.parse(url, options)
+    given = settings.kafka
+    options = {name.replace(".", "_"): value for name, value in given.options.items()}
+    protocol = options.pop("security_protocol", given.protocol)
+    password = None
+    if protocol.startswith("SASL"):
+        password = secret(given.password, given.password_file, "kafka.password")
+    security = KafkaSecurity(
+        protocol=protocol,
+        sasl_mechanism=given.sasl_mechanism,
+        username=given.username,
+        password=password,
+        cafile=given.cafile,
+        certfile=given.certfile,
+        keyfile=given.keyfile,
+    )
+    return KafkaConnection.parse(url, security.options(options))
 
 
-def _check_credentials(options: Mapping[str, Any]) -> None:
-    protocol, mechanism = options["security_protocol"], options.get("sasl_mechanism", "")
-    if not (protocol.startswith("SASL") and mechanism.startswith(("PLAIN", "SCRAM"))):
-        return
-    for name in ("username", "password"):
-        if not options.get(f"sasl_plain_{name}"):
-            raise Misconfigured(
-                f"not set: kafka.{name}, which {protocol} asks for; give it as"
-                f" VOLTPAY_KAFKA_{name.upper()} or in voltpay.toml"
-            )
+def payment_topics(settings: Settings) -> PaymentTopics:
+    """The four topics as the settings want them, where they are."""
+    source_url, events_url = settings.source, settings.events or settings.source
+    source = kafka_connection(settings, source_url) if source_url and source_url.is_kafka else None
+    events = source
+    if events_url != source_url:
+        on_kafka = events_url and events_url.is_kafka
+        events = kafka_connection(settings, events_url) if events_url and on_kafka else None
+    return PaymentTopics(source, events, _topic_policy(settings))
+
+
+def topic_names(settings: Settings) -> Topics:
+    """The names of the four topics."""
+    named = settings.topics
+    return Topics(named.writer, named.read, named.email, named.dead_letter)
 
 
 def secret(value: str | None, file: str | None, name: str) -> str | None:
-    """A secret as it is set, or as it stands in a file.
+    """A secret as it is set, or as a file holds it.
 
     Raises:
         Misconfigured: The file cannot be read, or is not in UTF-8.
@@ -112,10 +99,10 @@ def secret(value: str | None, file: str | None, name: str) -> str | None:
         raise Misconfigured(f"{name}_file: {error}") from None
 
 
-def database_target(settings: Settings, url: str) -> DatabaseUrl:
-    """The database of the store, with the writer's password."""
+def writer_password(settings: Settings) -> str | None:
+    """The password of the writer in the database."""
     given = settings.database
-    return with_password(url, secret(given.password, given.password_file, "database.password"))
+    return secret(given.password, given.password_file, "database.password")
 
 
 def with_password(url: str, password: str | None) -> DatabaseUrl:
@@ -130,17 +117,16 @@ def database_tls(settings: Settings) -> ssl.SSLContext | None:
     Raises:
         Misconfigured: The certificates cannot be read.
     """
-    given = settings.database
-    if given.sslmode == "disable":
-        return None
-    try:
-        context = ssl.create_default_context(cafile=given.sslrootcert)
-    except OSError as error:
-        raise Misconfigured(f"database.sslrootcert: {given.sslrootcert}: {error}") from None
-    if given.sslmode == "require":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+    return tls_context(settings.database.sslmode, settings.database.sslrootcert)
 
 
-def _underscored(options: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace(".", "_"): value for name, value in options.items()}
+def _topic_policy(settings: Settings) -> TopicPolicy:
+    given = settings.topics
+    return TopicPolicy(
+        topic_names(settings),
+        given.partitions,
+        given.replication,
+        given.retention_hours,
+        given.dead_letter_retention_hours,
+        settings.limits.value_bytes,
+    )

@@ -41,16 +41,20 @@ class ExitingGroup(TyperGroup):
             return super().invoke(ctx)
 
 
+def exit_code(failure: Misconfigured | Unavailable) -> ExitCode:
+    """What a command that fails so ends with."""
+    misconfigured = isinstance(failure, Misconfigured)
+    return ExitCode.MISCONFIGURED if misconfigured else ExitCode.UNAVAILABLE
+
+
 @contextmanager
 def _exiting() -> Iterator[None]:
     try:
         yield
-    except Misconfigured as error:
-        code = _tell(with_remedy(error), ExitCode.MISCONFIGURED)
-    except Unavailable as error:
-        code = _tell(with_remedy(error), ExitCode.UNAVAILABLE)
+    except (Misconfigured, Unavailable) as failure:
+        code = _report(with_remedy(failure), exit_code(failure))
     except KeyboardInterrupt:
-        code = _tell("stopped", ExitCode.STOPPED)
+        code = _report("stopped", ExitCode.STOPPED)
     except BrokenPipeError:
         code = ExitCode.DONE  # whoever reads our output has seen enough
     else:
@@ -58,6 +62,6 @@ def _exiting() -> Iterator[None]:
     raise typer.Exit(code)
 
 
-def _tell(words: str, code: ExitCode) -> ExitCode:
-    typer.echo(f"voltpay: {words}", err=True)
+def _report(message: str, code: ExitCode) -> ExitCode:
+    typer.echo(f"voltpay: {message}", err=True)
     return code

@@ -11,8 +11,10 @@ from pathlib import Path
 from threading import Event
 
 from voltpay_adapters.assembly import payment_writer
+from voltpay_adapters.kafka import browsing
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
+from voltpay_adapters.local import files as local
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
@@ -21,19 +23,25 @@ from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_adapters.testing.sending import send
-from voltpay_cli import topics
 from voltpay_cli.connections import (
-    database_target,
     database_tls,
-    is_kafka,
     kafka_connection,
+    payment_topics,
     required,
+    topic_names,
+    with_password,
+    writer_password,
 )
+from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
-from voltpay_core.codec import Codec, Topics
+from voltpay_cli.settings.converters import Url
+from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.errors import Misconfigured
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.ports import BeginUnitOfWork, EventPublisher
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource
+from voltpay_core.records import Record
+from voltpay_core.replaying import replay_group
 
 log = logging.getLogger("voltpay")
 
@@ -73,10 +81,10 @@ def payment_consumer(
         breaker=settings.limits.breaker,
         notify=notify,
     ) as consumer:
-        if is_kafka(source_url) or is_kafka(events_url):
-            for warning in retry(partial(topics.losses, settings)):
-                log.warning("%s", warning)
-        if warm and settings.limits.warm_ups and is_kafka(source_url):
+        if source_url.is_kafka or events_url.is_kafka:
+            for risk in retry(payment_topics(settings).risks):
+                log.warning("%s", with_remedy(risk))
+        if warm and settings.limits.warm_ups and source_url.is_kafka:
             retry(partial(_warm_up, settings, events if events_url == source_url else None))
         yield consumer
 
@@ -95,9 +103,7 @@ def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
     """A publisher to the input topic or file, closed in the end."""
     (url,) = required(settings, "source")
     with closing(
-        _kafka_publisher(settings, url)
-        if is_kafka(url)
-        else PaymentFilePublisher(url.removeprefix("file:"))
+        _kafka_publisher(settings, url) if url.is_kafka else PaymentFilePublisher(url.path)
     ) as publisher:
         yield publisher
 
@@ -134,16 +140,51 @@ def start_over(settings: Settings) -> None:
     (url,) = required(settings, "source")
     with (
         database(settings) as begin,
-        closing(FileSource(url.removeprefix("file:"), begin)) as source,
+        closing(FileSource(url.path, begin)) as source,
     ):
         source.start_over()
 
 
+def dead_letters(settings: Settings, replays_of: str | None = None) -> Iterator[Record]:
+    """The dead letters that are there now.
+
+    Args:
+        replays_of: Leave out what the replays of this code have acknowledged.
+    """
+    (url,) = required(settings, "events")
+    topic = settings.topics.dead_letter
+    if not url.is_kafka:
+        return local.browse(Path(url.path, f"{topic}.jsonl"))
+    group = replay_group(settings.group, replays_of) if replays_of else None
+    return browsing.browse(kafka_connection(settings, url), topic, group)
+
+
+@contextmanager
+def dead_letter_source(settings: Settings, code: str) -> Iterator[MessageSource]:
+    """The dead-letter topic, by the group that replays this code, closed in the end."""
+    (url,) = required(settings, "events")
+    if not url.is_kafka:
+        raise Misconfigured(
+            "dead letters in files are replayed by consuming a copy of them: copy"
+            f" {settings.topics.dead_letter}.jsonl, fix what has to be fixed, and name the copy as"
+            " the --source of voltpay consume"
+        )
+    source = KafkaSource(
+        kafka_connection(settings, url),
+        settings.topics.dead_letter,
+        replay_group(settings.group, code),
+        bounded=True,  # what fails again while it is replayed is for the next replay
+        skip_expired=True,
+    )
+    with closing(source):
+        yield source
+
+
 def codec_of(settings: Settings) -> Codec:
     """How records and events look."""
-    named, headers = settings.topics, settings.wire.event_headers
+    headers = settings.wire.event_headers
     return Codec(
-        topics=Topics(named.writer, named.read, named.email, named.dead_letter),
+        topics=topic_names(settings),
         account_field=settings.wire.account_field,
         email_statuses=settings.email.statuses,
         event_headers=tuple((name, text.encode()) for name, text in headers.items()),
@@ -163,13 +204,13 @@ def _node_ids(settings: Settings) -> Sequence[int]:
 
 
 def _store(
-    settings: Settings, url: str, node_ids: Sequence[int]
+    settings: Settings, url: Url, node_ids: Sequence[int]
 ) -> SqliteDatabase | PostgresDatabase:
     given = settings.database
-    if url.startswith("sqlite:"):
-        return SqliteDatabase(url.removeprefix("sqlite:"), node_ids, float(given.lock_seconds))
+    if url.is_sqlite:
+        return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
     return PostgresDatabase(
-        database_target(settings, url),
+        with_password(url, writer_password(settings)),
         node_ids,
         Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
         database_tls(settings),
@@ -179,12 +220,10 @@ def _store(
 
 
 def _source(
-    settings: Settings, url: str, begin: BeginUnitOfWork, *, skip_expired: bool
+    settings: Settings, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
 ) -> FileSource | KafkaSource:
-    if not is_kafka(url):
-        return FileSource(
-            url.removeprefix("file:"), begin, log.info, longest=settings.limits.batch_bytes
-        )
+    if not url.is_kafka:
+        return FileSource(url.path, begin, log.info, longest=settings.limits.batch_bytes)
     return KafkaSource(
         kafka_connection(settings, url),
         settings.topics.writer,
@@ -196,10 +235,10 @@ def _source(
 
 
 def _publisher(
-    settings: Settings, url: str, source: FileSource | KafkaSource
+    settings: Settings, url: Url, source: FileSource | KafkaSource
 ) -> FilePublisher | KafkaPublisher:
-    if not is_kafka(url):
-        return FilePublisher(Path(url.removeprefix("file:")))
+    if not url.is_kafka:
+        return FilePublisher(Path(url.path))
     counted = source.count_partitions if isinstance(source, KafkaSource) else None
     return _kafka_publisher(settings, url, counted)
 

@@ -29,6 +29,11 @@ _LATEST = 253_402_300_799_999  # the last millisecond that Python knows
 _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
+def replay_group(group: str, code: str) -> str:
+    """The consumer group of a code's replays: no code skips another's letters."""
+    return f"{group}-replay-{code}"
+
+
 @frozen
 class DeadLetter:
     """What the headers of a dead letter say, without anything of the message.

@@ -32,10 +32,10 @@ from typed_settings.dict_utils import get_path
 from typer.core import TyperGroup
 
 from voltpay_adapters.kafka.requirements import Stake
+from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_cli.app import app
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
-from voltpay_cli.wanted_topics import wanted_topics
 from voltpay_core.codec import EVENT_ID_HEADER, Codec
 from voltpay_core.ids import PaymentId
 from voltpay_core.outcomes import DecodedPayment, Written
@@ -215,7 +215,7 @@ def test_the_topic_settings_are_complete() -> None:
     }
     assert told == {
         (required.name, required.wanted, kind, AT_START[required.stake])
-        for kind, topic in zip(TOPICS, wanted_topics(Settings()), strict=True)
+        for kind, topic in zip(TOPICS, TopicPolicy().expected_topics(), strict=True)
         for required in topic.requirements
     }
 

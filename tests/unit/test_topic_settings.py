@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from voltpay_adapters.kafka.requirements import Stake
+from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.kafka.topics import compare, kept
-from voltpay_cli.settings.schema import Settings, TopicSettings
-from voltpay_cli.wanted_topics import wanted_topics
 
 LONGEST = 3_000_000
-TOPICS = {topic.name: topic for topic in wanted_topics(Settings(), LONGEST)}
+TOPICS = {topic.name: topic for topic in TopicPolicy().expected_topics(LONGEST)}
 WRITER, READ, EMAIL, LETTERS = TOPICS
 DEFAULTS = {
     "compression.type": "producer",
@@ -67,10 +65,10 @@ def test_any_configuration_is_read(configuration: Mapping[str, str]) -> None:
 )
 def test_a_new_topic_is_as_it_has_to_be(hours: int, replication: int, longest: int | None) -> None:
     """What `topics create` sets is what `topics check` wants, and within what Kafka takes."""
-    given = TopicSettings(
+    given = TopicPolicy(
         replication=replication, retention_hours=hours, dead_letter_retention_hours=hours
     )
-    for topic in wanted_topics(evolve(Settings(), topics=given), longest):
+    for topic in given.expected_topics(longest):
         for required in topic.requirements:
             assert required.value is None or required.accepts(required.value)
             size = "bytes" in required.name and required.value

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from tests.harness.canary import PASSWORD, leaks
 
-from voltpay_cli.console.logs import log_to_stderr, traceback_without_messages
+from voltpay_adapters.private_tracebacks import traceback_without_messages
+from voltpay_cli.console.logs import log_to_stderr
 
 
 class Empty(ValueError):

@@ -38,14 +38,16 @@ class Topic:
 
 @frozen
 class Difference:
-    """Something of a topic that is other than wanted.
+    """A difference between a topic and what it has to be.
 
     Attributes:
-        words: What is, what is wanted, and the way out.
+        words: What is, and what it has to be.
+        code: A stable word for programs, such as ``no-topic``.
     """
 
     topic: str
     words: str
+    code: str
     stake: Stake = Stake.SERVICE
 
     def __str__(self) -> str:
@@ -87,7 +89,7 @@ def find_drift(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Dif
         there = set(admin.list_topics())
         found = [topic for topic in topics if topic.name in there]
         missing = [
-            Difference(topic.name, "does not exist; voltpay topics create")
+            Difference(topic.name, "does not exist", "no-topic")
             for topic in topics
             if topic.name not in there
         ]
@@ -117,11 +119,8 @@ def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iter
             found = configuration.get(required.name, "")
             meaningless = not configuration.items().isdisjoint(required.unless)
             if not (required.accepts(found) or meaningless):
-                words = (
-                    f"has {required.name}={found}, not {required.wanted}: {required.reason};"
-                    " alter it, or the settings"
-                )
-                yield Difference(topic.name, words, required.stake)
+                words = f"has {required.name}={found}, not {required.wanted}: {required.reason}"
+                yield Difference(topic.name, words, "topic-setting", required.stake)
 
 
 def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
@@ -180,8 +179,8 @@ def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[Differ
         partitions = described[topic.name]
         if len(partitions) != topic.partitions:
             words = f"has {len(partitions)} partitions, not {topic.partitions}"
-            yield Difference(topic.name, f"{words}; alter it, or topics.partitions")
+            yield Difference(topic.name, words, "topic-partitions")
         replication = min((len(found["replica_nodes"]) for found in partitions), default=0)
         if replication < topic.replication:
             words = f"has {replication} replicas, not at least {topic.replication}"
-            yield Difference(topic.name, f"{words}; alter it, or topics.replication")
+            yield Difference(topic.name, words, "topic-replication")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from voltpay_adapters.local.memory import Acknowledged
 from voltpay_adapters.local.reading import STDIN
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import Publication
-from voltpay_core.records import ProducerRecord
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 
 @define
@@ -105,6 +105,17 @@ class PaymentFilePublisher:
 
     def close(self) -> None:
         """Nothing is ever open."""
+
+
+def browse(path: Path) -> Iterator[Record]:
+    """The events of a file as records of one partition; none where there is no file.
+
+    Raises:
+        Misconfigured: The file cannot be read, or is not of that form.
+    """
+    for number, event in enumerate(read_events(path) if path.exists() else []):
+        partition = Partition(event.topic, 0)
+        yield Record(partition, number, event.timestamp, event.key, event.value, event.headers)
 
 
 def read_events(path: Path) -> list[ProducerRecord]:

@@ -63,6 +63,10 @@ class TablePartition:
     start: datetime | None
     end: datetime | None
 
+    def __str__(self) -> str:
+        month = f"{self.start:%Y-%m}" if self.start else "DEFAULT: drop it"
+        return f"{self.table} {month}"
+
 
 @frozen
 class Privileges:
@@ -76,6 +80,36 @@ class Privileges:
     role: str
     missing: tuple[str, ...]
     excess: tuple[str, ...]
+
+
+@frozen
+class Backlog:
+    """The outbox: its number of rows, and the age of the oldest in seconds."""
+
+    rows: int
+    oldest: float
+
+
+def version_and_user(connection: Administration) -> tuple[str, str]:
+    """The server's version and the role that is logged in."""
+    ((version, user),) = connection.run("SELECT current_setting('server_version'), current_user")
+    return version, user
+
+
+def clock_difference(connection: Administration) -> float:
+    """Seconds between this machine's clock and the database's."""
+    ((there,),) = connection.run("SELECT clock_timestamp()")
+    difference: float = abs((datetime.now(UTC) - there).total_seconds())
+    return difference
+
+
+def outbox_backlog(connection: Administration) -> Backlog:
+    """The events that wait to be published."""
+    ((rows, age),) = connection.run(
+        "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float"
+        " FROM write.outbox"
+    )
+    return Backlog(rows, age)
 
 
 def schema_version(connection: Administration) -> str | None:

@@ -1,26 +1,24 @@
-"""`voltpay check`: the doctor."""
+"""`voltpay check`: whether everything is as it should be."""
 
 from __future__ import annotations
 
 import typer
 
-from voltpay_cli import flags
 from voltpay_cli.checks import run_checks
-from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.exit_codes import ExitCode, exit_code
+from voltpay_cli.options import with_settings
+from voltpay_cli.remedies import with_remedy
+from voltpay_cli.settings import Settings
 
 
-def check(
-    *,
-    source: flags.Source = None,
-    store: flags.Store = None,
-    events: flags.Events = None,
-    x: flags.KafkaOptions = None,
-    config: flags.Config = None,
-) -> None:
+@with_settings("source", "store", "events", "x")
+def check(settings: Settings) -> None:
     """Tell, one line each, whether everything is as it should be."""
-    settings = flags.settings_of(config, x, source=source, store=store, events=events).settings
     code = ExitCode.DONE
     for finding in run_checks(settings):
-        typer.echo(f"{'FAIL' if finding.code else 'ok  '} {finding.name}: {finding.message}")
-        code = max(code, finding.code)
+        if failure := finding.failure:
+            typer.echo(f"FAIL {finding.name}: {with_remedy(failure)}")
+            code = max(code, exit_code(failure))
+        else:
+            typer.echo(f"ok   {finding.name}: {finding.answer}")
     raise typer.Exit(code)

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import flags, wiring
-from voltpay_cli.connections import is_kafka
+from voltpay_cli import wiring
 from voltpay_cli.console.progress import Output, progress, summarize
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.options import with_settings
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
@@ -22,22 +22,12 @@ from voltpay_core.errors import Unavailable
 log = logging.getLogger("voltpay")
 
 
+@with_settings("source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "x")
 def consume(
+    settings: Settings,
     *,
-    source: flags.Source = None,
-    store: flags.Store = None,
-    events: flags.Events = None,
-    node_id: flags.NodeId = None,
-    group: flags.Group = None,
-    batch_size: Annotated[
-        str | None, typer.Option(help="records a batch, at most", metavar="N")
-    ] = None,
-    commit_unit: Annotated[
-        str | None,
-        typer.Option(help="accounts a transaction: account, N or batch", metavar="UNIT"),
-    ] = None,
     max_messages: Annotated[
-        int | None, typer.Option(help="stop after so many records", min=1, metavar="N")
+        int | None, typer.Option(help="stop after this number of records", min=1, metavar="N")
     ] = None,
     exit_eof: Annotated[
         bool,
@@ -45,29 +35,16 @@ def consume(
     ] = False,
     timeout: Annotated[
         int | None,
-        typer.Option(help="stop after so many seconds", min=0, max=10**8, metavar="SECONDS"),
+        typer.Option(help="stop after this number of seconds", min=0, max=10**8, metavar="SECONDS"),
     ] = None,
     skip_expired: Annotated[
         bool, typer.Option("--skip-expired", help="go on where records expired unread")
     ] = False,
     output: Annotated[Output, typer.Option(help="form of the summary")] = "text",
-    x: flags.KafkaOptions = None,
-    config: flags.Config = None,
 ) -> None:
     """Consume payments until stopped; a file is consumed to its end."""
-    settings = flags.settings_of(
-        config,
-        x,
-        source=source,
-        store=store,
-        events=events,
-        node_id=node_id,
-        group=group,
-        batch_size=batch_size,
-        commit_unit=commit_unit,
-    ).settings
     with stop_on_signals(timeout) as stop:
-        until_drained = exit_eof or not is_kafka(settings.source or "")
+        until_drained = exit_eof or not (settings.source and settings.source.is_kafka)
         code = run(
             settings,
             stop,
@@ -88,11 +65,11 @@ def run(
     skip_expired: bool = False,
     output: Output = "text",
 ) -> ExitCode:
-    """Consume, print the summary, and tell how it ended.
+    """Consume, print the summary, and return how it ended.
 
     Raises:
         Misconfigured: A setting is missing or cannot work.
-        Unavailable: The world did not heal in time.
+        Unavailable: The infrastructure did not come back in time.
     """
     try:
         with (
@@ -123,14 +100,14 @@ def _summarized(output: Output) -> Iterator[list[PaymentConsumer]]:
     consumers: list[PaymentConsumer] = []
     started = time.monotonic()
 
-    def tell() -> None:
+    def report() -> None:
         for consumer in consumers:
             summarize(consumer.total, time.monotonic() - started, output)
 
     try:
         yield consumers
     except BaseException:
-        with suppress(BrokenPipeError, Unavailable):  # the run's own failure is the one to tell
-            tell()
+        with suppress(BrokenPipeError, Unavailable):  # the run's own failure is the one to report
+            report()
         raise
-    tell()
+    report()

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import flags, topics, wiring
+from voltpay_cli import wiring
 from voltpay_cli.console.progress import Output
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.options import with_settings
 from voltpay_cli.settings import Settings
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
@@ -23,23 +24,20 @@ Code = Annotated[str | None, typer.Option(help="only letters of this code", meta
 
 
 @app.command("list")
+@with_settings("source", "events", "x")
 def list_letters(
+    settings: Settings,
     *,
     code: Code = None,
     limit: Annotated[
         int | None, typer.Option(help="letters to show, at most", min=0, metavar="N")
     ] = None,
     output: Annotated[Output, typer.Option(help="form of the list")] = "text",
-    source: flags.Source = None,
-    events: flags.Events = None,
-    x: flags.KafkaOptions = None,
-    config: flags.Config = None,
 ) -> None:
     """Count the letters by code, then tell of each, but nothing of its payment."""
-    settings = flags.settings_of(config, x, source=source, events=events).settings
     letters = [
         letter
-        for letter in map(DeadLetter.read, topics.dead_letters(settings))
+        for letter in map(DeadLetter.read, wiring.dead_letters(settings))
         if code in {None, letter.code}
     ]
     shown = islice(letters, limit)
@@ -54,27 +52,23 @@ def list_letters(
 
 
 @app.command("replay")
+@with_settings("source", "events", "group", "x")
 def replay_letters(
+    settings: Settings,
     *,
     code: Code = None,
     limit: Annotated[
         int | None, typer.Option(help="letters to send, at most", min=1, metavar="N")
     ] = None,
     max_attempts: Annotated[
-        int, typer.Option(help="leave letters that failed so often", min=1, metavar="N")
+        int, typer.Option(help="leave letters that failed this often", min=1, metavar="N")
     ] = 5,
     yes: Annotated[bool, typer.Option("--yes", help="send them; otherwise only count")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="also letters whose claims may be purged")
     ] = False,
-    source: flags.Source = None,
-    events: flags.Events = None,
-    group: flags.Group = None,
-    x: flags.KafkaOptions = None,
-    config: flags.Config = None,
 ) -> None:
     """Send letters back to the writer topic, under the same key and message id."""
-    settings = flags.settings_of(config, x, source=source, events=events, group=group).settings
     with stop_on_signals() as stop:
         for found, plan in _plans(settings, code, max_attempts):
             typer.echo(_in_words(found, plan))
@@ -93,11 +87,10 @@ def _plans(
     settings: Settings, code: str | None, max_attempts: int
 ) -> Iterator[tuple[str, ReplayPlan]]:
     waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
-    codes = [code] if code else counts(map(DeadLetter.read, topics.dead_letters(settings)))
+    codes = [code] if code else counts(map(DeadLetter.read, wiring.dead_letters(settings)))
     for found in codes:
-        waiting = topics.dead_letters(settings, topics.replay_group(settings, found))
         planned = plans(
-            waiting,
+            wiring.dead_letters(settings, replays_of=found),
             max_attempts=max_attempts,
             now=datetime.now(UTC),
             claims_kept=timedelta(days=settings.limits.claims_days) - waits,
@@ -115,7 +108,7 @@ def _replay(
     stop: StopFlag,
 ) -> int:
     with (
-        topics.dead_letter_source(settings, code) as source,
+        wiring.dead_letter_source(settings, code) as source,
         wiring.input_publisher(settings) as publisher,
     ):
         done = replay(

@@ -13,6 +13,7 @@ from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.settings import Settings
+from voltpay_cli.settings.converters import Url
 from voltpay_core.errors import Misconfigured
 
 COUNT, SEED = 2000, 7
@@ -24,9 +25,9 @@ def demo(
 ) -> None:
     """Show the main job on files and SQLite, twice."""
     settings = Settings(
-        source=f"file:{folder}/payments.jsonl",
-        store=f"sqlite:{folder}/voltpay.db",
-        events=f"file:{folder}/events",
+        source=Url(f"file:{folder}/payments.jsonl"),
+        store=Url(f"sqlite:{folder}/voltpay.db"),
+        events=Url(f"file:{folder}/events"),
         log_level="warning",
     )
     log_to_stderr(settings.log_level)

@@ -8,11 +8,15 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import flags, topics, wiring
+from voltpay_cli import wiring
+from voltpay_cli.connections import payment_topics
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.settings import Settings, converters
+from voltpay_cli.options import with_settings
+from voltpay_cli.settings import Settings
+from voltpay_cli.settings.converters import duration
 from voltpay_core import purging
+from voltpay_core.errors import Misconfigured
 from voltpay_core.ports import BeginUnitOfWork
 from voltpay_core.purging import ClaimRetention
 
@@ -22,7 +26,9 @@ app = typer.Typer(no_args_is_help=True, help="Care for the claimed message ids."
 
 
 @app.command()
+@with_settings("source", "store", "x")
 def purge(
+    settings: Settings,
     *,
     older_than: Annotated[
         str | None,
@@ -36,18 +42,13 @@ def purge(
         bool, typer.Option("--force", help="also claims that the input topic or replays count on")
     ] = False,
     chunk: Annotated[int, typer.Option(help="claims a transaction", min=1, metavar="N")] = 10_000,
-    source: flags.Source = None,
-    store: flags.Store = None,
-    x: flags.KafkaOptions = None,
-    config: flags.Config = None,
 ) -> None:
     """Delete old claims in chunks; it can be stopped and run again."""
-    settings = flags.settings_of(config, x, source=source, store=store).settings
-    age = timedelta(days=settings.limits.claims_days)
-    if older_than is not None:
-        age = flags.checked("--older-than", converters.duration, older_than)
-    needed = None if force else _retention(settings)
-    if needed is not None:
+    replays = timedelta(days=settings.limits.claims_days)
+    age = replays if older_than is None else _age(older_than)
+    needed = None
+    if not force:
+        needed = ClaimRetention(payment_topics(settings).input_retention(), replays)
         needed.check(age)
     with stop_on_signals() as stop, wiring.database(settings) as begin:
         if dry_run:
@@ -55,6 +56,13 @@ def purge(
         else:
             _purge(begin, age, needed, chunk, stop)
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise Misconfigured(f"--older-than: {error}") from None
 
 
 def _purge(
@@ -75,9 +83,3 @@ def _purge(
         purging.purge(begin, age, needed, chunk=chunk, stop=stop, notify=count)
     finally:
         typer.echo(f"deleted {deleted} claims")
-
-
-def _retention(settings: Settings) -> ClaimRetention:
-    return ClaimRetention(
-        topics.input_retention(settings), timedelta(days=settings.limits.claims_days)
-    )

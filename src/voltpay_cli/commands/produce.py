@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import flags, wiring
+from voltpay_cli import wiring
 from voltpay_cli.console.signals import stop_on_signals
+from voltpay_cli.options import with_settings
+from voltpay_cli.settings import Settings
 
 
+@with_settings("source", "x")
 def produce(
+    settings: Settings,
     *,
-    source: flags.Source = None,
     count: Annotated[int, typer.Option(help="records in all", min=0, metavar="N")] = 1000,
     seed: Annotated[
         int | None, typer.Option(help="the same seed makes the same records", metavar="N")
@@ -31,11 +34,8 @@ def produce(
     warm_ups: Annotated[
         int, typer.Option(help="warm-up records sent first", min=0, max=1000, metavar="N")
     ] = 0,
-    x: flags.KafkaOptions = None,
-    config: flags.Config = None,
 ) -> None:
     """Put sample payments into the input topic or file."""
-    settings = flags.settings_of(config, x, source=source).settings
     seed = SystemRandom().getrandbits(32) if seed is None else seed
     with stop_on_signals() as stop:
         sent = wiring.produce(
@@ -43,10 +43,10 @@ def produce(
             stop.flag,
             count,
             seed,
-            warm_ups=warm_ups,
-            rate=rate,
             accounts=accounts,
             duplicates=duplicates,
             poison=poison,
+            warm_ups=warm_ups,
+            rate=rate,
         )
     typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")

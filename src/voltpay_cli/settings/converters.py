@@ -20,6 +20,27 @@ _SECRET_WORDS = ("password", "secret", "token")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+class Url(str):
+    """The URL of a source, of a store or of where events go: a text that knows its kind."""
+
+    __slots__ = ()
+
+    @property
+    def is_kafka(self) -> bool:
+        """Whether it names Kafka servers."""
+        return self.startswith(kafka_urls.SCHEME)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it names a file of SQLite."""
+        return self.startswith("sqlite:")
+
+    @property
+    def path(self) -> str:
+        """The path of a ``file:`` or ``sqlite:`` URL."""
+        return self.partition(":")[2]
+
+
 def whole(least: int, most: int) -> Callable[[object], int]:
     """Whole numbers from `least` to `most`."""
 
@@ -77,29 +98,29 @@ def topic(value: object) -> str:
     return value
 
 
-def source(value: object) -> str:
+def source(value: object) -> Url:
     """The URL of a source: Kafka, a file, or the standard input."""
-    return _url(value, f"{kafka_urls.FORM}, file:PATH or file:-", kafka=True, file=True)
+    return _kafka_or_file(value, f"{kafka_urls.FORM}, file:PATH or file:-")
 
 
-def store(value: object) -> str:
+def store(value: object) -> Url:
     """The URL of a store: PostgreSQL or SQLite."""
     if str(value).lower().startswith("postgres"):
         return database(value)
-    return _url(value, f"{database_urls.FORM} or sqlite:PATH", sqlite=True)
+    return _with_path(Url(value), "sqlite:", f"{database_urls.FORM} or sqlite:PATH")
 
 
-def events(value: object) -> str:
+def events(value: object) -> Url:
     """The URL of where events go: Kafka or a directory."""
     forms = f"{kafka_urls.FORM} or file:DIRECTORY"
     if value == "file:-":
         raise ValueError(f"needs {forms}: events go to files of several names")
-    return _url(value, forms, kafka=True, file=True)
+    return _kafka_or_file(value, forms)
 
 
-def database(value: object) -> str:
+def database(value: object) -> Url:
     """The URL of a PostgreSQL database."""
-    url = str(value)
+    url = Url(value)
     try:
         database_urls.DatabaseUrl.parse(url)
     except Misconfigured as error:
@@ -155,21 +176,16 @@ def duration(value: str) -> timedelta:
     return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
 
 
-def _url(
-    value: object,
-    forms: str,
-    *,
-    kafka: bool = False,
-    file: bool = False,
-    sqlite: bool = False,
-) -> str:
-    url = str(value)
-    scheme, _, path = url.partition(":")
-    if kafka and url.startswith(kafka_urls.SCHEME):
+def _kafka_or_file(value: object, forms: str) -> Url:
+    url = Url(value)
+    if url.is_kafka:
         kafka_urls.servers(url)
         return url
-    right = ((file and scheme == "file") or (sqlite and scheme == "sqlite")) and _is_path(path)
-    if not right:
+    return _with_path(url, "file:", forms)
+
+
+def _with_path(url: Url, scheme: str, forms: str) -> Url:
+    if not (url.startswith(scheme) and _is_path(url.path)):
         raise ValueError(f"needs {forms}")
     return url
 

@@ -15,7 +15,6 @@ from typed_settings.dict_utils import get_path, set_path
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
 from voltpay_cli.settings.schema import OPTIONS, Settings
-from voltpay_cli.settings.text_files import read_text
 from voltpay_core.errors import Misconfigured
 
 CONFIG_FILE = "voltpay.toml"
@@ -125,6 +124,23 @@ def _toml(path: Path) -> dict[str, Any]:
         if key not in known:
             raise Misconfigured(f"{path}: there is no setting {key}{_nearest(key, known)}")
     return found
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, without the byte order mark that it may begin with.
+
+    Raises:
+        Misconfigured: It cannot be read, or is in another encoding.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise Misconfigured(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        text = "\0"
+    if "\0" in text:
+        raise Misconfigured(f"cannot read {path}: save it as text in UTF-8")
+    return text
 
 
 def _keys(found: Mapping[str, object], known: Iterable[str], prefix: str = "") -> Iterator[str]:

@@ -10,13 +10,15 @@ from attrs.converters import optional
 from typed_settings.cls_attrs import SECRET
 from typed_settings.cls_utils import deep_options
 
+from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_cli.settings import converters
-from voltpay_core.codec import Topics
+from voltpay_cli.settings.converters import Url
 from voltpay_core.payments import Status
 
 MIB = 1024 * 1024
 
-_NAMES = Topics()
+_POLICY = TopicPolicy()
+_NAMES = _POLICY.names
 
 
 def setting(default: object, convert: Callable[[object], object], *, secret: bool = False) -> Any:
@@ -43,10 +45,12 @@ class TopicSettings:
     read: str = setting(_NAMES.read, converters.topic)
     email: str = setting(_NAMES.email, converters.topic)
     dead_letter: str = setting(_NAMES.dead_letter, converters.topic)
-    partitions: int = setting(100, converters.whole(1, 100_000))
-    replication: int = setting(2, converters.whole(1, 100))
-    retention_hours: int = setting(24, converters.whole(1, 100_000))
-    dead_letter_retention_hours: int = setting(168, converters.whole(1, 100_000))
+    partitions: int = setting(_POLICY.partitions, converters.whole(1, 100_000))
+    replication: int = setting(_POLICY.replication, converters.whole(1, 100))
+    retention_hours: int = setting(_POLICY.retention_hours, converters.whole(1, 100_000))
+    dead_letter_retention_hours: int = setting(
+        _POLICY.dead_letter_retention_hours, converters.whole(1, 100_000)
+    )
 
 
 @frozen
@@ -91,7 +95,7 @@ class LimitSettings:
     retry_seconds: int = setting(300, converters.whole(0, 1_000_000))
     breaker: int = setting(20, converters.whole(1, 1_000_000))
     batch_bytes: int = setting(16 * MIB, converters.whole(1024, 1024 * MIB))
-    value_bytes: int = setting(MIB, converters.whole(1, 1024 * MIB))
+    value_bytes: int = setting(_POLICY.value_bytes, converters.whole(1, 1024 * MIB))
     publish_seconds: int = setting(30, converters.whole(1, 3600))
     claims_days: int = setting(7, converters.whole(1, 36_500))
     clock_skew_seconds: int = setting(30, converters.whole(1, 86_400))
@@ -164,9 +168,9 @@ class Settings:
         log_level: What is logged on stderr.
     """
 
-    source: str | None = setting(None, converters.source)
-    store: str | None = setting(None, converters.store)
-    events: str | None = setting(None, converters.events)
+    source: Url | None = setting(None, converters.source)
+    store: Url | None = setting(None, converters.store)
+    events: Url | None = setting(None, converters.events)
     node_id: int | str = setting("auto", converters.whole_or("auto", 0, 999))
     group: str = setting("voltpay-writer", converters.topic)
     batch_size: int = setting(1000, converters.whole(1, 1_000_000))
@@ -178,6 +182,12 @@ class Settings:
     limits: LimitSettings = field(factory=LimitSettings)
     kafka: KafkaSettings = field(factory=KafkaSettings)
     database: DatabaseSettings = field(factory=DatabaseSettings)
+
+    @property
+    def events_url(self) -> Url | None:
+        """Where events go: the source where nothing else is said and that is Kafka."""
+        source = self.source
+        return self.events or (source if source and source.is_kafka else None)
 
 
 OPTIONS = deep_options(Settings)

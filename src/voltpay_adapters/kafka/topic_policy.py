@@ -1,8 +1,11 @@
-"""The table of the four topics: what each setting has to be, and for which guarantee."""
+"""The policy of the four topics: what each setting has to be, and for which guarantee."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
+
+from attrs import field, frozen
 
 from voltpay_adapters.kafka.requirements import (
     UNLIMITED,
@@ -15,7 +18,7 @@ from voltpay_adapters.kafka.requirements import (
     without,
 )
 from voltpay_adapters.kafka.topics import Topic
-from voltpay_cli.settings import Settings
+from voltpay_core.codec import Topics
 
 KAFKAS_MAX_MESSAGE = 1_048_588
 LARGEST = 2**31 - 1
@@ -30,27 +33,57 @@ EVENT_ROOM = 64 * 1024
 """Bytes that no event exceeds."""
 
 
-def wanted_topics(settings: Settings, longest: int | None = None) -> list[Topic]:
-    """The topics as the settings and the guarantees want them, the input topic first.
+@frozen
+class TopicPolicy:
+    """What the guarantees want of the four topics.
 
-    Args:
-        longest: Bytes of the longest record that the input topic takes; Kafka's own default
-            where that is not known.
+    Attributes:
+        names: The names of the topics.
+        partitions: Partitions of each topic.
+        replication: Replicas of each partition.
+        retention_hours: How long payments and events are kept, at least.
+        dead_letter_retention_hours: How long dead letters are kept, at least.
+        value_bytes: The longest value of a record that is no dead letter.
     """
-    given = settings.topics
-    payments = _lasting("G6", given.retention_hours, given.replication, Stake.PAYMENTS)
-    events = _lasting("G2", given.retention_hours, given.replication, Stake.RECORDS)
-    letters = _lasting("G6", given.dead_letter_retention_hours, given.replication, Stake.PAYMENTS)
-    tables = {
-        given.writer: [*payments, CLOSED_SOON, *_dated(given.retention_hours)],
-        given.read: [*events, *EVENTS_FIT],
-        given.email: [*events, *EVENTS_FIT],
-        given.dead_letter: [*letters, *_letters_fit(settings, longest or KAFKAS_MAX_MESSAGE)],
-    }
-    return [
-        Topic(name, given.partitions, given.replication, requirements)
-        for name, requirements in tables.items()
-    ]
+
+    names: Topics = field(factory=Topics)
+    partitions: int = 100
+    replication: int = 2
+    retention_hours: int = 24
+    dead_letter_retention_hours: int = 168
+    value_bytes: int = 1024 * 1024
+
+    @property
+    def input_retention(self) -> timedelta:
+        """How long a new input topic keeps a record at most: whole segments expire."""
+        return timedelta(hours=self.retention_hours + SEGMENT_HOURS)
+
+    def expected_topics(self, longest: int | None = None) -> list[Topic]:
+        """The topics as they have to be, the input topic first.
+
+        Args:
+            longest: Bytes of the longest record that the input topic takes; Kafka's own default
+                where that is not known.
+        """
+        copies, hours, letter_hours = (
+            self.replication,
+            self.retention_hours,
+            self.dead_letter_retention_hours,
+        )
+        payments = _lasting("G6", hours, copies, Stake.PAYMENTS)
+        events = _lasting("G2", hours, copies, Stake.RECORDS)
+        letters = _lasting("G6", letter_hours, copies, Stake.PAYMENTS)
+        longest = max(longest or KAFKAS_MAX_MESSAGE, self.value_bytes)
+        tables = {
+            self.names.writer: [*payments, CLOSED_SOON, *_dated(hours)],
+            self.names.read: [*events, *EVENTS_FIT],
+            self.names.email: [*events, *EVENTS_FIT],
+            self.names.dead_letter: [*letters, *_letters_fit(longest)],
+        }
+        return [
+            Topic(name, self.partitions, self.replication, requirements)
+            for name, requirements in tables.items()
+        ]
 
 
 CLOSED_SOON = at_most(
@@ -124,9 +157,9 @@ def _dated(hours: int) -> Iterable[Requirement]:
     ]
 
 
-def _letters_fit(settings: Settings, longest: int) -> Iterable[Requirement]:
+def _letters_fit(longest: int) -> Iterable[Requirement]:
     """What lets each dead letter be published whole, with the time of its record."""
-    size = min(max(longest, settings.limits.value_bytes) + LETTER_ROOM, LARGEST)
+    size = min(longest + LETTER_ROOM, LARGEST)
     longer = "a dead letter is longer than its record, by its headers (G4)"
     dated = "a dead letter keeps the time of its record, whichever it is (G4)"
     return [

@@ -1,0 +1,126 @@
+"""The four topics on the clusters that hold them: makes them, and compares them with the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from attrs import frozen
+
+from voltpay_adapters.checking import Finding, ask
+from voltpay_adapters.kafka import topics
+from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_adapters.kafka.requirements import Stake, whole_number
+from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.kafka.topics import Difference, Topic
+from voltpay_adapters.kafka.urls import SCHEME
+from voltpay_core.errors import Misconfigured
+
+
+@frozen
+class PaymentTopics:
+    """The input topic on one cluster, and the three topics of events on the same or on another.
+
+    Attributes:
+        source: The cluster of the input topic; None where payments do not come from Kafka.
+        events: The cluster of the other topics; None where events do not go to Kafka.
+    """
+
+    source: KafkaConnection | None
+    events: KafkaConnection | None
+    policy: TopicPolicy
+
+    def create(self) -> list[str]:
+        """Make what is missing, the input topic first, and return the names of what was made.
+
+        Raises:
+            Misconfigured: No topic is on Kafka (``no-topics``).
+            Unavailable: Kafka cannot be reached, or does not permit it.
+        """
+        made: list[str] = []
+        if self.source:
+            made += topics.create(self.source, self.policy.expected_topics()[:1])
+        for connection, expected in self._clusters(self._longest()):
+            made += topics.create(connection, expected)
+        return made
+
+    def find_drift(self) -> list[Difference]:
+        """Return what differs from the policy.
+
+        Raises:
+            Misconfigured: No topic is on Kafka (``no-topics``).
+            Unavailable: Kafka cannot be reached, or does not permit it.
+        """
+        return [
+            difference
+            for connection, expected in self._clusters(self._longest())
+            for difference in topics.find_drift(connection, expected)
+        ]
+
+    def risks(self) -> list[Difference]:
+        """Return the differences by which records may vanish, and topics that are not known.
+
+        Raises:
+            Misconfigured: Payments vanish though nothing else goes wrong (``payments-vanish``).
+            Unavailable: Kafka cannot be reached.
+        """
+        found: list[Difference] = []
+        unknown: list[Difference] = []
+        for connection, expected in self._clusters():
+            known = topics.configurations(connection, [topic.name for topic in expected])
+            unknown += [
+                Difference(name, f"is not checked: {topics.UNTOLD}", "topic-unknown")
+                for name, configuration in known.items()
+                if not configuration
+            ]
+            found += topics.compare([topic for topic in expected if known[topic.name]], known)
+        if fatal := [str(each) for each in found if each.stake is Stake.PAYMENTS]:
+            raise Misconfigured("; ".join(fatal), code="payments-vanish")
+        return [each for each in found if each.stake is Stake.RECORDS] + unknown
+
+    def input_retention(self) -> timedelta:
+        """How long the input topic keeps a record at most; `timedelta.max` stands for ever.
+
+        Where payments do not come from Kafka, it is what the policy says.
+
+        Raises:
+            Unavailable: Kafka cannot be reached.
+        """
+        if self.source is None:
+            return self.policy.input_retention
+        found = topics.retention(self.source, self.policy.names.writer)
+        return timedelta.max if found is None else found
+
+    def check(self) -> Iterator[Finding]:
+        """Whether Kafka can be reached, and each difference from the policy."""
+        found: list[Difference] = []
+
+        def reach() -> str:
+            found.extend(self.find_drift())
+            servers = (",".join(connection.servers) for connection, _ in self._clusters())
+            return f"reached {', '.join(f'{SCHEME}{each}' for each in servers)}"
+
+        yield (reached := ask("broker", reach))
+        if reached.failure:
+            return
+        for difference in found:
+            yield Finding("topics", Misconfigured(str(difference), code=difference.code))
+        if not found:
+            yield Finding("topics", "all four are as the settings want them")
+
+    def _clusters(self, longest: int | None = None) -> list[tuple[KafkaConnection, list[Topic]]]:
+        input_topic, *output_topics = self.policy.expected_topics(longest)
+        if self.source and self.source is self.events:
+            return [(self.source, [input_topic, *output_topics])]
+        found = (self.source, [input_topic]), (self.events, output_topics)
+        if not (self.source or self.events):
+            raise Misconfigured("neither payments nor events are on Kafka", code="no-topics")
+        return [(connection, expected) for connection, expected in found if connection]
+
+    def _longest(self) -> int | None:
+        """Bytes of the longest record that the input topic takes, as far as Kafka tells."""
+        if self.source is None:
+            return None
+        name = self.policy.names.writer
+        known = topics.configurations(self.source, [name])[name]
+        return whole_number(known.get("max.message.bytes", ""))

@@ -1,0 +1,31 @@
+"""How connections to PostgreSQL are encrypted."""
+
+from __future__ import annotations
+
+import ssl
+
+from voltpay_core.errors import Misconfigured
+
+
+def tls_context(mode: str, certificates: str | None = None) -> ssl.SSLContext | None:
+    """How to encrypt and whom to trust; None where nothing is encrypted.
+
+    Args:
+        mode: ``disable``, ``require`` (any server is trusted) or ``verify-full``, as libpq means
+            them.
+        certificates: A file of the certificates to trust, in PEM; the system's own without it.
+
+    Raises:
+        Misconfigured: The certificates cannot be read (``database-certificates``).
+    """
+    if mode == "disable":
+        return None
+    try:
+        context = ssl.create_default_context(cafile=certificates)
+    except OSError as error:
+        raise Misconfigured(
+            f"cannot use the certificates in {certificates}: {error}", code="database-certificates"
+        ) from None
+    if mode == "require":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
