@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from typing import Protocol
 
-_ALTER = "alter it, or "
-
 _REMEDIES = {
     "breaker": "fix the database, or raise limits.breaker",
     "claims-needed-by-input": "keep claims longer (limits.claims_days, --older-than), or --force",
     "claims-needed-by-replays": "purge older claims (limits.claims_days), or --force",
     "database-certificates": "see database.sslrootcert",
+    "database-untrusted": "see database.sslrootcert, and the host's name",
+    "database-url-not-encoded": (
+        "percent-encode it, or put the password into database.password_file"
+    ),
+    "database-url-passfile": "set database.password_file",
+    "database-url-password": "set database.password or database.password_file",
+    "database-url-sslmode": "set database.sslmode",
+    "database-url-sslrootcert": "set database.sslrootcert",
+    "kafka-cafile": "see kafka.cafile",
+    "kafka-certfile": "see kafka.certfile and kafka.keyfile",
+    "kafka-credentials": "see kafka.username, kafka.password and kafka.sasl_mechanism",
+    "kafka-crlfile": "see the option ssl_crlfile",
     "kafka-password-missing": (
         "not set: kafka.password; give it as VOLTPAY_KAFKA_PASSWORD or in voltpay.toml"
     ),
+    "kafka-protocol": "see kafka.protocol",
+    "kafka-untrusted": "see kafka.cafile, and the host's name",
     "kafka-username-missing": (
         "not set: kafka.username; give it as VOLTPAY_KAFKA_USERNAME or in voltpay.toml"
     ),
     "letters-beyond-retention": "--force sends them all the same",
+    "line-too-long": "take it out, or raise limits.batch_bytes",
+    "migrator-pooled": "let database.migrator name PostgreSQL itself",
     "missing-privileges": "voltpay db update",
+    "no-broker": "see the URL, kafka.protocol and kafka.certfile",
     "no-partition": "voltpay db maintain",
+    "no-regular-file": "let it be the standard input: --source file:- < PATH",
     "no-schema": "voltpay db bootstrap, then voltpay db update",
     "no-topic": "voltpay topics create",
     "no-topics": "give --source kafka://host:port, or VOLTPAY_SOURCE",
+    "node-id-taken": "choose another --node-id, or auto",
     "older-schema": "voltpay db update",
     "outbox-waits": "voltpay consume publishes them",
-    "payments-vanish": f"{_ALTER}the settings",
-    "topic-partitions": f"{_ALTER}topics.partitions",
-    "topic-replication": f"{_ALTER}topics.replication",
-    "topic-setting": f"{_ALTER}the settings",
+    "payments-vanish": "alter it, or the settings",
+    "records-expired": "keep them longer, or go on with --skip-expired",
+    "topic-partitions": "alter it, or topics.partitions",
+    "topic-replication": "alter it, or topics.replication",
+    "topic-setting": "alter it, or the settings",
 }
 
 

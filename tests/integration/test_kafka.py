@@ -122,9 +122,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         """Brokers know a new topic one after the other: a missing one is waited for."""
         harness.topic = f"later-{secrets.token_hex(4)}"
         source = harness.open()
-        with pytest.raises(
-            Unavailable, match=f"no topic {harness.topic}: .* topics create"
-        ) as told:
+        with pytest.raises(Unavailable, match=f"no topic {harness.topic}$") as told:
             source.poll(1)
         assert not told.value.halt
         create(harness.connection, [Topic(harness.topic, 2, 2)])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.harness.cli import voltpay
 
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
+from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import converters
 from voltpay_core.errors import Misconfigured
 
@@ -90,10 +91,10 @@ REFUSED = {
     "postgresql://u:hunter2@[10.0.0.1]/d": "no IPv6 address",
     "postgresql://u:hunter2@[fe80::1%]/d": "zone of an IPv6 address",
     "postgresql://u:hunter2@[fe80::1%a%b]/d": "zone of an IPv6 address",
-    "postgresql://u:hunter2@h/d?sslmode=require": "no sslmode: set database.sslmode",
-    "postgresql://u@h/d?sslrootcert=x": "no sslrootcert: set database.sslrootcert",
-    "postgresql://u@h/d?password=hunter2": "no password: set database.password",
-    "postgresql://u@h/d?pass%77ord=hunter2": "no password: set database.password",
+    "postgresql://u:hunter2@h/d?sslmode=require": "no sslmode; set database.sslmode",
+    "postgresql://u@h/d?sslrootcert=x": "no sslrootcert; set database.sslrootcert",
+    "postgresql://u@h/d?password=hunter2": "no password; set database.password",
+    "postgresql://u@h/d?pass%77ord=hunter2": "no password; set database.password",
     "postgresql://u:hunter2@h/d?passfile=x": "set database.password_file",
     "postgresql://u:hunter2@h/d?connect_timeout=2": "always 10 seconds an address",
     "postgresql://u:hunter2@h/d?application_name=x": "always voltpay",
@@ -159,7 +160,7 @@ def refusal(url: str) -> str:
     try:
         DatabaseUrl.parse(url)
     except Misconfigured as error:
-        return str(error)
+        return with_remedy(error)
     return ""
 
 

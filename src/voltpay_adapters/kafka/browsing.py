@@ -29,7 +29,7 @@ def browse(connection: KafkaConnection, topic: str, group: str | None = None) ->
     ):
         tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
         if not tps:
-            raise Unavailable(f"Kafka has no topic {topic}: run `voltpay topics create`", halt=True)
+            raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
         ends = find_offsets(consumer.end_offsets, tps)
         for tp, start in _starts(consumer, tps, group).items():
             if start < ends[tp]:

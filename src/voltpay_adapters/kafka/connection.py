@@ -129,15 +129,10 @@ def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset())
         raise Misconfigured(f"the options of the Kafka client cannot work: {error}") from error
     except (kafka_errors.KafkaError, OSError) as error:
         halt = isinstance(error, _FATAL_ERRORS)
-        raise Unavailable(f"Kafka: {doing}: {_named(error)}", halt=halt) from error
-
-
-def _named(error: Exception) -> str:
-    """What an error is called; one of a client that found no broker may be our own mistake."""
-    name = type(error).__name__
-    if isinstance(error, kafka_errors.KafkaTimeoutError) and "bootstrap" in str(error):
-        return f"{name}: {error}; see the URL, kafka.protocol and kafka.certfile"
-    return name
+        words, code = type(error).__name__, "kafka"
+        if isinstance(error, kafka_errors.KafkaTimeoutError) and "bootstrap" in str(error):
+            words, code = f"{words}: {error}", "no-broker"
+        raise Unavailable(f"Kafka: {doing}: {words}", halt=halt, code=code) from error
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -30,14 +30,14 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = options.get("ssl_check_hostname", True)
     if cafile := options.get("ssl_cafile"):
-        _read("kafka.cafile", cafile, lambda: context.load_verify_locations(cafile))
+        _read("kafka-cafile", cafile, lambda: context.load_verify_locations(cafile))
     else:
         context.load_default_certs()
     if certfile := options.get("ssl_certfile"):
         key, password = options.get("ssl_keyfile"), options.get("ssl_password")
-        _read("kafka.certfile", certfile, lambda: context.load_cert_chain(certfile, key, password))
+        _read("kafka-certfile", certfile, lambda: context.load_cert_chain(certfile, key, password))
     if crlfile := options.get("ssl_crlfile"):
-        _read("ssl_crlfile", crlfile, lambda: context.load_verify_locations(crlfile))
+        _read("kafka-crlfile", crlfile, lambda: context.load_verify_locations(crlfile))
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
 
@@ -66,13 +66,13 @@ def _greet(server: str, options: Mapping[str, Any]) -> None:
                 _enter(server, link, options)
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
-            f"Kafka at {server} is not to be trusted: {error.verify_message};"
-            " see kafka.cafile, and the host's name",
+            f"Kafka at {server} is not to be trusted: {error.verify_message}",
             halt=True,
+            code="kafka-untrusted",
         ) from error
     except (ValueError, kafka_errors.KafkaProtocolError) as error:
         raise Unavailable(
-            f"Kafka at {server} answers wrongly when greeted: {error}; see kafka.protocol"
+            f"Kafka at {server} answers wrongly when greeted: {error}", code="kafka-protocol"
         ) from error
 
 
@@ -80,11 +80,11 @@ def _protocol(options: Mapping[str, Any]) -> str:
     return str(options.get("security_protocol", "PLAINTEXT"))
 
 
-def _read(name: str, file: str, load: Callable[[], None]) -> None:
+def _read(code: str, file: str, load: Callable[[], None]) -> None:
     try:
         load()
     except OSError as error:
-        raise Misconfigured(f"{name}: cannot use {file}: {error}") from None
+        raise Misconfigured(f"cannot use {file} for TLS with Kafka: {error}", code=code) from None
 
 
 def _connected(server: str, context: ssl.SSLContext | None) -> socket.socket:
@@ -124,7 +124,7 @@ def _check(server: str, answer: Any, reason: str | None) -> None:
     if answer.error_code:
         error = kafka_errors.for_code(answer.error_code).__name__
         raise Unavailable(
-            f"Kafka at {server} does not let us in: {reason or error}; see kafka.username,"
-            " kafka.password and kafka.sasl_mechanism",
+            f"Kafka at {server} does not let us in: {reason or error}",
             halt=True,
+            code="kafka-credentials",
         )

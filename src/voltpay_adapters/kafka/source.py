@@ -244,7 +244,7 @@ class KafkaSource:
             for number in consumer.partitions_for_topic(self._topic)
         ]
         if not tps:
-            raise Unavailable(f"Kafka has no topic {self._topic}: run `voltpay topics create`")
+            raise Unavailable(f"Kafka has no topic {self._topic}", code="no-topic")
         starts = find_offsets(consumer.beginning_offsets, tps)
         ends = find_offsets(consumer.end_offsets, tps)
         return {tp: end for tp, end in ends.items() if end > starts[tp]}
@@ -283,9 +283,7 @@ class KafkaSource:
     def _meet_expired(self, tp: TopicPartition, count: int) -> None:
         revoked = f"{count} records of {tp.topic}-{tp.partition} expired before they were read"
         if not self._skip_expired:
-            raise Unavailable(
-                f"{revoked}: keep them longer, or go on with --skip-expired", halt=True
-            )
+            raise Unavailable(revoked, halt=True, code="records-expired")
         self._notify(f"{revoked}; skipped")
 
 

@@ -33,9 +33,7 @@ def opened(path: str) -> io.FileIO:
             return os.fdopen(os.dup(0), "rb", buffering=0)
         mode = os.stat(path).st_mode  # noqa: PTH116 - a Path would drop a slash at the end
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise Misconfigured(
-                f"{path} is no regular file: let it be the standard input, --source file:- < {path}"
-            )
+            raise Misconfigured(f"{path} is no regular file", code="no-regular-file")
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
     except OSError as error:
         name = name_of(path)
@@ -90,9 +88,9 @@ class LineReader:
         """
         if len(self._begun) > self._longest:
             raise Unavailable(
-                f"{self._name}: the line at byte {self.offset} has more than {self._longest} bytes:"
-                " take it out, or raise limits.batch_bytes",
+                f"{self._name}: the line at byte {self.offset} has more than {self._longest} bytes",
                 halt=True,
+                code="line-too-long",
             )
         chunk = self._next_chunk(poll_timeout)
         return [] if chunk is None else self._lines(chunk)

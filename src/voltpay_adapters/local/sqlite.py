@@ -377,8 +377,8 @@ class NodeLease:
             else:
                 return cls(candidate, lock)
         raise Misconfigured(
-            f"node id {node_ids[0]} is taken by another process that uses {database}:"
-            " choose another --node-id, or auto"
+            f"node id {node_ids[0]} is taken by another process that uses {database}",
+            code="node-id-taken",
         )
 
     def release(self) -> None:

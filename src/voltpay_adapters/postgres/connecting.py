@@ -123,9 +123,9 @@ def _log_in(
         )
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
-            f"PostgreSQL at {target.label} is not to be trusted: {error.verify_message};"
-            " see database.sslrootcert, and the host's name",
+            f"PostgreSQL at {target.label} is not to be trusted: {error.verify_message}",
             halt=True,
+            code="database-untrusted",
         ) from error
     except BaseException:
         link.close()

@@ -158,7 +158,7 @@ class PostgresDatabase:
         )
         if rows:
             return int(rows[0][0])
-        reason = f"node id {self._node_ids[0]} is taken: choose another --node-id, or auto"
+        reason = f"node id {self._node_ids[0]} is taken"
         if self._lease is None:
-            raise Misconfigured(reason)
-        raise Unavailable(reason)
+            raise Misconfigured(reason, code="node-id-taken")
+        raise Unavailable(reason, code="node-id-taken")

@@ -65,14 +65,16 @@ def failure(label: str, fields: dict[str, str]) -> Exception:
         reason = f"the database refuses the payment with SQLSTATE {sqlstate}"
         return Rejected("refused-by-database", reason, sqlstate=sqlstate, constraint=constraint)
     if sqlstate == CHECK_VIOLATION:
-        words = f"{fields.get('t')} has no partition for this month; run `voltpay db maintain`"
-        return _unavailable(label, fields, words)
+        words = f"{fields.get('t')} has no partition for this month"
+        return _unavailable(label, fields, words, code="no-partition")
     hidden = sqlstate.startswith(_MAY_HOLD_VALUES)
     return _unavailable(label, fields, None if hidden else fields.get("M"))
 
 
-def _unavailable(label: str, fields: dict[str, str], words: str | None) -> Unavailable:
+def _unavailable(
+    label: str, fields: dict[str, str], words: str | None, code: str = "database"
+) -> Unavailable:
     sqlstate = fields.get("C", "")
     passing = sqlstate.startswith(_TRANSIENT_SQLSTATES) and sqlstate != DISK_FULL
     reason = f"PostgreSQL at {label}: SQLSTATE {sqlstate}"
-    return Unavailable(f"{reason}: {words}" if words else reason, halt=not passing)
+    return Unavailable(f"{reason}: {words}" if words else reason, halt=not passing, code=code)

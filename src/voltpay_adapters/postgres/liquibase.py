@@ -116,7 +116,8 @@ class Liquibase:
             if asked.pooled:
                 raise Misconfigured(
                     f"there is a connection pooler at {asked.target.label}, which does not pass"
-                    " Liquibase's session settings on: let database.migrator name PostgreSQL itself"
+                    " Liquibase's session settings on",
+                    code="migrator-pooled",
                 )
             return asked.target, asked.settings
 

@@ -25,16 +25,14 @@ _URL = re.compile(
 )
 _HOST = re.compile(r"(?P<name>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[^:]*))?")
 _NOT_ENCODED = re.compile(r"%(?![0-9a-fA-F]{2})")
-_PASSWORD_WAY_OUT = "percent-encode it, or put the password into database.password_file"  # noqa: S105 - a sentence
+_NOT_PLAIN = "database-url-not-encoded"
+_IN_SETTINGS = ("sslmode", "sslrootcert", "password", "passfile")
+"""What libpq takes as parameters, and is given beside this URL."""
 
 _ATTRS = "target_session_attrs"
 _ACCEPTED_ATTRS = ("primary", "read-write", "any")
 _READ_ONLY_ATTRS = ("standby", "read-only", "prefer-standby")
 _ELSEWHERE = {
-    "sslmode": "set database.sslmode",
-    "sslrootcert": "set database.sslrootcert",
-    "password": "set database.password or database.password_file",
-    "passfile": "set database.password_file",
     "connect_timeout": f"it is always {CONNECT_SECONDS} seconds an address",
     "application_name": "it is always voltpay",
     "options": "set what the server is to know with ALTER ROLE",
@@ -103,7 +101,7 @@ class DatabaseUrl:
         """
         found = _URL.fullmatch(url)
         if found is None:
-            _refuse(_what_is_wrong(url))
+            _refuse_form(url)
         password = found["password"]
         user, database = _decoded(found["user"]), _decoded(found["database"])
         if not user:
@@ -139,27 +137,27 @@ class DatabaseUrl:
         return ",".join(map(str, self.hosts))
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise Misconfigured(f"the database's URL is not of the form {FORM}: {reason}")
+def _refuse(reason: str, code: str = "database-url") -> NoReturn:
+    raise Misconfigured(f"the database's URL is not of the form {FORM}: {reason}", code=code)
 
 
-def _what_is_wrong(url: str) -> str:
+def _refuse_form(url: str) -> NoReturn:
     if not _SCHEME.match(url):
-        return "it does not begin with postgresql://"
+        _refuse("it does not begin with postgresql://")
     login, at, label = url.partition("://")[2].rpartition("@")
     if at and re.search(r"[/?#@\s]", login):
-        return f"the user or the password holds one of / ? # @ or white space: {_PASSWORD_WAY_OUT}"
+        _refuse("the user or the password holds one of / ? # @ or white space", _NOT_PLAIN)
     if not at:
-        return "it names no user"
+        _refuse("it names no user")
     if "/" not in label:
-        return "it names no database"
-    return "the database or a parameter holds one of / ? # or white space: percent-encode it"
+        _refuse("it names no database")
+    _refuse("the database or a parameter holds one of / ? # or white space: percent-encode it")
 
 
 def _decoded(text: str) -> str:
     """Percent-encoded UTF-8 as text."""
     if _NOT_ENCODED.search(text):
-        _refuse(f"a % is not followed by two hexadecimal digits: {_PASSWORD_WAY_OUT}")
+        _refuse("a % is not followed by two hexadecimal digits", _NOT_PLAIN)
     try:
         decoded = unquote(text, errors="strict")
         decoded.encode()
@@ -203,6 +201,8 @@ def _session_attrs(parameters: str) -> str:
     accepted = _ACCEPTED_ATTRS[0]
     for parameter in filter(None, parameters.split("&")):
         name, value = (_decoded(part) for part in parameter.partition("=")[::2])
+        if name in _IN_SETTINGS:
+            _refuse(f"it takes no {name}", f"database-url-{name}")
         if name in _ELSEWHERE:
             _refuse(f"it takes no {name}: {_ELSEWHERE[name]}")
         if name != _ATTRS:

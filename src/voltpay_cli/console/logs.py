@@ -6,6 +6,8 @@ import logging
 import sys
 
 from voltpay_adapters.private_tracebacks import PrivateFormatter
+from voltpay_cli.remedies import with_remedy
+from voltpay_core.errors import Misconfigured, Unavailable
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _LIBRARIES = {"kafka": logging.ERROR, "voltpay": None}
@@ -29,6 +31,16 @@ class _Seldom(logging.Filter):
         return True
 
 
+def _add_remedies(record: logging.LogRecord) -> bool:
+    """Let a line that holds a failure say what to do about it."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            with_remedy(each) if isinstance(each, (Misconfigured, Unavailable)) else each
+            for each in record.args
+        )
+    return True
+
+
 def log_to_stderr(level: str) -> None:
     """Log on stderr from this level on, and errors of the Kafka client."""
     handler = logging.StreamHandler(sys.stderr)
@@ -37,4 +49,5 @@ def log_to_stderr(level: str) -> None:
     for name, fixed in _LIBRARIES.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
+        logger.filters = [_add_remedies]
         logger.setLevel(fixed or level.upper())

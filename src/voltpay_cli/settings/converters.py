@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from voltpay_adapters.kafka import urls as kafka_urls
 from voltpay_adapters.postgres import urls as database_urls
+from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 
@@ -124,7 +125,7 @@ def database(value: object) -> Url:
     try:
         database_urls.DatabaseUrl.parse(url)
     except Misconfigured as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(with_remedy(error)) from None
     return url
 
 
@@ -179,7 +180,10 @@ def duration(value: str) -> timedelta:
 def _kafka_or_file(value: object, forms: str) -> Url:
     url = Url(value)
     if url.is_kafka:
-        kafka_urls.servers(url)
+        try:
+            kafka_urls.servers(url)
+        except ValueError as error:
+            raise ValueError(f"{error}; see kafka.username" if "@" in url else error) from None
         return url
     return _with_path(url, "file:", forms)
 
