@@ -31,9 +31,7 @@ def servers(url: str) -> tuple[str, ...]:
 def _server(text: str, which: str) -> str:
     found = _SERVER.fullmatch(text)
     if found is None:
-        reason = (
-            "may have no user" if "@" in text else "is not host:port"
-        )
+        reason = "may have no user" if "@" in text else "is not host:port"
         raise ValueError(f"needs {FORM}: {which} {reason}")
     if not 1 <= int(found["port"]) <= 65535:
         raise ValueError(f"needs {FORM}: the port of {which} is not from 1 to 65535")
