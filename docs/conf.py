@@ -20,6 +20,8 @@ highlight_language = "text"
 
 html_theme = "furo"
 html_title = project
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
@@ -29,7 +31,6 @@ autodoc_default_options = {"members": True, "exclude-members": "__weakref__"}
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
-autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
 # Every name in a signature has its own entry, except those of other projects and of the inside.
