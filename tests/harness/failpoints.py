@@ -12,14 +12,20 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tests.harness.faults import Faults, FaultyDatabase, FaultyPublisher, FaultySource
+from tests.harness.faults import (
+    Faults,
+    FaultyDatabase,
+    FaultyPublisher,
+    FaultySource,
+    faulty_begin,
+)
 
 from voltpay_cli import wiring
 from voltpay_cli.app import main
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
-from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase
+from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource, PaymentDatabase
 
 
 class Failpoint(Faults):
@@ -72,7 +78,8 @@ def _fail() -> None:
 
 def decorate(faults: Faults) -> None:
     """Put the failpoint around every adapter that is assembled."""
-    assemble, input_publisher = wiring.payment_writer, wiring.input_publisher
+    assemble, database = wiring.payment_writer, wiring.database
+    input_publisher = wiring.input_publisher
 
     def assemble_faultily(
         *, source: MessageSource, store: PaymentDatabase, events: EventPublisher, **others: Any
@@ -89,7 +96,14 @@ def decorate(faults: Faults) -> None:
         with input_publisher(settings) as publisher:
             yield FaultyPublisher(publisher, faults)
 
+    @contextmanager
+    def faulty_database(settings: Settings) -> Iterator[BeginUnitOfWork]:
+        with database(settings) as begin:
+            yield faulty_begin(begin, faults)
+
     wiring.payment_writer = assemble_faultily
+    if "purge" in sys.argv:
+        wiring.database = faulty_database
     if "replay" in sys.argv:
         wiring.input_publisher = faulty_input_publisher
 

@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant(
         "published rows are kept",
         WRITER,
-        "        work.outbox.delete(published)\n",
+        "            work.outbox.delete(published)\n",
         "",
     ),
     Mutant(

@@ -25,7 +25,10 @@ def connection() -> Iterator[PostgresConnection]:
     client, server = socket.socketpair()
     with closing(server), closing(client):
         server.sendall(message(b"R", bytes(4)) + message(b"K", KEY) + READY)
-        yield PostgresConnection(TARGET, "writer", sock=client, ssl_context=False)
+        opened = PostgresConnection(TARGET, "writer", sock=client, ssl_context=False)
+        yield opened
+        with quirks.closing_files(opened):
+            opened.close()
 
 
 def test_backend_key_data_is_what_the_server_announced(connection: PostgresConnection) -> None:
