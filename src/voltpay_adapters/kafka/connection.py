@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, Self
 
 from attrs import field, frozen
@@ -53,6 +54,9 @@ _CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
 class KafkaConnection:
     """The servers to ask first, and options for every client.
 
+    Certificate and credentials are checked once, before the first client; later clients meet them
+    as an outage, which is retried.
+
     Attributes:
         servers: ``host:port`` each.
         options: As kafka-python names them, security included; each client takes those it knows.
@@ -60,6 +64,7 @@ class KafkaConnection:
 
     servers: tuple[str, ...]
     options: Mapping[str, Any] = field(factory=dict, repr=False)
+    _checked: Event = field(factory=Event, init=False, repr=False, eq=False)
 
     @classmethod
     def parse(cls, url: str, options: Mapping[str, Any] | None = None) -> Self:
@@ -98,7 +103,8 @@ class KafkaConnection:
     def _configuration(
         self, client: Any, defaults: Mapping[str, Any], fixed: Mapping[str, Any]
     ) -> dict[str, Any]:
-        check_access(self.servers, self.options)
+        if not self._checked.is_set() and check_access(self.servers, self.options):
+            self._checked.set()
         return {
             "bootstrap_servers": list(self.servers),
             "bootstrap_timeout_ms": BOOTSTRAP_MS,

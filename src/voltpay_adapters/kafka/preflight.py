@@ -1,4 +1,4 @@
-"""A greeting before there is a client: who is not trusted, or does not let us in, says so."""
+"""Checks, before the first client, that a broker can be trusted and accepts the credentials."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka import errors as kafka_errors
-from kafka.net.sasl import get_sasl_mechanism
-from kafka.protocol.parser import KafkaProtocol
-from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from voltpay_core.errors import Misconfigured, Unavailable
 
-_PATIENCE = 3  # seconds for one answer; whoever is slower is left to the client
+if TYPE_CHECKING:
+    from kafka.protocol.parser import KafkaProtocol
+
+_TIMEOUT = 3
+"""Seconds for one answer; a slower broker is left to the client."""
+
+_FINAL_ERRORS = (
+    kafka_errors.IllegalSaslStateError,
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+)
 
 
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """What kafka-python would make of its ``ssl_*`` options; None where nothing is encrypted.
+    """The TLS context that kafka-python would make of its ``ssl_*`` options; None without TLS.
 
     Raises:
         Misconfigured: A certificate or key cannot be read.
@@ -42,28 +49,30 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     return context
 
 
-def check_access(servers: Iterable[str], options: Mapping[str, Any]) -> None:
-    """Let the first server that answers tell who it is and let us in, where that is asked for.
+def check_access(servers: Iterable[str], options: Mapping[str, Any]) -> bool:
+    """Log in to the first server that answers, if TLS or SASL is set; false if none answers.
 
-    kafka-python itself would try again for minutes: over TLS it loses a broker's refusal, because
-    the connection is closed right behind it.
+    kafka-python would retry wrong credentials for minutes: with TLS it loses the broker's answer,
+    because the broker closes the connection right after it.
 
     Raises:
-        Unavailable: (halt) Its certificate is not trusted, or it does not let us in.
+        Unavailable: (halt) The certificate is not trusted, or the credentials or the mechanism are
+            wrong.
     """
     if _protocol(options) == "PLAINTEXT":
-        return
+        return True
     for server in servers:
-        with suppress(OSError):  # the client tells what is wrong where nobody answers
-            _greet(server, options)
-            return
+        with suppress(OSError):  # the client reports servers that cannot be reached
+            _check_server(server, options)
+            return True
+    return False
 
 
-def _greet(server: str, options: Mapping[str, Any]) -> None:
+def _check_server(server: str, options: Mapping[str, Any]) -> None:
     try:
         with _connected(server, options.get("ssl_context")) as link:
             if _protocol(options).startswith("SASL"):
-                _enter(server, link, options)
+                _log_in(server, link, options)
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
             f"Kafka at {server} is not to be trusted: {error.verify_message}",
@@ -90,7 +99,7 @@ def _read(code: str, file: str, load: Callable[[], None]) -> None:
 def _connected(server: str, context: ssl.SSLContext | None) -> socket.socket:
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
-    link = socket.create_connection((host, int(port)), timeout=_PATIENCE)
+    link = socket.create_connection((host, int(port)), timeout=_TIMEOUT)
     try:
         return context.wrap_socket(link, server_hostname=host) if context else link
     except BaseException:
@@ -98,7 +107,15 @@ def _connected(server: str, context: ssl.SSLContext | None) -> socket.socket:
         raise
 
 
-def _enter(server: str, link: socket.socket, options: Mapping[str, Any]) -> None:
+def _log_in(server: str, link: socket.socket, options: Mapping[str, Any]) -> None:
+    # imported here: these are internals of kafka-python, and nobody needs them without SASL
+    from kafka.net.sasl import get_sasl_mechanism  # noqa: PLC0415
+    from kafka.protocol.parser import KafkaProtocol  # noqa: PLC0415
+    from kafka.protocol.sasl import (  # noqa: PLC0415
+        SaslAuthenticateRequest,
+        SaslHandshakeRequest,
+    )
+
     name = options["sasl_mechanism"]
     protocol = KafkaProtocol(client_id="voltpay")
     known = _ask(link, protocol, SaslHandshakeRequest(mechanism=name, version=1))
@@ -114,17 +131,18 @@ def _enter(server: str, link: socket.socket, options: Mapping[str, Any]) -> None
 def _ask(link: socket.socket, protocol: KafkaProtocol, request: Any) -> Any:
     protocol.send_request(request)
     link.sendall(protocol.send_bytes())
-    while said := link.recv(4096):
-        for _, response in protocol.receive_bytes(said):
+    while received := link.recv(4096):
+        for _, response in protocol.receive_bytes(received):
             return response
     raise ConnectionError("closed without an answer")
 
 
 def _check(server: str, answer: Any, reason: str | None) -> None:
     if answer.error_code:
-        error = kafka_errors.for_code(answer.error_code).__name__
+        error = kafka_errors.for_code(answer.error_code)
+        final = issubclass(error, _FINAL_ERRORS)
         raise Unavailable(
-            f"Kafka at {server} does not let us in: {reason or error}",
-            halt=True,
-            code="kafka-credentials",
+            f"Kafka at {server} does not let us in: {reason or error.__name__}",
+            halt=final,
+            code="kafka-credentials" if final else "kafka",
         )
