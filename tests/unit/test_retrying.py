@@ -50,12 +50,12 @@ def test_nothing_else_is_tried_again(error: Exception) -> None:
 
 def test_the_budget_is_fresh_for_every_call() -> None:
     """A budget that one call has used up is whole again for the next."""
-    policy = backoff(0, Event())
-    for _ in range(2):
-        step = Step(1, Unavailable("out"))
-        with pytest.raises(Unavailable):
-            policy(step)
-        assert step.calls == 1
+    policy = backoff(0.5, Event(), longest=0)
+    hopeless, healing = Step(10**9, Unavailable("out")), Step(1, Unavailable("out"))
+    with pytest.raises(Unavailable):
+        policy(hopeless)
+    policy(healing)
+    assert hopeless.calls > healing.calls == 2
 
 
 def test_a_stop_ends_the_waiting_at_once() -> None:
