@@ -40,6 +40,7 @@ class History:
             their batch and by how often something broke; None where that is not known.
         claims_kept: False where claims were purged.
         finished: True where everything must be done: no lag, and an empty outbox.
+        ends: Where the partitions end; None where each ends with its last record.
     """
 
     produced: Sequence[Record]
@@ -51,6 +52,7 @@ class History:
     most_repeats: int | None = None
     claims_kept: bool = True
     finished: bool = True
+    ends: Mapping[Partition, int] | None = None
 
 
 def violations(history: History) -> list[str]:
@@ -88,8 +90,10 @@ class _Known:
         return {_place(record): decode(record) for record in self.history.produced}
 
     @cached_property
-    def ends(self) -> dict[Partition, int]:
+    def ends(self) -> Mapping[Partition, int]:
         """Where the input partitions end that have records."""
+        if self.history.ends is not None:
+            return self.history.ends
         found: dict[Partition, int] = {}
         for record in self.history.produced:
             found[record.partition] = max(record.offset + 1, found.get(record.partition, 0))

@@ -1,0 +1,353 @@
+"""A payment database in memory, whose transactions wait for one another as PostgreSQL's do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from threading import Condition
+
+from attrs import define, evolve, field, frozen
+from tests.harness.tables import FenceRow, Tables, WaitingRow, rows_of
+
+from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.ids import NODE_IDS
+from voltpay_core.payments import Payment
+from voltpay_core.ports import OutboxRow
+from voltpay_core.records import Partition
+
+LOCK_WAITS = 200
+"""Waits for a lock until it times out."""
+
+
+@define(eq=False)
+class MemoryTables:
+    """What is committed, and who holds which lock and which node id.
+
+    Attributes:
+        now: The database's clock.
+        wait: Called until a lock is free; None blocks the thread.
+        refused: Accounts whose payments the database rejects.
+        bumped: Called when a connection bumps the epochs of partitions.
+    """
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    wait: Callable[[], None] | None = None
+    refused: set[int] = field(factory=set)
+    bumped: Callable[[MemoryDatabase, Collection[Partition]], None] = lambda *_: None
+    payments: dict[str, Payment] = field(factory=dict)
+    claims: dict[str, datetime] = field(factory=dict)
+    outbox: dict[int, tuple[Partition, bytes, datetime]] = field(factory=dict)
+    epochs: dict[Partition, int] = field(factory=dict)
+    positions: dict[Partition, int] = field(factory=dict)
+    leases: dict[int, object] = field(factory=dict)
+    locks: dict[object, dict[_Transaction, bool]] = field(factory=dict)
+    row_ids: Iterator[int] = field(factory=lambda: count(1))
+    changed: Condition = field(factory=Condition)
+
+    def read(self) -> Tables:
+        """Everything that is committed."""
+        rows = [rows_of(self.payments[payment_id]) for payment_id in sorted(self.payments)]
+        core, metadata, notes = zip(*rows, strict=True) if rows else ((), (), ())
+        fence = {
+            partition: FenceRow(self.epochs.get(partition, 0), self.positions.get(partition))
+            for partition in self.epochs.keys() | self.positions.keys()
+        }
+        waiting = [WaitingRow(i, *self.outbox[i][:2]) for i in sorted(self.outbox)]
+        return Tables(core, metadata, notes, sorted(self.claims), waiting, fence)
+
+    def wait_for_change(self) -> None:
+        """Let others go on, until one of them ends its transaction."""
+        if self.wait is None:
+            self.changed.wait(10)
+        else:
+            self.wait()
+
+
+@frozen
+class _Changes:
+    """What a transaction has done so far; each change is a new value, so a savepoint is one too."""
+
+    payments: Mapping[str, Payment] = field(factory=dict)
+    claims: Mapping[str, datetime] = field(factory=dict)
+    purged: frozenset[str] = frozenset()
+    put: Mapping[int, tuple[Partition, bytes, datetime]] = field(factory=dict)
+    deleted: frozenset[int] = frozenset()
+    epochs: Mapping[Partition, int] = field(factory=dict)
+    positions: Mapping[Partition, int] = field(factory=dict)
+
+
+@define(eq=False)
+class _Transaction:
+    """A unit of work; what it writes is of one instant, that of its beginning."""
+
+    database: MemoryDatabase
+    node_id: int
+    now: datetime
+    changes: _Changes = field(factory=_Changes)
+    _held: list[object] = field(factory=list)
+
+    @property
+    def tables(self) -> MemoryTables:
+        return self.database.tables
+
+    @property
+    def payments(self) -> _Payments:
+        return _Payments(self)
+
+    @property
+    def idempotency(self) -> _Claims:
+        return _Claims(self)
+
+    @property
+    def outbox(self) -> _Outbox:
+        return _Outbox(self)
+
+    @property
+    def fence(self) -> _Fence:
+        return _Fence(self)
+
+    @property
+    def positions(self) -> _Positions:
+        return _Positions(self)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        changes, held = self.changes, len(self._held)
+        try:
+            yield
+        except BaseException:
+            self.changes = changes
+            self._release(held)
+            raise
+
+    def lock(self, key: object, *, exclusive: bool) -> None:
+        """Wait until no other transaction holds a lock that excludes this one."""
+        with self.tables.changed:
+            for _ in range(LOCK_WAITS):
+                holders = self.tables.locks.setdefault(key, {})
+                others = [mode for holder, mode in holders.items() if holder is not self]
+                if not (others and (exclusive or any(others))):
+                    if self not in holders:
+                        self._held.append(key)
+                    holders[self] = exclusive or holders.get(self, False)
+                    return
+                self.tables.wait_for_change()
+        raise Unavailable("canceling statement due to lock timeout", code="lock-timeout")
+
+    def commit(self) -> None:
+        """Make every change, and release every lock."""
+        tables, changes = self.tables, self.changes
+        with tables.changed:
+            tables.payments.update(changes.payments)
+            tables.claims.update(changes.claims)
+            tables.outbox.update(changes.put)
+            tables.epochs.update(changes.epochs)
+            tables.positions.update(changes.positions)
+            for key in changes.purged:
+                tables.claims.pop(key, None)
+            for row in changes.deleted:
+                tables.outbox.pop(row, None)
+            self.roll_back()
+
+    def roll_back(self) -> None:
+        """Release every lock; the changes were nobody else's."""
+        with self.tables.changed:
+            self._release(0)
+
+    def _release(self, count: int) -> None:
+        with self.tables.changed:
+            for key in self._held[count:]:
+                holders = self.tables.locks[key]
+                del holders[self]
+                if not holders:
+                    del self.tables.locks[key]
+            del self._held[count:]
+            self.tables.changed.notify_all()
+
+
+@frozen
+class _Payments:
+    work: _Transaction
+
+    def add(self, payments: Sequence[Payment]) -> None:
+        known = {**self.work.tables.payments, **self.work.changes.payments}
+        added: dict[str, Payment] = {}
+        for payment in payments:
+            if payment.stated.account_id in self.work.tables.refused:
+                raise Rejected(
+                    "refused-by-database", "a check failed", sqlstate="23514", constraint="refused"
+                )
+            if payment.id.text in known or payment.id.text in added:
+                raise PaymentIdTaken("refused-by-database", "the id is taken", sqlstate="23505")
+            added[payment.id.text] = payment
+        self.work.changes = evolve(
+            self.work.changes, payments={**self.work.changes.payments, **added}
+        )
+
+
+@frozen
+class _Claims:
+    work: _Transaction
+
+    def claim(self, keys: Sequence[str]) -> set[str]:
+        tables, free = self.work.tables, set()
+        for key in keys:
+            self.work.lock(("claim", key), exclusive=True)
+            if key not in tables.claims and key not in self.work.changes.claims:
+                free.add(key)
+        claims = {**self.work.changes.claims, **dict.fromkeys(free, self.work.now)}
+        self.work.changes = evolve(self.work.changes, claims=claims)
+        return free
+
+    def purge(self, older_than: timedelta, limit: int) -> int:
+        old = self._old(older_than)[:limit]
+        self.work.changes = evolve(self.work.changes, purged=self.work.changes.purged.union(old))
+        return len(old)
+
+    def expired(self, older_than: timedelta) -> int:
+        return len(self._old(older_than))
+
+    def _old(self, older_than: timedelta) -> list[str]:
+        tables = self.work.tables
+        before = self.work.now - older_than
+        rows = [row for i, row in tables.outbox.items() if i not in self.work.changes.deleted]
+        before = min([before, *(created_at for _, _, created_at in rows)])
+        purged = self.work.changes.purged
+        return [key for key, at in tables.claims.items() if at < before and key not in purged]
+
+
+@frozen
+class _Outbox:
+    work: _Transaction
+
+    def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
+        tables, changes = self.work.tables, self.work.changes
+        rows = {
+            next(tables.row_ids): (partition, payload, self.work.now)
+            for partition, payload in payloads.items()
+        }
+        self.work.changes = evolve(changes, put={**changes.put, **rows})
+        return frozenset(rows)
+
+    def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
+        changes = self.work.changes
+        rows = {**self.work.tables.outbox, **changes.put}
+        return [
+            OutboxRow(row, rows[row][1])
+            for row in sorted(rows.keys() - changes.deleted)
+            if rows[row][0] in partitions
+        ]
+
+    def delete(self, ids: Collection[int]) -> None:
+        changes = self.work.changes
+        self.work.changes = evolve(changes, deleted=changes.deleted.union(ids))
+
+
+@frozen
+class _Fence:
+    work: _Transaction
+
+    def hold(self, epochs: Mapping[Partition, int]) -> None:
+        for partition in sorted(epochs):
+            self.work.lock(("fence", partition), exclusive=False)
+        known = {**self.work.tables.epochs, **self.work.changes.epochs}
+        bumped = {partition for partition, epoch in epochs.items() if known.get(partition) != epoch}
+        if bumped:
+            raise Fenced(bumped, "another process has bumped their epochs", code="epoch-bumped")
+
+    def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        for partition in sorted(partitions):
+            self.work.lock(("fence", partition), exclusive=True)
+        self.work.tables.bumped(self.work.database, partitions)
+        known = {**self.work.tables.epochs, **self.work.changes.epochs}
+        epochs = {partition: known.get(partition, 0) + 1 for partition in partitions}
+        changes = self.work.changes
+        self.work.changes = evolve(changes, epochs={**changes.epochs, **epochs})
+        return epochs
+
+
+@frozen
+class _Positions:
+    work: _Transaction
+
+    def load(self, partition: Partition) -> int | None:
+        return {**self.work.tables.positions, **self.work.changes.positions}.get(partition)
+
+    def save(self, partition: Partition, position: int) -> None:
+        changes = self.work.changes
+        self.work.changes = evolve(changes, positions={**changes.positions, partition: position})
+
+
+@define(eq=False)
+class MemoryDatabase:
+    """One process's connection to the tables, and the node id that it holds."""
+
+    tables: MemoryTables
+    _node_ids: Sequence[int] = NODE_IDS
+    _node_id: int | None = field(default=None, init=False)
+
+    def connect(self) -> object:
+        if self._node_id is None:
+            with self.tables.changed:
+                self._node_id = self._lease()
+        return self
+
+    @contextmanager
+    def begin(self) -> Iterator[_Transaction]:
+        self.connect()
+        assert self._node_id is not None
+        work = _Transaction(self, self._node_id, self.tables.now())
+        try:
+            yield work
+        except BaseException:
+            work.roll_back()
+            raise
+        if self.tables.leases.get(work.node_id) is not self:
+            work.roll_back()
+            raise Unavailable("terminating connection due to administrator command")
+        work.commit()
+
+    def close(self) -> None:
+        """Lose the connection, and the node id with it."""
+        if self._node_id is not None:
+            self.tables.leases.pop(self._node_id, None)
+        self._node_id = None
+
+    def _lease(self) -> int:
+        for node_id in self._node_ids:
+            if self.tables.leases.setdefault(node_id, self) is self:
+                return node_id
+        raise Misconfigured(f"node id {self._node_ids[0]} is taken", code="node-id-taken")
+
+
+@define
+class MemoryHarness:
+    """A `StoreHarness` of tables in memory."""
+
+    memory: MemoryTables = field(factory=MemoryTables)
+    _opened: list[MemoryDatabase] = field(factory=list, init=False)
+
+    def open(self, node_ids: Sequence[int] = NODE_IDS) -> MemoryDatabase:
+        self._opened.append(MemoryDatabase(self.memory, node_ids))
+        return self._opened[-1]
+
+    def refuse(self, account_id: int) -> None:
+        self.memory.refused.add(account_id)
+
+    def age_claims(self, by: timedelta) -> None:
+        claims = self.memory.claims
+        claims.update({key: at - by for key, at in claims.items()})
+
+    def age_outbox(self, by: timedelta) -> None:
+        for row, (partition, payload, created_at) in self.memory.outbox.items():
+            self.memory.outbox[row] = (partition, payload, created_at - by)
+
+    def tables(self) -> Tables:
+        return self.memory.read()
+
+    def close(self) -> None:
+        for database in self._opened:
+            database.close()
+        self._opened.clear()
