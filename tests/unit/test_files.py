@@ -23,6 +23,7 @@ from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import MessageSource
 from voltpay_core.records import Headers, Partition, ProducerRecord, Record
@@ -221,13 +222,14 @@ def test_a_file_that_cannot_be_locked_is_read(
 
 
 def test_a_pipe_is_read_as_the_standard_input(topic: FileTopic) -> None:
-    """What cannot be read on from where a run ended is refused, with the way to read it."""
+    """What cannot be read on from where a run ended is refused, by a code with its remedy."""
     os.mkfifo(topic.path)
     with (
         closing(os.fdopen(os.open(topic.path, os.O_RDWR), "wb")),
-        pytest.raises(Misconfigured, match="file:-"),
+        pytest.raises(Misconfigured, match="no regular file") as caught,
     ):
         topic.open()
+    assert "file:-" in with_remedy(caught.value)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
