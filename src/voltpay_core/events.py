@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import ClassVar, Self
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 from voltpay_core.codec import EVENT_ID_HEADER
 from voltpay_core.errors import Rejected
@@ -54,10 +54,10 @@ class PaymentEvent:
     id: PaymentId
     message_id: str
     account_id: int
-    amount: Decimal
-    currency: str
-    status: Status
-    type: str
+    amount: Decimal = field(repr=False)
+    currency: str = field(repr=False)
+    status: Status = field(repr=False)
+    type: str = field(repr=False)
     created_at: datetime
 
     _json: ClassVar[_Shape]
@@ -104,8 +104,8 @@ class ReadEvent(PaymentEvent):
 
     updated_at: datetime
     version: int
-    comment: str | None = None
-    external_ref_id: str | None = None
+    comment: str | None = field(default=None, repr=False)
+    external_ref_id: str | None = field(default=None, repr=False)
 
     _json = _ReadJson
 

@@ -53,6 +53,15 @@ def test_events_are_read_back_exactly(codec: Codec, payment: NewPayment) -> None
     assert email.event_id == f"{stored.id}:1:email"
 
 
+def test_an_event_in_a_log_shows_nothing_of_its_payment() -> None:
+    """The repr of an event names it and its payment, and holds no amount and no text of it."""
+    _, read, email = published(Codec(), PAYMENT)
+    for event in (ReadEvent.decode(read), EmailEvent.decode(email)):
+        assert event.event_id in repr(event)
+        for content in ("12.50", "EUR", "SUCCESS", "VSA", "secret", "'ref'"):
+            assert content not in repr(event)
+
+
 def test_unknown_fields_are_ignored() -> None:
     """A later writer may add fields to its events."""
     assert ReadEvent.decode(broken(added={"x": 1})).amount == Decimal("12.50")
