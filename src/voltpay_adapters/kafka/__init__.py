@@ -1,10 +1,10 @@
 """Apache Kafka: the source of payments and the publisher of their events."""
 
 try:
-    import kafka  # noqa: F401 - only to name the extra that brings it
+    import kafka  # noqa: F401 - only to name what is missing
 except ModuleNotFoundError as missing:
     raise ImportError(
-        "voltpay_adapters.kafka needs kafka-python: pip install 'voltpay[kafka]'"
+        "voltpay_adapters.kafka needs kafka-python: pip install kafka-python"
     ) from missing
 
 from voltpay_adapters.kafka.connection import KafkaConnection

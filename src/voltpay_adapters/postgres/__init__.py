@@ -1,11 +1,9 @@
 """PostgreSQL: the payment database, its schema and its maintenance."""
 
 try:
-    import pg8000  # noqa: F401 - only to name the extra that brings it
+    import pg8000  # noqa: F401 - only to name what is missing
 except ModuleNotFoundError as missing:
-    raise ImportError(
-        "voltpay_adapters.postgres needs pg8000: pip install 'voltpay[postgres]'"
-    ) from missing
+    raise ImportError("voltpay_adapters.postgres needs pg8000: pip install pg8000") from missing
 
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
