@@ -55,23 +55,23 @@ class MemorySource:
 
     _log: MemoryLog
     owned: set[Partition] = field(factory=set, init=False)
-    _gained: set[Partition] = field(factory=set, init=False)
-    _lost: set[Partition] = field(factory=set, init=False)
+    _assigned: set[Partition] = field(factory=set, init=False)
+    _revoked: set[Partition] = field(factory=set, init=False)
     _positions: dict[Partition, int] = field(factory=dict, init=False)
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         """Own exactly these partitions from the next poll on."""
         wanted = set(partitions)
-        self._gained = (self._gained | (wanted - self.owned)) & wanted
-        self._lost = (self._lost | (self.owned - wanted)) - wanted
+        self._assigned = (self._assigned | (wanted - self.owned)) & wanted
+        self._revoked = (self._revoked | (self.owned - wanted)) - wanted
         for partition in self.owned - wanted:
             self._positions.pop(partition, None)
         self.owned = wanted
 
     def poll(self, limit: int) -> PollResult:
         """At most `limit` records, at once."""
-        assigned, revoked = frozenset(self._gained), frozenset(self._lost)
-        self._gained, self._lost = set(), set()
+        assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
+        self._assigned, self._revoked = set(), set()
         records: list[Record] = []
         for partition, position in self._positions.items():
             wanted = limit - len(records)
@@ -113,7 +113,7 @@ class MemorySource:
 
 @define
 class MemoryPublisher:
-    """An `EventPublisher` that keeps what it is told, in order."""
+    """An `EventPublisher` that keeps the published records, in order."""
 
     events: list[ProducerRecord] = field(factory=list)
 
