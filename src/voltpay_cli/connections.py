@@ -70,12 +70,9 @@ def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
 
 def payment_topics(settings: Settings) -> PaymentTopics:
     """The four topics as the settings want them, where they are."""
-    source_url, events_url = settings.source, settings.events or settings.source
-    source = kafka_connection(settings, source_url) if source_url and source_url.is_kafka else None
-    events = source
-    if events_url != source_url:
-        on_kafka = events_url and events_url.is_kafka
-        events = kafka_connection(settings, events_url) if events_url and on_kafka else None
+    source = _on_kafka(settings, settings.source)
+    same = settings.events_url == settings.source
+    events = source if same else _on_kafka(settings, settings.events_url)
     return PaymentTopics(source, events, _topic_policy(settings))
 
 
@@ -118,6 +115,10 @@ def database_tls(settings: Settings) -> ssl.SSLContext | None:
         Misconfigured: The certificates cannot be read.
     """
     return tls_context(settings.database.sslmode, settings.database.sslrootcert)
+
+
+def _on_kafka(settings: Settings, url: Url | None) -> KafkaConnection | None:
+    return kafka_connection(settings, url) if url and url.is_kafka else None
 
 
 def _topic_policy(settings: Settings) -> TopicPolicy:
