@@ -12,7 +12,6 @@ from tests.harness.simulation.database import MemoryDatabase
 from tests.harness.simulation.kafka import Member, Producer
 
 from voltpay_adapters.assembly import payment_writer
-from voltpay_core.consuming import Notice, TakenOver
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
@@ -29,8 +28,6 @@ class Process:
         attempts: How often it tries each call.
         calm: Whether nothing fails any more since it started.
         at: The step at which it stands.
-        turns: Polls so far.
-        incidents: What went wrong for it.
         failure: What ended it.
     """
 
@@ -45,9 +42,6 @@ class Process:
     producer: Producer = field(init=False)
     at: str = field(default="start", init=False)
     alive: bool = field(default=True, init=False)
-    turns: int = field(default=0, init=False)
-    incidents: int = field(default=0, init=False)
-    taken_over: list[TakenOver] = field(factory=list, init=False)
     failure: BaseException | None = field(default=None, init=False)
     _plan: dict[int, Fault] = field(factory=dict, init=False)
     _faults: Faults = field(init=False)
@@ -72,7 +66,6 @@ class Process:
         if not self.alive:
             return
         if fault is not None and self._faults.trace:
-            self.incidents += 1
             self._plan[len(self._faults.trace) - 1] = fault
         self._body.switch()
 
@@ -91,7 +84,6 @@ class Process:
         if not self.alive:  # it is dying: nothing may happen on the way out
             return
         self.at = name
-        self.turns += name == "before poll"
         self._scheduler.switch()
 
     def _live(self) -> None:
@@ -107,7 +99,6 @@ class Process:
                 batch_size=self.batch_size,
                 commit_unit=self.commit_unit,
                 breaker=10**9,
-                notify=self._notify,
                 now=self.world.now,
             ) as writer:
                 writer.run(lambda: False, max_records=self.max_records)
@@ -127,10 +118,6 @@ class Process:
                     raise
                 self.pause("retry")
         raise AssertionError("a policy needs an attempt")
-
-    def _notify(self, notice: Notice) -> None:
-        if isinstance(notice, TakenOver):
-            self.taken_over.append(notice)
 
 
 @define

@@ -152,7 +152,7 @@ class World:
             case 6 if len(self.processes) < 3:
                 self._join()
             case 7 if argument < 8:
-                self._kill(argument)
+                self.current.kill(argument)
             case _:
                 self._advance(1 + argument // 4)
 
@@ -178,9 +178,6 @@ class World:
                 process.producer.arrive(argument // 4)
                 process.producer.broken = True
                 process.advance()
-
-    def _kill(self, arriving: int) -> None:
-        self.current.kill(arriving)
 
     def _produce(self) -> None:
         what = self.tape.choose(POOL)
