@@ -75,12 +75,19 @@ def bootstrapped(
         server.drop_database(name)
 
 
-@pytest.fixture(scope="session")
-def migrated_template(postgres: PostgresAddress) -> Iterator[str]:
-    """The name of a database with the newest schema and no rows, to copy from."""
-    with bootstrapped(postgres) as database:
+@contextmanager
+def migrated(server: PostgresAddress) -> Iterator[str]:
+    """The name of a database with the newest schema and no rows, to copy from; dropped at last."""
+    with bootstrapped(server) as database:
         assert database.liquibase.update() == 0
         yield database.name
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresAddress) -> Iterator[str]:
+    """A template on the server that all share."""
+    with migrated(postgres) as name:
+        yield name
 
 
 @pytest.fixture

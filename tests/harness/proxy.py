@@ -7,16 +7,15 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from attrs import define, field
+from tests.harness.stack.processes import Server
 
 _RESET = struct.pack("ii", 1, 0)  # closing sends a reset in place of a farewell
 
 
 @define(eq=False)
-class Proxy:
+class Proxy(Server):
     """Passes bytes on between its clients and one server, as long as nothing else is asked.
 
     Attributes:
@@ -32,25 +31,20 @@ class Proxy:
     cut_after: bool = False
     damage: Callable[[bytes], bytes] = lambda answer: answer
     swallowed: int = field(default=0, init=False)
-    _open: threading.Event = field(factory=threading.Event, init=False)
+    _passing: threading.Event = field(factory=threading.Event, init=False)
     _links: list[_Link] = field(factory=list, init=False)
     _listener: socket.socket = field(init=False)
 
-    def __enter__(self) -> Self:
+    def _open(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open.set()
+        self._passing.set()
         threading.Thread(target=self._serve, daemon=True).start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take no more clients, and reset every connection."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._open.set()
+        self._passing.set()
         self.cut()
 
     @property
@@ -64,11 +58,11 @@ class Proxy:
 
     def stall(self) -> None:
         """Pass nothing on: connections stay open, and nobody answers (half-open)."""
-        self._open.clear()
+        self._passing.clear()
 
     def go_on(self) -> None:
         """Pass everything on that waited."""
-        self._open.set()
+        self._passing.set()
 
     def _serve(self) -> None:
         with suppress(OSError):
@@ -82,7 +76,7 @@ class Proxy:
                     self._links.append(_Link(self, client, server))
 
     def _pass(self) -> None:
-        self._open.wait()
+        self._passing.wait()
 
 
 class _Link:
