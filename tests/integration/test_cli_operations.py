@@ -164,7 +164,7 @@ def test_a_topic_that_may_lose_records_is_a_warning(stack: Database) -> None:
     assert result.stderr.count("has retention.bytes=1073741824, not -1: ") == 1
     assert result.stderr.count("has cleanup.policy=compact, not delete: ") == 1
     result = voltpay("consume", "--exit-eof", env={"VOLTPAY_TOPICS_EMAIL": "nowhere"})
-    assert "nowhere is not checked: there is no such topic, or " in result.stderr
+    assert "nowhere is not checked: the topic does not exist, or " in result.stderr
 
 
 @pytest.mark.parametrize("setting", ["retention.ms", "segment.ms"])

@@ -149,7 +149,7 @@ def test_a_wrong_authority_is_refused(
     """Brokers that another authority vouches for are not believed, and not asked again."""
     other = Authority.found(tmp_path / "other").certificate
     told = refused(command, {**settings, "VOLTPAY_KAFKA_CAFILE": str(other)})
-    assert "is not to be trusted" in told
+    assert "cannot be trusted" in told
     assert "kafka.cafile" in told
 
 

@@ -1,7 +1,7 @@
 """Apache Kafka: the source of payments and the publisher of their events."""
 
 try:
-    import kafka  # noqa: F401 - only to name what is missing
+    import kafka  # noqa: F401 - only to name the missing package
 except ModuleNotFoundError as missing:
     raise ImportError(
         "voltpay_adapters.kafka needs kafka-python: pip install kafka-python"

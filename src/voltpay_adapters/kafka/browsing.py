@@ -1,4 +1,4 @@
-"""Looks through a topic without joining a group and without acknowledging anything."""
+"""Reads through a topic without joining a group and without acknowledging anything."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def browse(connection: KafkaConnection, topic: str, group: str | None = None) ->
     """The records that are in a topic now, partition by partition.
 
     Args:
-        group: Leave out what this group has acknowledged.
+        group: Skip the records that this group has acknowledged.
 
     Raises:
-        Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
     with (
-        translate_errors(f"looking through {topic}"),
+        translate_errors(f"reading {topic}"),
         closing(connection.consumer(group_id=group, auto_offset_reset="earliest")) as consumer,
     ):
         tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
@@ -53,4 +53,4 @@ def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> 
             yield from (record for record in records_of(tp, polled) if record.offset < end)
         before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} gives no records just now")
+            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment")

@@ -1,4 +1,4 @@
-"""The topics themselves: makes those that are missing, and compares them with what is wanted."""
+"""Creates missing topics, and compares existing ones with their requirements."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.requirements import Requirement, Stake, whole_number
 from voltpay_core.errors import Unavailable
 
-UNTOLD = "there is no such topic, or the user lacks the right DESCRIBE_CONFIGS on it"
-"""Why Kafka does not tell a configuration; kafka-python passes over the reason."""
+NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_CONFIGS on it"
+"""Why Kafka does not return a configuration; kafka-python hides which of the two it is."""
 
 Configuration = Mapping[str, str]
-"""The settings in force of a topic, the broker's defaults included."""
+"""The effective settings of a topic, the broker's defaults included."""
 
 
 @frozen
 class Topic:
-    """A topic as it is wanted.
+    """What a topic must be.
 
     Attributes:
-        replication: Copies of each partition, at least.
-        requirements: What its settings have to be.
+        replication: Replicas of each partition, at least.
+        requirements: What its settings must be.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Topic:
 
 @frozen
 class Difference:
-    """A difference between a topic and what it has to be.
+    """A difference between a topic and its requirements.
 
     Attributes:
-        words: What is, and what it has to be.
+        words: What the topic has, and what it must have.
         code: A stable word for programs, such as ``no-topic``.
     """
 
@@ -56,7 +56,7 @@ class Difference:
 
 
 def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
-    """Make those topics that are not there yet, and return their names.
+    """Create the topics that do not exist, and return their names.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -80,7 +80,7 @@ def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
 
 
 def find_drift(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Difference]:
-    """Each topic that is missing, and each setting that is not as it has to be.
+    """Each missing topic, and each setting that does not meet its requirement.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -95,14 +95,14 @@ def find_drift(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Dif
         ]
         known = _configurations(admin, [topic.name for topic in found])
         for name, configuration in known.items():
-            _check_told(name, configuration)
+            _check_described(name, configuration)
         return [*missing, *_shapes(admin, found), *compare(found, known)]
 
 
 def configurations(
     connection: KafkaConnection, topics: Collection[str]
 ) -> dict[str, Configuration]:
-    """The configuration of each topic, empty where Kafka does not tell it.
+    """The configuration of each topic; empty if Kafka does not return it.
 
     Raises:
         Unavailable: Kafka cannot be reached.
@@ -112,7 +112,7 @@ def configurations(
 
 
 def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iterator[Difference]:
-    """Each setting that is not as it has to be."""
+    """Each setting that does not meet its requirement."""
     for topic in topics:
         configuration = known[topic.name]
         for required in topic.requirements:
@@ -124,20 +124,20 @@ def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iter
 
 
 def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
-    """How long a topic keeps its records at most; None stands for ever.
+    """The longest time that a topic keeps a record; None means for ever.
 
     Raises:
-        Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
     found = configurations(connection, [topic])[topic]
-    _check_told(topic, found)
+    _check_described(topic, found)
     return kept(found)
 
 
 def kept(configuration: Configuration) -> timedelta | None:
-    """How long records are kept at most; None for ever, or for longer than Python can say.
+    """The longest time that a record is kept; None means for ever, or too long for a timedelta.
 
-    Kafka deletes whole segments, once the last record of one is old enough.
+    Kafka deletes whole segments, when the last record of a segment is old enough.
     """
     retained = whole_number(configuration.get("retention.ms", ""))
     segment = whole_number(configuration.get("segment.ms", ""))
@@ -162,10 +162,10 @@ def _configurations(admin: KafkaAdminClient, topics: Collection[str]) -> dict[st
     }
 
 
-def _check_told(topic: str, configuration: Configuration) -> None:
+def _check_described(topic: str, configuration: Configuration) -> None:
     if not configuration:
         raise Unavailable(
-            f"Kafka does not tell the configuration of {topic}: {UNTOLD}",
+            f"Kafka does not return the configuration of {topic}: {NOT_DESCRIBED}",
             halt=True,
         )
 
