@@ -279,8 +279,8 @@ def _check_key(key: bytes | None, account_id: int) -> None:
 
 
 def _notes(payment: NewPayment) -> dict[str, str]:
-    notes = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
-    return {name: text for name, text in notes.items() if text}
+    optional = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
+    return {name: text for name, text in optional.items() if text}
 
 
 def _passed_on(headers: Headers) -> Iterable[tuple[str, bytes]]:

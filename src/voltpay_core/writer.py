@@ -149,7 +149,7 @@ def dead_letter_key(record: Record) -> str:
     """The claim of a dead letter: this very record, so that a corrected message can come again."""
     digest = sha256()
     partition, time = record.partition, record.timestamp or 0
-    place = f"{partition.topic}\n{partition.number}\n{record.offset}\n{time}"
-    for part in (place.encode(), record.key, record.value):
+    origin = f"{partition.topic}\n{partition.number}\n{record.offset}\n{time}"
+    for part in (origin.encode(), record.key, record.value):
         digest.update(b"-" if part is None else b"%d:" % len(part) + part)
     return DEAD_LETTER_KEY_PREFIX + digest.hexdigest()

@@ -310,7 +310,7 @@ def test_a_line_that_is_being_written_is_left_alone(
         "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX);"
         " print('held', flush=True); sys.stdin.read()"
     )
-    monkeypatch.setattr(appending, "PATIENCE", 0.05)
+    monkeypatch.setattr(appending, "LOCK_SECONDS", 0.05)
     with subprocess.Popen(
         [sys.executable, "-c", holding, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:

@@ -14,12 +14,12 @@ from pathlib import Path
 from voltpay_adapters.local.reading import whole_lines
 from voltpay_core.errors import Misconfigured, Unavailable
 
-PATIENCE = 10.0
+LOCK_SECONDS = 10.0
 """Seconds to wait for another process that appends."""
 
-_WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
 
-Mend = Callable[[int], bytes]
+Prepare = Callable[[int], bytes]
 """Prepares a locked file for what is appended, and says what goes before that."""
 
 
@@ -35,7 +35,7 @@ def complete(descriptor: int) -> bytes:
     return b"\n" * (whole_lines(descriptor, end) < end)
 
 
-def append(texts: Mapping[Path, bytes | bytearray], mend: Mend) -> None:
+def append(texts: Mapping[Path, bytes | bytearray], prepare: Prepare) -> None:
     """Append each text to its file, on the disk on return; where one fails, none is appended.
 
     Raises:
@@ -45,7 +45,7 @@ def append(texts: Mapping[Path, bytes | bytearray], mend: Mend) -> None:
     with ExitStack() as opened, ExitStack() as written:
         files = {path: opened.enter_context(locked(path)) for path in sorted(texts)}
         for path, descriptor in files.items():
-            text = mend(descriptor) + texts[path]
+            text = prepare(descriptor) + texts[path]
             written.callback(_shorten, descriptor, os.fstat(descriptor).st_size)
             _write(descriptor, text)
         for descriptor in files.values():
@@ -74,11 +74,11 @@ def locked(path: Path) -> Iterator[int]:
 def cannot(act: str, error: OSError) -> Misconfigured | Unavailable:
     """The failure that an error at opening a file stands for: of its path, or of the machine."""
     words = f"cannot {act}: {error.strerror}"
-    return Unavailable(words, halt=True) if error.errno in _WORLD else Misconfigured(words)
+    return Unavailable(words, halt=True) if error.errno in _MACHINE_ERRORS else Misconfigured(words)
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_SECONDS
     while True:
         with suppress(BlockingIOError, PermissionError):
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # flock() is the reader's

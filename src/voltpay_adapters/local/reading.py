@@ -117,18 +117,18 @@ class LineReader:
             return []
         *lines, last = [bytes(self._begun), *rest.split(b"\n")]
         self._begun = bytearray(last)
-        return self._placed(lines)
+        return self._with_offsets(lines)
 
-    def _placed(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
-        placed = []
+    def _with_offsets(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
+        found = []
         for number, line in enumerate(lines):
             if len(line) > self._longest:
                 self._begun = bytearray(b"\n".join([*lines[number:], self._begun]))
                 break
             text = line if self.offset else self._without_mark(line)
             self.offset += len(line) + 1
-            placed.append((self.offset, text))
-        return placed
+            found.append((self.offset, text))
+        return found
 
     def _without_mark(self, line: bytes) -> bytes:
         if _UTF_16_OR_32.match(line):

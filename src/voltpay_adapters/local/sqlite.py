@@ -262,14 +262,14 @@ class SqliteDatabase:
     _busy_timeout: float = 30.0
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
-    _place: tuple[int, int] | None = field(default=None, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a unit of work."""
         with _translate_errors(self._path):
             connection = self.connect()
-            self._check_place()
+            self._check_file()
             connection.execute("BEGIN IMMEDIATE")
             # One time for all of it: a claim must not be older than the outbox row beside it.
             (now,) = connection.execute(f"SELECT {_NOW}").fetchone()
@@ -302,7 +302,7 @@ class SqliteDatabase:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
             with _translate_errors(self._path):
                 self._connection = self._opened()
-            self._place = self._find_place()
+            self._identity = self._file_identity()
         return self._connection
 
     def close(self) -> None:
@@ -327,15 +327,15 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _check_place(self) -> None:
+    def _check_file(self) -> None:
         """SQLite would go on writing to a file that nobody finds again."""
-        if self._find_place() != self._place:
+        if self._file_identity() != self._identity:
             raise Unavailable(
                 f"SQLite: {self._path} was moved or removed while it was in use: put it back",
                 halt=True,
             )
 
-    def _find_place(self) -> tuple[int, int] | None:
+    def _file_identity(self) -> tuple[int, int] | None:
         try:
             found = None if self._path == MEMORY else Path(self._path).stat()
         except OSError:

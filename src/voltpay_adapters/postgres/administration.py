@@ -14,7 +14,7 @@ from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
-_PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
+_ANSWER_SECONDS = 600  # seconds for one answer: maintenance may read a whole month
 
 
 @frozen
@@ -49,7 +49,7 @@ class Administration:
         Raises:
             Unavailable: The database cannot be reached, or refuses it.
         """
-        with translate_errors(self._connection.label, refusable=False):
+        with translate_errors(self._connection.label, carries_payments=False):
             return self._connection.run(sql, **parameters) or []
 
 
@@ -67,5 +67,5 @@ def admin_connection(
         Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
         Unavailable: No host can be reached and written to, or one does not let us in.
     """
-    with closing(connect(target, _PATIENCE, tls)) as connection:
+    with closing(connect(target, _ANSWER_SECONDS, tls)) as connection:
         yield Administration(connection)

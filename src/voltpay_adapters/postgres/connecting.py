@@ -11,7 +11,7 @@ from typing import Any
 from voltpay_adapters.postgres import passwords, session_settings
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import translate_errors
-from voltpay_adapters.postgres.poolers import refuse_shared
+from voltpay_adapters.postgres.poolers import reject_shared
 from voltpay_adapters.postgres.urls import CONNECT_SECONDS, DatabaseUrl
 from voltpay_core.errors import Unavailable
 
@@ -63,7 +63,7 @@ def _reach(
 ) -> PostgresConnection:
     """A connection to the one host of this target."""
     (host,) = target.hosts
-    with translate_errors(target.label, refusable=False):
+    with translate_errors(target.label, carries_payments=False):
         found = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
     return _first(partial(_enter, target, address, tls, settings) for address in found)
 
@@ -74,23 +74,23 @@ def _enter(
     tls: ssl.SSLContext | None,
     settings: Mapping[str, str],
 ) -> PostgresConnection:
-    with translate_errors(target.label, refusable=False):
+    with translate_errors(target.label, carries_payments=False):
         connection = _log_in(target, address, CONNECT_SECONDS, tls)
         try:
             connection.fix(settings)
             if connection.pooled:
                 another = partial(_log_in, target, address, _PROBE_SECONDS, tls)
-                refuse_shared(connection, another, target.label)
+                reject_shared(connection, another, target.label)
                 connection.run("DISCARD ALL")  # of whoever had this server connection before
                 connection.fix(settings)
-            _refuse_read_only(connection, target.session_attrs)
+            _reject_read_only(connection, target.session_attrs)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _refuse_read_only(connection: PostgresConnection, session_attrs: str) -> None:
+def _reject_read_only(connection: PostgresConnection, session_attrs: str) -> None:
     if session_attrs == "any":
         return
     if session_attrs == "read-write":

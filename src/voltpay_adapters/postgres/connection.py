@@ -105,7 +105,7 @@ class Session:
         with translate_errors(self._connection.label):
             try:
                 if self.encoding not in _FAITHFUL:
-                    self._refuse_changed(parameters.values())
+                    self._reject_changed(parameters.values())
                 rows = self._statement(sql).run(**parameters) if parameters else self._plain(sql)
             except (DatabaseError, UnicodeEncodeError):  # of the latter nothing was sent
                 self.broken = False
@@ -121,7 +121,7 @@ class Session:
         rows: list[Row] | None = self._connection.run(sql)
         return rows
 
-    def _refuse_changed(self, parameters: Iterable[object]) -> None:
+    def _reject_changed(self, parameters: Iterable[object]) -> None:
         """Refuse text that the database would keep as another: EUC_JP makes a U+FFE4 of U+00A6."""
         for text in parameters:
             if isinstance(text, str) and not text.isascii():

@@ -110,7 +110,7 @@ class PostgresDatabase:
         if self._session is None or self._lease is None:
             session = Session.open(self._target, self._timeouts, self._tls)
             try:
-                self._tell_encoding(session)
+                self._report_encoding(session)
                 self._compare_clocks(session)
                 self._lease = self._take_node_id(session)
             except BaseException:
@@ -134,7 +134,7 @@ class PostgresDatabase:
         if session.broken:
             self.close()
 
-    def _tell_encoding(self, session: Session) -> None:
+    def _report_encoding(self, session: Session) -> None:
         if self._lease is None and (shortfall := encoding_shortfall(session.encoding)):
             self._notify(f"PostgreSQL at {self._target.label}: {shortfall}")
 

@@ -20,12 +20,13 @@ _MAY_HOLD_VALUES = ("22", "23", "P0")
 
 
 @contextmanager
-def translate_errors(label: str, *, refusable: bool = True) -> Iterator[None]:
+def translate_errors(label: str, *, carries_payments: bool = True) -> Iterator[None]:
     """Turn what pg8000 raises inside into the core's kinds of failure.
 
     Args:
         label: The database's name for people, without its password.
-        refusable: Whether payments are sent, which the database may refuse and nobody may print.
+        carries_payments: Whether the statement carries payments. The database may reject them, and
+            no message may print them.
     """
     try:
         yield
@@ -33,14 +34,14 @@ def translate_errors(label: str, *, refusable: bool = True) -> Iterator[None]:
         raise
     except DatabaseError as error:
         fields = error.args[0]
-        if not refusable:
+        if not carries_payments:
             raise _unavailable(label, fields, str(fields.get("M"))) from error
         hidden = fields.get("C", "").startswith(_MAY_HOLD_VALUES)  # DETAIL prints whole rows
         raise failure(label, fields) from (None if hidden else error)
     except (InterfaceError, OSError) as error:
         raise Unavailable(f"PostgreSQL at {label} cannot be reached: {error}") from error
     except Exception as error:  # noqa: BLE001 - pg8000 raises anything over a strange answer
-        if refusable and isinstance(error, UnicodeEncodeError):
+        if carries_payments and isinstance(error, UnicodeEncodeError):
             reason = "its text cannot be encoded for the database"
             raise Rejected("refused-by-database", reason) from None
         raise Unavailable(

@@ -18,7 +18,7 @@ from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
-_JAVAS_OWN = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
+_JAVA_DEFAULT_TRUST = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
 _UNLESS_SET = {"LIQUIBASE_CHANGELOG_LOCK_WAIT_TIME_IN_MINUTES": "1"}
 _MAIN_CLASS = "liquibase.integration.commandline.LiquibaseCommandLine"
 
@@ -140,7 +140,7 @@ class Liquibase:
     def _tls(self) -> dict[str, str]:
         if self.sslmode != "verify-full":
             return {"sslmode": self.sslmode}
-        trusted = {"sslrootcert": self.sslrootcert} if self.sslrootcert else _JAVAS_OWN
+        trusted = {"sslrootcert": self.sslrootcert} if self.sslrootcert else _JAVA_DEFAULT_TRUST
         return {"sslmode": self.sslmode, **trusted}
 
 

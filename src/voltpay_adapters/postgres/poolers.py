@@ -22,7 +22,7 @@ def is_pooled(announced: bytes | None, process: int) -> bool:
     return announced is None or int.from_bytes(announced[:4], "big") != process
 
 
-def refuse_shared(connection: Connection, another: Callable[[], Connection], label: str) -> None:
+def reject_shared(connection: Connection, another: Callable[[], Connection], label: str) -> None:
     """Refuse a pooler that gives the server process of one session to others in between.
 
     A second session is opened beside the first, and both ask for their process in turn.

@@ -23,7 +23,7 @@ def _json(rows: Any) -> str:
     return _encode(rows).decode()
 
 
-def _places(partitions: Collection[Partition]) -> str:
+def _json_partitions(partitions: Collection[Partition]) -> str:
     return _json([{"topic": p.topic, "partition": p.number} for p in partitions])
 
 
@@ -144,9 +144,9 @@ class PostgresOutbox:
     def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
         """All rows of these partitions in order."""
         rows = self._session.run(
-            "SELECT id, payload FROM write.outbox JOIN json_to_recordset(:places::json)"
-            " AS place(topic text, partition integer) USING (topic, partition) ORDER BY id",
-            places=_places(partitions),
+            "SELECT id, payload FROM write.outbox JOIN json_to_recordset(:partitions::json)"
+            " AS wanted(topic text, partition integer) USING (topic, partition) ORDER BY id",
+            partitions=_json_partitions(partitions),
         )
         return [OutboxRow(row_id, payload) for row_id, payload in rows]
 
@@ -169,9 +169,9 @@ class PostgresFence:
         """Lock the rows for share and compare the epochs."""
         rows = self._session.run(
             "SELECT topic, partition, epoch FROM write.partition_fence"
-            " JOIN json_to_recordset(:places::json) AS place(topic text, partition integer)"
+            " JOIN json_to_recordset(:partitions::json) AS wanted(topic text, partition integer)"
             " USING (topic, partition) ORDER BY topic, partition FOR SHARE OF partition_fence",
-            places=_places(epochs.keys()),
+            partitions=_json_partitions(epochs.keys()),
         )
         found = {Partition(topic, number): epoch for topic, number, epoch in rows}
         raised = {partition for partition, epoch in epochs.items() if found.get(partition) != epoch}
@@ -182,11 +182,11 @@ class PostgresFence:
         """Raise the epochs by one."""
         rows = self._session.run(
             "INSERT INTO write.partition_fence AS fence (topic, partition, epoch)"
-            " SELECT topic, partition, 1 FROM json_to_recordset(:places::json)"
-            " AS place(topic text, partition integer) ORDER BY topic, partition"
+            " SELECT topic, partition, 1 FROM json_to_recordset(:partitions::json)"
+            " AS wanted(topic text, partition integer) ORDER BY topic, partition"
             " ON CONFLICT (topic, partition) DO UPDATE SET epoch = fence.epoch + 1"
             " RETURNING topic, partition, epoch",
-            places=_places(partitions),
+            partitions=_json_partitions(partitions),
         )
         return {Partition(topic, number): epoch for topic, number, epoch in rows}
 

@@ -64,10 +64,10 @@ class Host:
         """
         found = _HOST.fullmatch(text)
         if found is None:
-            _refuse("an IPv6 address is written in brackets, such as [::1]:5432")
+            _reject("an IPv6 address is written in brackets, such as [::1]:5432")
         port = found["port"] or str(PORT)
         if not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
-            _refuse("a port is a number from 1 to 65535")
+            _reject("a port is a number from 1 to 65535")
         return cls(_host_name(found["name"]), int(port))
 
     def __str__(self) -> str:
@@ -101,13 +101,13 @@ class DatabaseUrl:
         """
         found = _URL.fullmatch(url)
         if found is None:
-            _refuse_form(url)
+            _reject_form(url)
         password = found["password"]
         user, database = _decoded(found["user"]), _decoded(found["database"])
         if not user:
-            _refuse("it names no user")
+            _reject("it names no user")
         if not database:
-            _refuse("it names no database")
+            _reject("it names no database")
         return cls(
             tuple(Host.parse(host) for host in found["hosts"].split(",")),
             database,
@@ -137,34 +137,34 @@ class DatabaseUrl:
         return ",".join(map(str, self.hosts))
 
 
-def _refuse(reason: str, code: str = "database-url") -> NoReturn:
+def _reject(reason: str, code: str = "database-url") -> NoReturn:
     raise Misconfigured(f"the database's URL is not of the form {FORM}: {reason}", code=code)
 
 
-def _refuse_form(url: str) -> NoReturn:
+def _reject_form(url: str) -> NoReturn:
     if not _SCHEME.match(url):
-        _refuse("it does not begin with postgresql://")
+        _reject("it does not begin with postgresql://")
     login, at, label = url.partition("://")[2].rpartition("@")
     if at and re.search(r"[/?#@\s]", login):
-        _refuse("the user or the password holds one of / ? # @ or white space", _NOT_PLAIN)
+        _reject("the user or the password holds one of / ? # @ or white space", _NOT_PLAIN)
     if not at:
-        _refuse("it names no user")
+        _reject("it names no user")
     if "/" not in label:
-        _refuse("it names no database")
-    _refuse("the database or a parameter holds one of / ? # or white space: percent-encode it")
+        _reject("it names no database")
+    _reject("the database or a parameter holds one of / ? # or white space: percent-encode it")
 
 
 def _decoded(text: str) -> str:
     """Percent-encoded UTF-8 as text."""
     if _NOT_ENCODED.search(text):
-        _refuse("a % is not followed by two hexadecimal digits", _NOT_PLAIN)
+        _reject("a % is not followed by two hexadecimal digits", _NOT_PLAIN)
     try:
         decoded = unquote(text, errors="strict")
         decoded.encode()
     except UnicodeError:
-        _refuse("it is not UTF-8")
+        _reject("it is not UTF-8")
     if "\0" in decoded:
-        _refuse("%00 stands in it, which PostgreSQL cannot take")
+        _reject("%00 stands in it, which PostgreSQL cannot take")
     return decoded
 
 
@@ -173,13 +173,13 @@ def _host_name(text: str) -> str:
         return _ipv6(text[1:-1])
     name = _decoded(text)
     if name.startswith("/"):
-        _refuse("Unix sockets are not supported: name a host, such as localhost")
+        _reject("Unix sockets are not supported: name a host, such as localhost")
     try:
         name.encode("idna")  # as a resolver will
     except UnicodeError:
         name = ""
     if not re.fullmatch(r"[\w.-]+", name):
-        _refuse("a host is empty, or is no name that can be looked up")
+        _reject("a host is empty, or is no name that can be looked up")
     return name
 
 
@@ -191,9 +191,9 @@ def _ipv6(text: str) -> str:
     try:
         IPv6Address(address)
     except ValueError:
-        _refuse("what stands in brackets is no IPv6 address")
+        _reject("what stands in brackets is no IPv6 address")
     if percent and not re.fullmatch(r"[\w.-]+", zone):
-        _refuse("the zone of an IPv6 address is no name of an interface")
+        _reject("the zone of an IPv6 address is no name of an interface")
     return f"{address}{percent}{zone}"
 
 
@@ -202,14 +202,14 @@ def _session_attrs(parameters: str) -> str:
     for parameter in filter(None, parameters.split("&")):
         name, value = (_decoded(part) for part in parameter.partition("=")[::2])
         if name in _IN_SETTINGS:
-            _refuse(f"it takes no {name}", f"database-url-{name}")
+            _reject(f"it takes no {name}", f"database-url-{name}")
         if name in _ELSEWHERE:
-            _refuse(f"it takes no {name}: {_ELSEWHERE[name]}")
+            _reject(f"it takes no {name}: {_ELSEWHERE[name]}")
         if name != _ATTRS:
-            _refuse(f"the only parameter that it takes is {_ATTRS}")
+            _reject(f"the only parameter that it takes is {_ATTRS}")
         if value in _READ_ONLY_ATTRS:
-            _refuse(f"{_ATTRS}={value} finds servers that cannot be written to: use primary")
+            _reject(f"{_ATTRS}={value} finds servers that cannot be written to: use primary")
         if value not in _ACCEPTED_ATTRS:
-            _refuse(f"{_ATTRS} is one of {', '.join(_ACCEPTED_ATTRS)}")
+            _reject(f"{_ATTRS} is one of {', '.join(_ACCEPTED_ATTRS)}")
         accepted = value
     return accepted

@@ -93,8 +93,8 @@ class _Payments:
         )
 
     def _account(self) -> int:
-        place = min(int(self._accounts * self._random.random() ** 2), self._accounts - 1)
-        return 1_000_000 + place * 7919  # far apart, as ids of real accounts are
+        number = min(int(self._accounts * self._random.random() ** 2), self._accounts - 1)
+        return 1_000_000 + number * 7919  # far apart, as ids of real accounts are
 
     def _amount(self, digits: int) -> Decimal:
         units = max(1, round(self._random.lognormvariate(8, 1.5)))
