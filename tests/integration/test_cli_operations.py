@@ -200,7 +200,7 @@ def test_the_doctor_names_what_is_wrong(
     assert result.exit_code == 78
     for words in (
         "FAIL topics: nowhere does not exist; voltpay topics create",
-        "FAIL schema: there is none; voltpay db bootstrap, then voltpay db update",
+        "FAIL schema: does not exist; voltpay db bootstrap, then voltpay db update",
         "FAIL partitions: missing: payment_core",
         "FAIL privileges: ",
     ):

@@ -132,7 +132,7 @@ def test_a_password_that_is_missing_is_asked_for(
     """Who gives no password where one is wanted learns that, with the database's name."""
     target = writer_with(database, None)
     with (
-        pytest.raises(Misconfigured, match=f"{database.name} asks for a password"),
+        pytest.raises(Misconfigured, match=f"{database.name} needs a password"),
         admin_connection(target),
     ):
         pass

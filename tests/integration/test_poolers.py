@@ -73,7 +73,7 @@ def test_a_pool_of_sessions_serves_every_command(
     pooler = pool("session")
     found = program(pooler, "check")
     assert found.exit_code == 0, found.output
-    assert "lets voltpay_writer in, through a connection pooler" in found.stdout
+    assert "accepts voltpay_writer through a connection pooler" in found.stdout
     for command in (["db", "bootstrap"], ["db", "maintain"], ["idempotency", "purge"]):
         result = program(pooler, *command)
         assert result.exit_code == 0, result.output

@@ -136,7 +136,7 @@ def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
         work.fence.bump_epochs(sorted(world.log.partitions))
     process.run(Patience(), until_drained=True)
     assert [type(notice) for notice in told] == [TakenOver, BatchDone, Fenced, TakenOver, BatchDone]
-    assert "another process has raised their epochs" in str(told[2])
+    assert "another process has bumped their epochs" in str(told[2])
 
 
 def test_a_kept_partition_costs_nothing(world: World) -> None:

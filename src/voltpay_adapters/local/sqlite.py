@@ -176,7 +176,7 @@ class SqliteFence:
         """Compare the epochs with the database's."""
         raised = {p for p, epoch in epochs.items() if self._epoch(p) != epoch}
         if raised:
-            raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
+            raise Fenced(raised, "another process has bumped their epochs", code="epoch-bumped")
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Raise the epochs by one."""

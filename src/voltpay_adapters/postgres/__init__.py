@@ -1,7 +1,7 @@
 """PostgreSQL: the payment database, its schema and its maintenance."""
 
 try:
-    import pg8000  # noqa: F401 - only to name what is missing
+    import pg8000  # noqa: F401 - only to name the missing package
 except ModuleNotFoundError as missing:
     raise ImportError("voltpay_adapters.postgres needs pg8000: pip install pg8000") from missing
 

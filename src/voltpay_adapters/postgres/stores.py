@@ -1,4 +1,4 @@
-"""The tables behind the ports; rows travel as one JSON parameter a statement."""
+"""The tables behind the ports; each statement sends its rows as one JSON parameter."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class PostgresIdempotency:
     _session: Session
 
     def claim(self, keys: Sequence[str]) -> set[str]:
-        """Claim the keys and tell which of them were free."""
+        """Claim the keys, and return those that were free."""
         rows = self._session.attempt(
             "INSERT INTO write.idempotency (message_id)"
             " SELECT key FROM json_array_elements_text(:keys::json) AS key"
@@ -90,7 +90,7 @@ class PostgresIdempotency:
         return {key for (key,) in rows}
 
     def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than that."""
+        """Delete at most `limit` claims older than `older_than`."""
         ((count,),) = self._session.run(
             f"""
             WITH gone AS (
@@ -105,7 +105,7 @@ class PostgresIdempotency:
         return int(count)
 
     def expired(self, older_than: timedelta) -> int:
-        """How many claims are older than that."""
+        """The number of claims older than `older_than`."""
         ((count,),) = self._session.run(
             f"SELECT count(*) FROM write.idempotency WHERE {_EXPIRED}",  # noqa: S608 - a constant
             age=older_than.total_seconds(),
@@ -126,7 +126,7 @@ class PostgresOutbox:
     _session: Session
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        """Add one row a source partition."""
+        """Add one row for each source partition."""
         if not payloads:
             return frozenset()
         new = [
@@ -174,12 +174,12 @@ class PostgresFence:
             partitions=_json_partitions(epochs.keys()),
         )
         found = {Partition(topic, number): epoch for topic, number, epoch in rows}
-        raised = {partition for partition, epoch in epochs.items() if found.get(partition) != epoch}
-        if raised:
-            raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
+        bumped = {partition for partition, epoch in epochs.items() if found.get(partition) != epoch}
+        if bumped:
+            raise Fenced(bumped, "another process has bumped their epochs", code="epoch-bumped")
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Raise the epochs by one."""
+        """Increase the epochs by one."""
         rows = self._session.run(
             "INSERT INTO write.partition_fence AS fence (topic, partition, epoch)"
             " SELECT topic, partition, 1 FROM json_to_recordset(:partitions::json)"
@@ -193,7 +193,7 @@ class PostgresFence:
 
 @frozen
 class PostgresPositions:
-    """The positions of sources that keep none of their own."""
+    """The read positions of sources that cannot store their own."""
 
     _session: Session
 

@@ -1,4 +1,4 @@
-"""The URL that names a PostgreSQL database, and the user and the secret to reach it by."""
+"""Reads the URL of a PostgreSQL database, with its user and password."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from voltpay_core.errors import Misconfigured
 FORM = "postgresql://user[:password]@host[:port][,host[:port]]/database"
 PORT = 5432
 CONNECT_SECONDS = 10
-"""How long one address of a host may take until it lets a session in."""
+"""How long one address of a host may take to accept a session."""
 
 _SCHEME = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
 _URL = re.compile(
@@ -27,7 +27,7 @@ _HOST = re.compile(r"(?P<name>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[^:]*))?")
 _NOT_ENCODED = re.compile(r"%(?![0-9a-fA-F]{2})")
 _NOT_PLAIN = "database-url-not-encoded"
 _IN_SETTINGS = ("sslmode", "sslrootcert", "password", "passfile")
-"""What libpq takes as parameters, and is given beside this URL."""
+"""Parameters of libpq that are settings of their own."""
 
 _ATTRS = "target_session_attrs"
 _ACCEPTED_ATTRS = ("primary", "read-write", "any")
@@ -35,13 +35,13 @@ _READ_ONLY_ATTRS = ("standby", "read-only", "prefer-standby")
 _ELSEWHERE = {
     "connect_timeout": f"it is always {CONNECT_SECONDS} seconds an address",
     "application_name": "it is always voltpay",
-    "options": "set what the server is to know with ALTER ROLE",
+    "options": "set session defaults with ALTER ROLE",
     "service": "write host and database into the URL",
     **dict.fromkeys(
         ("host", "hostaddr", "port", "user", "dbname"), "write it before the question mark"
     ),
 }
-"""What libpq takes as parameters and this URL does not, with the way out."""
+"""Parameters of libpq that this URL does not accept, with the alternative."""
 
 
 @frozen
@@ -60,7 +60,7 @@ class Host:
         """Read ``host``, ``host:port`` or ``[address%zone]:port``.
 
         Raises:
-            Misconfigured: It is none of these.
+            Misconfigured: It has none of these forms.
         """
         found = _HOST.fullmatch(text)
         if found is None:
@@ -77,13 +77,12 @@ class Host:
 
 @frozen
 class DatabaseUrl:
-    """A parsed ``postgresql://user[:password]@host[:port]/database``; its repr keeps the secret.
+    """A parsed ``postgresql://user[:password]@host[:port]/database``; its repr hides the password.
 
     Attributes:
-        hosts: Servers that hold the database; the first one is used that `session_attrs` accepts.
-        session_attrs: Which servers are accepted, as libpq's ``target_session_attrs``: ``primary``
-            (no standby), ``read-write`` (nor one whose sessions are read-only by default) or
-            ``any``.
+        hosts: Servers that hold the database; the first that `session_attrs` accepts is used.
+        session_attrs: libpq's ``target_session_attrs``: ``primary`` (no standby), ``read-write``
+            (no standby, and sessions are not read-only by default) or ``any``.
     """
 
     hosts: tuple[Host, ...]
@@ -94,10 +93,10 @@ class DatabaseUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take a URL apart, as libpq does; a missing port is 5432.
+        """Parse a URL like libpq; a missing port is 5432.
 
         Raises:
-            Misconfigured: The URL has another form; the message repeats nothing of it.
+            Misconfigured: The URL is malformed; the message repeats nothing of it.
         """
         found = _URL.fullmatch(url)
         if found is None:
@@ -122,11 +121,11 @@ class DatabaseUrl:
 
     @property
     def label(self) -> str:
-        """User, hosts and database as people are told of them, without the password."""
+        """User, hosts and database for messages, without the password."""
         return f"{self.user}@{self._hosts}/{self.database}"
 
     def jdbc(self, parameters: Mapping[str, str]) -> str:
-        """The same database as Java names it, without user and password."""
+        """The JDBC URL of the database, without user and password."""
         kind = "any" if self.session_attrs == "any" else "primary"
         label = f"jdbc:postgresql://{self._hosts}/{quote(self.database, safe='')}"
         given = {"targetServerType": kind, **parameters}
@@ -146,12 +145,12 @@ def _reject_form(url: str) -> NoReturn:
         _reject("it does not begin with postgresql://")
     login, at, label = url.partition("://")[2].rpartition("@")
     if at and re.search(r"[/?#@\s]", login):
-        _reject("the user or the password holds one of / ? # @ or white space", _NOT_PLAIN)
+        _reject("the user or the password contains / ? # @ or white space", _NOT_PLAIN)
     if not at:
         _reject("it names no user")
     if "/" not in label:
         _reject("it names no database")
-    _reject("the database or a parameter holds one of / ? # or white space: percent-encode it")
+    _reject("the database or a parameter contains / ? # or white space: percent-encode it")
 
 
 def _decoded(text: str) -> str:
@@ -164,7 +163,7 @@ def _decoded(text: str) -> str:
     except UnicodeError:
         _reject("it is not UTF-8")
     if "\0" in decoded:
-        _reject("%00 stands in it, which PostgreSQL cannot take")
+        _reject("it contains %00, which PostgreSQL does not accept")
     return decoded
 
 
@@ -175,25 +174,25 @@ def _host_name(text: str) -> str:
     if name.startswith("/"):
         _reject("Unix sockets are not supported: name a host, such as localhost")
     try:
-        name.encode("idna")  # as a resolver will
+        name.encode("idna")  # as a resolver does
     except UnicodeError:
         name = ""
     if not re.fullmatch(r"[\w.-]+", name):
-        _reject("a host is empty, or is no name that can be looked up")
+        _reject("a host is empty or not a valid name")
     return name
 
 
 def _ipv6(text: str) -> str:
-    """An address with its zone, before which RFC 6874 and libpq write ``%25``."""
+    """An address with its zone; RFC 6874 and libpq write ``%25`` before a zone."""
     address, percent, zone = text.partition("%")
     if len(zone) > 2:
         zone = zone.removeprefix("25")
     try:
         IPv6Address(address)
     except ValueError:
-        _reject("what stands in brackets is no IPv6 address")
+        _reject("the text in brackets is not an IPv6 address")
     if percent and not re.fullmatch(r"[\w.-]+", zone):
-        _reject("the zone of an IPv6 address is no name of an interface")
+        _reject("the zone of an IPv6 address is not the name of an interface")
     return f"{address}{percent}{zone}"
 
 
@@ -202,11 +201,11 @@ def _session_attrs(parameters: str) -> str:
     for parameter in filter(None, parameters.split("&")):
         name, value = (_decoded(part) for part in parameter.partition("=")[::2])
         if name in _IN_SETTINGS:
-            _reject(f"it takes no {name}", f"database-url-{name}")
+            _reject(f"it does not accept {name}", f"database-url-{name}")
         if name in _ELSEWHERE:
-            _reject(f"it takes no {name}: {_ELSEWHERE[name]}")
+            _reject(f"it does not accept {name}: {_ELSEWHERE[name]}")
         if name != _ATTRS:
-            _reject(f"the only parameter that it takes is {_ATTRS}")
+            _reject(f"the only accepted parameter is {_ATTRS}")
         if value in _READ_ONLY_ATTRS:
             _reject(f"{_ATTRS}={value} finds servers that cannot be written to: use primary")
         if value not in _ACCEPTED_ATTRS:

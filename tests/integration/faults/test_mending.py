@@ -215,7 +215,7 @@ def test_the_clock_is_wrong(deployment: Deployment, ahead: timedelta) -> None:
     deployment.feed(100)
     wrong = deployment.consume(1, test_clock=ahead.total_seconds())
     assert wrong.exit_code() == 69
-    assert "set the clock right" in wrong.printed()
+    assert "correct the clock" in wrong.printed()
     assert deployment.number("SELECT count(*) FROM write.idempotency") == 0
     deployment.drain()
     assert deployment.violations() == []
