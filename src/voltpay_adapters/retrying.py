@@ -23,14 +23,14 @@ log = logging.getLogger("voltpay")
 
 
 def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
-    """A policy that waits out an outage, with a fresh budget for every call.
+    """A policy that retries a call during an outage, for at most `seconds`.
 
     It waits 0.2 seconds, then twice as long each time, with jitter. `Unavailable` with ``halt`` is
-    not retried, since only a person can help. Each retry is a warning of the logger ``voltpay``.
+    not retried, since only a person can help. The logger ``voltpay`` logs each retry as a warning.
 
     Args:
-        seconds: The budget of one call.
-        stop: Ends the waiting at once when it is set.
+        seconds: The time limit of each call.
+        stop: Ends the wait at once when it is set.
         longest: Seconds between two attempts, at most.
     """
     return Retrying(

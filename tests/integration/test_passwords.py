@@ -116,11 +116,11 @@ def test_liquibase_logs_in_with_any_password(
 def test_what_no_password_can_hold_is_refused(password: str, database: Database) -> None:
     """A NUL, or half a character, is bad configuration, which is told without the password."""
     target = DatabaseUrl.parse(database.superuser)
-    with pytest.raises(Misconfigured, match="a database password holds") as caught:
+    with pytest.raises(Misconfigured, match="a database password has") as caught:
         bootstrap(target, writer_password=password)
     assert password not in str(caught.value)
     with (
-        pytest.raises(Misconfigured, match="a database password holds"),
+        pytest.raises(Misconfigured, match="a database password has"),
         admin_connection(writer_with(database, password)),
     ):
         pass

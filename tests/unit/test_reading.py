@@ -164,12 +164,12 @@ def a_link_to(target: str) -> Callable[[Path, ExitStack], None]:
 
 
 KINDS: dict[str, tuple[Callable[[Path, ExitStack], object], str]] = {
-    "a named pipe": (fifo, "no regular file"),
-    "a socket": (a_socket, "no regular file"),
-    "the null device": (a_link_to("/dev/null"), "no regular file"),
-    "zeros without end": (a_link_to("/dev/zero"), "no regular file"),
-    "a device that is full": (a_link_to("/dev/full"), "no regular file"),
-    "a terminal": (a_link_to("/dev/ptmx"), "no regular file"),
+    "a named pipe": (fifo, "not a regular file"),
+    "a socket": (a_socket, "not a regular file"),
+    "the null device": (a_link_to("/dev/null"), "not a regular file"),
+    "zeros without end": (a_link_to("/dev/zero"), "not a regular file"),
+    "a device that is full": (a_link_to("/dev/full"), "not a regular file"),
+    "a terminal": (a_link_to("/dev/ptmx"), "not a regular file"),
     "a folder": (lambda path, opened: path.mkdir(), "Is a directory"),
     "nothing": (lambda path, opened: None, "No such file"),
     "a link to nothing": (a_link_to("nowhere"), "No such file"),

@@ -53,10 +53,10 @@ def read_only(path: Path) -> None:
 
 
 ABANDONED: dict[Callable[[Path], None], str] = {
-    garbage: "SQLITE_NOTADB: it is no database of SQLite: name another file",
+    garbage: "SQLITE_NOTADB: it is not an SQLite database: name another file",
     damaged: "SQLITE_CORRUPT: it is damaged: restore it",
     other_tables: "SQLITE_ERROR: its tables are not those of this program",
-    read_only: "SQLITE_CANTOPEN: it cannot be opened: look at the file and its folder",
+    read_only: "SQLITE_CANTOPEN: it cannot be opened: check the file and its folder",
 }
 
 

@@ -132,7 +132,7 @@ def test_a_failure_is_not_hidden_by_its_summary(redirected: str) -> None:
     Path("out/payment_writer_dlq.jsonl").symlink_to("/dev/null")
     codes, done = ended(redirected, ["config", "show"], ["consume", *LOCAL])
     assert codes[1] == 69
-    assert b"cannot write to out: it is no regular file" in done.stderr.splitlines()[-1]
+    assert b"cannot write to out: it is not a regular file" in done.stderr.splitlines()[-1]
 
 
 def test_no_file_becomes_a_standard_stream() -> None:

@@ -1,4 +1,4 @@
-"""The embedded default: JSON lines, SQLite and plain lists, with the same guarantees."""
+"""Adapters without a server: JSON lines, SQLite and lists, with the same guarantees."""
 
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource

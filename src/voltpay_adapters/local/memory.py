@@ -1,4 +1,4 @@
-"""Lists in place of topics, for tests and for programs that embed the writer."""
+"""Lists instead of topics, for tests and for programs that embed the writer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
 @define
 class MemoryLog:
-    """An input topic: records by partition, and the offsets a consumer group acknowledged.
+    """An input topic: records by partition, and the acknowledged offsets of a consumer group.
 
     Attributes:
-        acknowledged: The next offset of each partition; none means its beginning.
+        acknowledged: The next offset of each partition; a missing one means the beginning.
     """
 
     topic: str = Topics().writer
@@ -33,7 +33,7 @@ class MemoryLog:
         timestamp: int | None = None,
         headers: Headers = (),
     ) -> Record:
-        """Put a record at the end of a partition, which is made where there is none."""
+        """Append a record to a partition, which is created if missing."""
         at = Partition(self.topic, partition)
         records = self.partitions.setdefault(at, [])
         record = Record(at, len(records), timestamp, key, value, headers)
@@ -47,10 +47,10 @@ class MemoryLog:
 
 @define
 class MemorySource:
-    """A `MessageSource` over a log; several can share it, each assigned its partitions by hand.
+    """A `MessageSource` over a log; several can share it, and the caller assigns the partitions.
 
     Attributes:
-        owned: The partitions that were assigned last.
+        owned: The assigned partitions.
     """
 
     _log: MemoryLog
@@ -60,7 +60,7 @@ class MemorySource:
     _positions: dict[Partition, int] = field(factory=dict, init=False)
 
     def assign(self, partitions: Iterable[Partition]) -> None:
-        """Own exactly these partitions from the next poll on."""
+        """Assign exactly these partitions from the next poll on."""
         wanted = set(partitions)
         self._assigned = (self._assigned | (wanted - self.owned)) & wanted
         self._revoked = (self._revoked | (self.owned - wanted)) - wanted
@@ -69,7 +69,7 @@ class MemorySource:
         self.owned = wanted
 
     def poll(self, limit: int) -> PollResult:
-        """At most `limit` records, at once."""
+        """Return at most `limit` records, without waiting."""
         assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
         self._assigned, self._revoked = set(), set()
         records: list[Record] = []
@@ -81,7 +81,7 @@ class MemorySource:
         return PollResult(records, positions, assigned, revoked)
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        """Go on from the acknowledged offsets."""
+        """Continue from the acknowledged offsets."""
         for partition in self.owned.intersection(partitions):
             self._positions[partition] = self._log.acknowledged.get(partition, 0)
 
@@ -100,7 +100,7 @@ class MemorySource:
         )
 
     def lag(self) -> int:
-        """Records of our partitions that are not yet polled."""
+        """Records of the assigned partitions that are not yet polled."""
         return sum(
             len(self._log.records(partition)) - position
             for partition, position in self._positions.items()
@@ -130,7 +130,7 @@ class MemoryPublisher:
 
 
 class Acknowledged:
-    """A `Publication` that is done as soon as it is made."""
+    """A `Publication` whose records are acknowledged already."""
 
     def wait(self) -> None:
         """Return at once."""

@@ -1,1 +1,1 @@
-"""What tests of services need: sample payments."""
+"""Sample payments, for tests of services."""
