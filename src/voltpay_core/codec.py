@@ -64,10 +64,11 @@ class Topics:
 
 @frozen
 class Codec:
-    """Decodes records and encodes events, as one installation has set it.
+    """Decodes records and encodes events, with the settings of an installation.
 
     Attributes:
-        account_field: What events call the account: ``accountId``, or ``custId`` for older readers.
+        account_field: The events' name of the account: ``accountId``, or ``custId`` for older
+            readers.
         email_statuses: Payments with these statuses get an e-mail event.
         event_headers: Fixed headers that every event gets.
         max_value_bytes: A longer record value becomes a dead letter (``too-large``).
@@ -120,12 +121,12 @@ class Codec:
         return _encode_json({**self._fields(payment), **_notes(payment)})
 
     def payment_record(self, payment: NewPayment, headers: Headers = ()) -> ProducerRecord:
-        """Return the record that puts a payment on the writer topic; its key is the account."""
+        """Return the record of a payment for the input topic; its key is the account."""
         key = str(payment.account_id).encode()
         return ProducerRecord(self.topics.writer, key, self.encode_payment(payment), headers)
 
     def warm_ups(self, count: int) -> list[ProducerRecord]:
-        """Return warm-up records for the writer topic."""
+        """Return warm-up records for the input topic."""
         return [ProducerRecord(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
 
     def events(self, written: Written) -> list[ProducerRecord]:
@@ -209,13 +210,13 @@ def unpack(payload: bytes) -> list[ProducerRecord]:
 
 
 def attempts(headers: Headers) -> int:
-    """Return how often the record became a dead letter before, according to its headers."""
+    """Return the number of times that the record became a dead letter, by its headers."""
     told = last_header(headers, ATTEMPT_HEADER) or b""
     return int(told) if told.isdigit() and len(told) < 10 else 0
 
 
 def without_letter_headers(headers: Headers) -> Headers:
-    """Return the headers for a replay: of the added ones only attempt and first failure stay."""
+    """Return the headers for a replay: only attempt and first failure stay of those added."""
     kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
     return tuple(
         (name, value)

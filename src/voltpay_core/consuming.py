@@ -29,9 +29,9 @@ from voltpay_core.writer import Committed, PaymentWriter
 
 @frozen
 class Tally:
-    """What was committed: the number of records with each outcome (G6), and their events.
+    """The number of committed records with each outcome (G6), and the number of their events.
 
-    A batch that is repeated after a failure counts again, its payments as duplicates.
+    If a batch is repeated after a failure, it counts again, with its payments as duplicates.
     """
 
     written: int = 0
@@ -42,7 +42,7 @@ class Tally:
 
     @property
     def records(self) -> int:
-        """All records that were counted."""
+        """The number of all records."""
         return self.written + self.duplicates + self.dead_letters + self.warm_ups
 
 
@@ -52,7 +52,7 @@ class BatchDone:
 
     Attributes:
         total: The tally of all runs of this consumer so far.
-        lag: Records that are known and not yet polled.
+        lag: The known number of records that are not yet polled.
     """
 
     total: Tally
@@ -61,7 +61,7 @@ class BatchDone:
 
 @frozen
 class TakenOver:
-    """This process owns the partitions, and has published what their outbox held.
+    """This process owns the partitions, and has published their pending events.
 
     Attributes:
         republished: The number of pending outbox rows that were published.
@@ -72,7 +72,7 @@ class TakenOver:
 
 
 Notice = BatchDone | TakenOver | Fenced
-"""What observers are notified of."""
+"""What an observer is notified of."""
 
 
 @define
@@ -80,12 +80,12 @@ class PaymentConsumer:
     """Consumes payments from a source into the database, and publishes their events.
 
     Attributes:
-        begin: Opens a transaction; the writer uses the same one.
-        ids: Makes the ids of payments.
+        begin: Opens a transaction; the writer uses it too.
+        ids: Generates the ids of payments.
         now: The current time, for dead letters.
-        retry: Waits out outages (G5).
-        batch_size: Records a batch, at most.
-        commit_unit: Accounts a transaction; None for the entire batch.
+        retry: The retry policy for outages (G5).
+        batch_size: Records in a batch, at most.
+        commit_unit: Accounts in a transaction, at most; None for the entire batch.
         breaker: Stops the writer when the database rejects too many messages.
         notify: Called with each notice, for logs, progress and metrics.
         total: The tally of all runs so far.
@@ -123,7 +123,7 @@ class PaymentConsumer:
         max_records: int | None = None,
         until_drained: bool = False,
     ) -> Tally:
-        """Consume until `stop` returns true; the batch in hand is finished first.
+        """Consume until `stop` returns true; the current batch is finished first.
 
         Args:
             stop: Called between batches.
@@ -134,7 +134,7 @@ class PaymentConsumer:
             The tally of all runs so far.
 
         Raises:
-            Unavailable: An outage outlasted the retry policy, or needs a person (G5).
+            Unavailable: An outage lasted longer than the retry policy, or needs a person (G5).
         """
         self._acknowledged, self._drained = 0, False
         while not (stop() or self._drained or self._acknowledged == max_records):
@@ -174,7 +174,7 @@ class PaymentConsumer:
             self._epochs.pop(partition, None)
 
     def _process(self, polled: PollResult) -> None:
-        """What follows the poll: decode, group, write, publish, acknowledge."""
+        """Process the records of a poll: decode, group, write, publish, acknowledge."""
         decoded = [self._codec.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
         for unit in commit_units(by_account(to_write), self._commit_unit):
@@ -198,7 +198,7 @@ class PaymentConsumer:
         self._delete_published()
 
     def _delete_published(self) -> None:
-        """Delete the outbox rows that no next transaction will delete."""
+        """Delete the published outbox rows now, because no next transaction follows soon."""
         if self._relay.published:
             with self._begin() as work:
                 work.outbox.delete(self._relay.published)
@@ -207,7 +207,7 @@ class PaymentConsumer:
     def _take_over(self) -> None:
         """Take ownership of the partitions in doubt: the recovery after every failure.
 
-        The source finds its offsets first: a process that is cut off from the group fences nobody.
+        The source finds its offsets first, so a process that cannot reach the group fences nobody.
         """
         self._relay.settle()
         partitions = frozenset(self._in_doubt)

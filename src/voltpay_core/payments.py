@@ -78,14 +78,14 @@ def _invalid(name: str, reason: str) -> Rejected:
 
 
 def _on_the_wire(name: str) -> str:
-    """What producers call a field: ``account_id`` is their ``accountId``."""
+    """A field's name in the wire format: ``account_id`` is ``accountId``."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
 
 
 @frozen
 class NewPayment:
-    """A payment as its producer sends it; one that breaks a rule cannot be created.
+    """A payment as its producer sends it; every instance follows the rules.
 
     Attributes:
         message_id: The idempotency key (G1).
@@ -95,7 +95,8 @@ class NewPayment:
         type: The payment type code, such as BWI, VSA or MSC.
 
     Raises:
-        Rejected: ``invalid-field`` or ``bad-text``, naming the wire's field and no value.
+        Rejected: A field breaks a rule (``invalid-field`` or ``bad-text``); the reason names the
+            field and no value.
     """
 
     message_id: str = field(validator=[_text(1, 255), _message_id])
@@ -123,5 +124,5 @@ class Payment:
 
     @property
     def created_at(self) -> datetime:
-        """The id's own timestamp, in UTC, with milliseconds."""
+        """The id's timestamp, in UTC, with milliseconds."""
         return self.id.created_at

@@ -76,9 +76,9 @@ MUTANTS = (
         "            work.payments.add([each.payment",
         LAWS,
     ),
-    # Refusals
+    # Rejections
     Mutant(
-        "a refused half keeps its claims",
+        "a rejected half keeps its claims",
         WRITER,
         "        with work.savepoint():\n",
         "        if True:\n",
@@ -128,10 +128,10 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "no fresh id after a collision",
+        "no new id after a collision",
         WRITER,
-        "        if isinstance(refusal, PaymentIdTaken):",
-        "        if not refusal:",
+        "        if isinstance(rejection, PaymentIdTaken):",
+        "        if not rejection:",
     ),
     Mutant("no breaker", BREAKER, "        if count >= self.limit:", "        if count < 0:"),
     Mutant(
@@ -141,7 +141,7 @@ MUTANTS = (
         "            breaker = self._breaker = self._breaker.after(written)\n",
     ),
     Mutant(
-        "nothing parts refusals",
+        "nothing separates rejections",
         BREAKER,
         "        if not self._rejected or self._written + 1 >= self.limit:",
         "        if not self._rejected:",
@@ -181,7 +181,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "dead letters are not told",
+        "dead letters are not published",
         WRITER,
         "                return [self._codec.dead_letter(outcome, self._now())]",
         "                return []",
@@ -210,7 +210,7 @@ MUTANTS = (
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
-        "no seek_to_committed of what was ours",
+        "no seek_to_committed of owned partitions",
         CONSUMING,
         "        self._source.seek_to_committed(partitions)\n",
         "        self._source.seek_to_committed(partitions - self._epochs.keys())\n",
@@ -224,7 +224,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "a take-over reads the outbox before it raises the epoch",
+        "a take-over reads the outbox before it bumps the epoch",
         CONSUMING,
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n"
         "            pending = work.outbox.pending(partitions)\n",
@@ -352,8 +352,8 @@ MUTANTS = (
     Mutant(
         "empty fields are written",
         CODEC,
-        "    return {name: text for name, text in notes.items() if text}",
-        "    return dict(notes)",
+        "    return {name: text for name, text in optional.items() if text}",
+        "    return dict(optional)",
         ("tests/unit/test_codec.py",),
     ),
     Mutant(
@@ -459,7 +459,7 @@ MUTANTS = (
     Mutant(
         "the fence lets everybody in",
         SQLITE,
-        "        if raised:\n",
+        "        if bumped:\n",
         "        if not epochs:\n",
         ("tests/unit/test_sqlite.py",),
     ),
