@@ -293,7 +293,7 @@ def test_named_tests_exist(document: Path) -> None:
         assert set(parts) <= defined(ROOT / path), test
 
 
-def test_every_fault_is_told_of() -> None:
+def test_every_fault_is_documented() -> None:
     """The table of faults names each test that breaks something, and how often it has passed."""
     told = {row[2]: row[3] for row in table(RELIABILITY, "fault", "must hold", "tests", "runs")}
     names = {test for cell in told for test in cell.strip("`").split("` `")}

@@ -236,7 +236,7 @@ def test_there_is_no_foreign_key(migrated_database: Database) -> None:
 
 
 @pytest.mark.parametrize("table", PAYMENT_TABLES)
-def test_a_row_of_no_month_is_refused_without_a_constraint(table: str, writer: Connection) -> None:
+def test_a_row_of_no_month_is_rejected_without_a_constraint(table: str, writer: Connection) -> None:
     """A missing partition is told from a bad value by the name that the refusal lacks."""
     far = "now() + interval '2 years'"
     updated = {"updated_at": far} if table == "payment_metadata" else {}
@@ -264,7 +264,7 @@ def test_a_row_of_no_month_is_refused_without_a_constraint(table: str, writer: C
         ("payment_notes", {"id": "'short'"}, "payment_notes_id_form"),
     ],
 )
-def test_a_bad_value_is_refused_by_a_named_constraint(
+def test_a_bad_value_is_rejected_by_a_named_constraint(
     table: str, changes: dict[str, str], constraint: str, writer: Connection
 ) -> None:
     """The database refuses what the rules of a payment forbid, and says which rule it was."""
@@ -280,7 +280,7 @@ def test_a_bad_value_is_refused_by_a_named_constraint(
         ("payment_notes", {"external_ref_id": "repeat('x', 201)"}),
     ],
 )
-def test_what_is_too_long_is_refused_not_cut(
+def test_what_is_too_long_is_rejected_not_cut(
     table: str, changes: dict[str, str], writer: Connection
 ) -> None:
     """No amount and no text is shortened to fit."""

@@ -112,7 +112,7 @@ def test_new_topics_depend_on_no_default_of_the_brokers(stack: Database) -> None
                 assert dynamic(topic.name)[required.name] == required.value
 
 
-def test_whatever_endangers_a_guarantee_is_told(stack: Database) -> None:
+def test_whatever_endangers_a_guarantee_is_reported(stack: Database) -> None:
     """Each wrong setting of each topic is a difference for both checks, with what it endangers."""
     wrong = {
         "cleanup.policy": "compact",

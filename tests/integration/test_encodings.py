@@ -79,7 +79,7 @@ def test_the_batch_goes_on(
     assert total.written + total.dead_letters >= len(ids)
 
 
-def test_an_encoding_is_told(database: Database, request: pytest.FixtureRequest) -> None:
+def test_an_encoding_is_reported(database: Database, request: pytest.FixtureRequest) -> None:
     """Check names the encoding with the way out, and so does a start, once."""
     found = voltpay("check", env={"VOLTPAY_STORE": database.writer})
     (line,) = (line for line in found.stdout.splitlines() if " encoding: " in line)

@@ -191,7 +191,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
             admin.delete_records({TopicPartition(harness.topic, 0): 11})
         own(harness.open(), harness.partitions)
 
-    def test_a_topic_made_anew_is_read_from_its_beginning(self, harness: KafkaGroup) -> None:
+    def test_a_topic_created_again_is_read_from_its_beginning(self, harness: KafkaGroup) -> None:
         """Where another topic takes the name while it is read, none of its records is skipped."""
         first, _ = harness.partitions
         for _ in range(10):
@@ -263,7 +263,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
 
         eventually(back)
 
-    def test_an_open_transaction_is_told_of(self, harness: KafkaGroup) -> None:
+    def test_an_open_transaction_is_reported(self, harness: KafkaGroup) -> None:
         """A source is drained before an open transaction, and says that something waits there."""
         first, _ = harness.partitions
         harness.produce(first, b"readable")

@@ -113,7 +113,7 @@ def test_liquibase_logs_in_with_any_password(
 
 
 @pytest.mark.parametrize("password", ["a\0b", "\ud800"])
-def test_what_no_password_can_hold_is_refused(password: str, database: Database) -> None:
+def test_what_no_password_can_hold_is_rejected(password: str, database: Database) -> None:
     """A NUL, or half a character, is bad configuration, which is told without the password."""
     target = DatabaseUrl.parse(database.superuser)
     with pytest.raises(Misconfigured, match="a database password has") as caught:

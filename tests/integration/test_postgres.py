@@ -44,7 +44,7 @@ class TestPostgres(SharedStoreContract):
         another, _ = database.connect()
         assert another is not session
 
-    def test_a_refused_payment_keeps_the_session(self, harness: PostgresHarness) -> None:
+    def test_a_rejected_payment_keeps_the_session(self, harness: PostgresHarness) -> None:
         """What is the message's fault costs no connection."""
         database = harness.open()
         session, _ = database.connect()

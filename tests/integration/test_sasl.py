@@ -135,7 +135,7 @@ def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_password_is_told_at_once(command: str, settings: Mapping[str, str]) -> None:
+def test_a_wrong_password_is_reported_at_once(command: str, settings: Mapping[str, str]) -> None:
     """Whoever is not let in learns which settings to look at, and does not try for minutes."""
     told = refused(command, {**settings, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"})
     assert "invalid credentials" in told
@@ -143,7 +143,7 @@ def test_a_wrong_password_is_told_at_once(command: str, settings: Mapping[str, s
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_authority_is_refused(
+def test_a_wrong_authority_is_rejected(
     command: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
     """Brokers that another authority vouches for are not believed, and not asked again."""
@@ -153,14 +153,14 @@ def test_a_wrong_authority_is_refused(
     assert "kafka.cafile" in told
 
 
-def test_a_wrong_host_is_refused(settings: Mapping[str, str]) -> None:
+def test_a_wrong_host_is_rejected(settings: Mapping[str, str]) -> None:
     """A certificate of another host is not believed."""
     source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
     told = refused("topics check", {**settings, "VOLTPAY_SOURCE": source})
     assert "not valid for 'localhost'" in told
 
 
-def test_a_mechanism_that_brokers_do_not_know_is_told(
+def test_a_mechanism_that_brokers_do_not_know_is_reported(
     cluster: KafkaCluster, settings: Mapping[str, str]
 ) -> None:
     """SASL where the brokers expect none ends with the settings to look at."""
@@ -223,7 +223,7 @@ def test_a_certificate_lets_us_in(
     assert json.loads(result.stdout)["written"] > 0
 
 
-def test_no_certificate_is_told(cluster: KafkaCluster, authority: Authority) -> None:
+def test_no_certificate_is_reported(cluster: KafkaCluster, authority: Authority) -> None:
     """Who has no certificate where one is asked for learns which setting to look at."""
     assert "kafka.certfile" in said("topics check", by_certificate(cluster, authority))
 
@@ -232,7 +232,7 @@ def test_no_certificate_is_told(cluster: KafkaCluster, authority: Authority) -> 
     ("spoken", "listener"),
     [("PLAINTEXT", "SSL"), ("SSL", "PLAINTEXT"), ("SSL", "SASL_SSL"), ("SASL_SSL", "PLAINTEXT")],
 )
-def test_the_wrong_protocol_is_told(
+def test_the_wrong_protocol_is_reported(
     spoken: str, listener: str, cluster: KafkaCluster, settings: Mapping[str, str]
 ) -> None:
     """A client that speaks otherwise than its brokers listen is told which setting to look at."""

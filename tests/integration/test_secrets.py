@@ -94,7 +94,7 @@ def test_no_payment_is_in_any_output(deployment: Deployment) -> None:
     assert leaks(told) == []
 
 
-def test_a_crash_on_a_refused_row_does_not_show_it(deployment: Deployment) -> None:
+def test_a_crash_on_a_rejected_row_does_not_show_it(deployment: Deployment) -> None:
     """A bug that meets PostgreSQL's own words, which hold the row, keeps them to itself."""
     program = (sys.executable, "-c", CRASHING)
     running = deployment.start("consume", "--exit-eof", program=program)

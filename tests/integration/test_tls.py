@@ -162,7 +162,7 @@ def test_require_encrypts_and_asks_for_no_certificate(settings: Mapping[str, str
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_authority_is_refused(
+def test_a_wrong_authority_is_rejected(
     command: str,
     settings: Mapping[str, str],
     tmp_path: Path,
@@ -175,7 +175,7 @@ def test_a_wrong_authority_is_refused(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_host_is_refused(
+def test_a_wrong_host_is_rejected(
     command: str, settings: Mapping[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A certificate of another host is not believed, and not asked again."""
@@ -198,7 +198,7 @@ def test_the_name_checked_is_that_of_the_host_reached(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_plain_connection_is_refused(
+def test_a_plain_connection_is_rejected(
     command: str, settings: Mapping[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A server that wants TLS tells so to whoever comes without."""

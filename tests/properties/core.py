@@ -62,7 +62,7 @@ def core_laws(search: settings) -> type:
 
         @search
         @given(history=strategies.histories(refused=True), way=ways)
-        def test_every_record_ends_in_one_way(
+        def test_every_record_has_one_outcome(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
             """Each record is counted once: as payment, duplicate, dead letter or warm-up."""
@@ -122,7 +122,7 @@ def core_laws(search: settings) -> type:
 
         @search
         @given(history=strategies.histories(refused=True, own_ids=True), way=ways)
-        def test_bisection_isolates_the_refused(
+        def test_bisection_isolates_the_rejected(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
             """Exactly the messages that the database refuses are dead-lettered as refused."""

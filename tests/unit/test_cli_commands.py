@@ -77,7 +77,7 @@ def test_every_command_explains_itself(command: str) -> None:
     assert len(result.output.splitlines()) > 5
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     """--version alone tells the version."""
     result = voltpay("--version")
     assert (result.exit_code, result.stdout) == (0, f"{metadata.version('voltpay')}\n")
@@ -261,7 +261,7 @@ def test_the_doctor_tells_an_outage_from_a_bad_setting() -> None:
 
 
 @pytest.mark.parametrize("path", ["file:.", "file:nowhere/in.jsonl"])
-def test_where_nothing_can_be_produced_is_told(path: str) -> None:
+def test_where_nothing_can_be_produced_is_reported(path: str) -> None:
     """A file that cannot be written ends `produce` with 78."""
     assert voltpay("produce", "--source", path).exit_code == 78
 
@@ -273,7 +273,7 @@ def test_a_rate_leaves_nothing_out() -> None:
     assert len(Path("in.jsonl").read_bytes().splitlines()) == 7
 
 
-def test_warm_ups_are_told_where_there_are_any() -> None:
+def test_warm_ups_are_sent_where_there_are_any() -> None:
     """The summary names warm-up records only when some came."""
     assert "warm-ups" not in in_words(Tally(written=1))
     assert "warm-ups 2" in in_words(Tally(warm_ups=2))

@@ -37,7 +37,7 @@ def summary(*flags: str) -> dict[str, int]:
     return found
 
 
-def test_every_record_ends_in_one_way() -> None:
+def test_every_record_has_one_outcome() -> None:
     """Payments, duplicates and dead letters of a run make up all records, here and on disk."""
     produced(500, "--duplicates", "0.1", "--poison", "0.1", "--seed", "1")
     total = summary()
@@ -137,7 +137,7 @@ def test_without_settings_it_says_what_is_missing() -> None:
         (("--source", "kafka://127.0.0.1:1", "-X", "no.such.option=1"), 78),
     ],
 )
-def test_what_cannot_be_is_told_by_the_exit_code(flags: tuple[str, ...], code: int) -> None:
+def test_what_cannot_be_is_reported_by_the_exit_code(flags: tuple[str, ...], code: int) -> None:
     """A wrong usage ends with 2, a configuration that cannot work with 78."""
     produced(1)
     assert voltpay("consume", *LOCAL, *flags).exit_code == code

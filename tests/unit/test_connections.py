@@ -30,7 +30,7 @@ SERVER = "kafka://localhost:9092"
         ("ssl_context", "mine", "cannot be given as text"),
     ],
 )
-def test_an_option_that_cannot_work_is_told_at_once(name: str, text: str, words: str) -> None:
+def test_an_option_that_cannot_work_is_reported_at_once(name: str, text: str, words: str) -> None:
     """What the Kafka client would stumble over in the middle of its work is bad configuration."""
     with pytest.raises(Misconfigured, match=f"{name}.* {words}|{words} {name}"):
         KafkaConnection.parse(SERVER, {name: text})

@@ -54,7 +54,7 @@ def test_a_sunny_day_goes_in_this_order() -> None:
 
 
 @pytest.mark.parametrize("failing", ["acknowledge", "poll"])
-def test_what_is_published_is_not_told_again(world: World, failing: str) -> None:
+def test_what_is_published_is_not_published_again(world: World, failing: str) -> None:
     """A take-over by the process that published already publishes nothing."""
     trace = steps(6, RunOptions(batch_size=2))
     step = trace.index(f"before {failing}", trace.index("after wait"))
@@ -94,7 +94,7 @@ def test_a_stop_finishes_the_batch(world: World) -> None:
     assert world.tables().outbox == ()
 
 
-def test_a_halt_goes_straight_to_the_top(world: World) -> None:
+def test_a_halt_is_not_retried(world: World) -> None:
     """What cannot heal is not tried again, and nothing is acknowledged."""
     fill(world, 1)
 

@@ -175,7 +175,7 @@ def test_a_killed_run_resumes(topic: FileTopic) -> None:
     ]
 
 
-def test_another_file_under_the_same_name_starts_anew(topic: FileTopic) -> None:
+def test_another_file_under_the_same_name_starts_from_its_beginning(topic: FileTopic) -> None:
     """Other content is read from its beginning, and the first one again where it was."""
     topic.path.write_bytes(b"one\n")
     topic.close(a_source(topic)[0])
@@ -375,7 +375,7 @@ def test_an_envelope_is_read_as_what_it_holds(
     assert record.timestamp == timestamp
 
 
-def test_a_file_that_is_no_events_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_events_is_reported(tmp_path: Path) -> None:
     """Reading events from another file is bad configuration."""
     (tmp_path / "t.jsonl").write_bytes(b"no envelope\n")
     with pytest.raises(Misconfigured, match=r"t\.jsonl"):

@@ -12,7 +12,7 @@ MOMENTS = st.integers(0, 253_402_300_799_999)  # to the end of the year 9999
 
 
 @given(clock=st.lists(MOMENTS, min_size=1, max_size=50), node_id=st.integers(0, 999))
-def test_ids_only_rise(clock: list[int], node_id: int) -> None:
+def test_ids_always_increase(clock: list[int], node_id: int) -> None:
     """Ids are unique and rise, as texts and as ids, wherever the clock steps."""
     readings = iter(clock)
     ids = PaymentIdGenerator(lambda: next(readings))

@@ -64,7 +64,7 @@ def test_servers_of_every_form_are_read(named: str, read: list[str]) -> None:
         (f"{'a' * 64}:9092", "the host of server 1 is not a valid name"),
     ],
 )
-def test_other_forms_are_refused_with_the_place(named: str, words: str) -> None:
+def test_other_forms_are_rejected_with_the_place(named: str, words: str) -> None:
     """What cannot be a server is refused by its number, and nothing of the URL is repeated."""
     with pytest.raises(Misconfigured, match="needs kafka://host:port") as refused:
         KafkaConnection.parse(f"kafka://{named}")

@@ -119,7 +119,7 @@ def test_whatever_answers_a_wish_for_tls_is_an_outage(said: bytes) -> None:
 @example(message(b"1") + message(b"t", b"\0\0") + columns(17) + READY + row(b"a\\\\b") + READY)
 @example(message(b"1") + message(b"n") + READY + row(b"caf\xe9") + READY)
 @example(columns(1184) + row(b"24.12.2026 10:00:00 MEZ") + READY)
-def test_whatever_answers_a_statement_is_an_outage_or_a_refusal(said: bytes) -> None:
+def test_whatever_answers_a_statement_is_an_outage_or_a_rejection(said: bytes) -> None:
     """Any reply gives rows, a refusal or an outage; after an outage nothing more is asked."""
     with (
         server(LOGGED_IN + said) as target,

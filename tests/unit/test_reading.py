@@ -109,7 +109,7 @@ def test_a_line_that_is_too_long_halts_behind_those_before_it(
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_other_encodings_are_refused(tmp_path: Path, encoding: str, mark: str) -> None:
+def test_other_encodings_are_rejected(tmp_path: Path, encoding: str, mark: str) -> None:
     """A file in UTF-16 or UTF-32 is refused at its first line, with the way out."""
     path = tmp_path / "in.jsonl"
     path.write_bytes((mark + PAYMENT + "\n").encode(encoding))
@@ -187,7 +187,7 @@ KINDS: dict[str, tuple[Callable[[Path, ExitStack], object], str]] = {
         *((("produce",), kind) for kind in KINDS if "nothing" not in kind),  # which it makes
     ],
 )
-def test_what_is_no_file_is_refused_at_once(
+def test_what_is_no_file_is_rejected_at_once(
     folder: Path, command: Sequence[str], kind: str
 ) -> None:
     """Whatever else than a regular file a source names ends with 78 and words; nothing waits."""

@@ -151,7 +151,7 @@ def test_a_plan_tells_what_a_replay_does(
 
 
 @given(age=st.timedeltas(timedelta(0), timedelta(days=30)))
-def test_letters_older_than_claims_are_told(age: timedelta) -> None:
+def test_letters_older_than_claims_are_reported(age: timedelta) -> None:
     """A letter counts as old when its first failure lies further back than claims are kept."""
     event = letter("bad-json", 1, b"1", b"x", NOW - age)
     record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)

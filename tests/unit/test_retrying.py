@@ -41,7 +41,7 @@ def test_an_outage_is_waited_out(failures: int) -> None:
     ],
 )
 def test_nothing_else_is_tried_again(error: Exception) -> None:
-    """What only a person can mend, and whatever is no outage, comes through at once."""
+    """A failure that only a person can fix, or that is no outage, is raised at once."""
     step = Step(1, error)
     with pytest.raises(type(error)):
         backoff(60, Event())(step)

@@ -148,7 +148,7 @@ def test_the_kafka_clients_frames_are_not_logged(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
-def test_a_refused_row_is_in_no_chain_of_causes() -> None:
+def test_a_rejected_row_is_in_no_chain_of_causes() -> None:
     """PostgreSQL's DETAIL prints whole rows: what comes of it does not lead there."""
     refusal = {
         "C": "23514",

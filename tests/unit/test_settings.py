@@ -125,7 +125,7 @@ def test_an_unknown_key_is_named_with_the_nearest(
         load({})
 
 
-def test_an_unknown_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is no setting is a warning: others may set VOLTPAY_ variables, too."""
     monkeypatch.setenv("VOLTPAY_TOPIC_WRITER", "x")
     (warning,) = load({}).warnings
@@ -152,7 +152,7 @@ def test_an_unknown_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ("kafka.protocol", "TLS", "one of PLAINTEXT, SSL"),
     ],
 )
-def test_a_bad_value_is_told_by_its_origin_and_the_way_out(
+def test_a_bad_value_is_reported_with_its_origin_and_the_way_out(
     path: str, bad: str, right: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A value that cannot be ends with exit 78 and one line: who gave it, and what it takes."""
@@ -201,7 +201,7 @@ def test_passwords_inside_other_settings_are_masked(
     assert "hunter2" not in result.output
 
 
-def test_secrets_are_refused_on_the_command_line() -> None:
+def test_secrets_are_rejected_on_the_command_line() -> None:
     """A password in a flag ends with exit 78, and is not repeated."""
     for flags in (("--store", "postgresql://u:hunter2@h:1/d"), ("-X", "ssl_password=hunter2")):
         result = voltpay("config", "show", *flags)

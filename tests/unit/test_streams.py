@@ -97,7 +97,7 @@ def letters(folder: Path) -> None:
     ("redirected", "reason"),
     [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
 )
-def test_output_that_is_lost_is_told(redirected: str, reason: str) -> None:
+def test_output_that_is_lost_is_reported(redirected: str, reason: str) -> None:
     """Where stdout takes nothing, a command ends with 69 and the reason once, and is no bug."""
     codes, done = ended(redirected, *PRINTING)
     assert codes == [69] * len(PRINTING)

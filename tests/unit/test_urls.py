@@ -120,7 +120,7 @@ def test_every_legal_form_is_read(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_every_other_form_is_refused_with_the_way_out(url: str) -> None:
+def test_every_other_form_is_rejected_with_the_way_out(url: str) -> None:
     """What cannot be read is bad configuration whose message names the fault and no secret."""
     told = refusal(url)
     assert told.startswith("the database's URL is not of the form postgresql://user[:password]@")
@@ -203,7 +203,7 @@ def test_a_password_is_masked_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("password", ["hunter2?", "hunter2#", "hunter2/", "hunter2@", "hunter2 "])
-def test_a_password_on_the_command_line_is_refused_however_it_is_written(password: str) -> None:
+def test_a_password_on_the_command_line_is_rejected_however_it_is_written(password: str) -> None:
     """Also a password that is not percent-encoded is recognised in a flag, and not repeated."""
     result = voltpay("config", "show", "--store", f"postgresql://u:{password}@h/d")
     assert result.exit_code == 78
@@ -211,7 +211,7 @@ def test_a_password_on_the_command_line_is_refused_however_it_is_written(passwor
     assert SECRET not in result.output
 
 
-def test_java_is_told_of_all_hosts() -> None:
+def test_java_gets_all_hosts() -> None:
     """Liquibase gets the same servers, and the same choice among them."""
     url = "postgresql://u:p@h1,[fe80::1%25lo]:2/d%20e"
     hosts = "jdbc:postgresql://h1:5432,[fe80::1%lo]:2/d%20e"

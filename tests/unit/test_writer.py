@@ -90,7 +90,7 @@ def test_a_fenced_unit_leaves_nothing(harness: SqliteHarness) -> None:
     assert harness.tables() == before
 
 
-def test_a_refused_message_id_can_come_again(harness: SqliteHarness) -> None:
+def test_a_rejected_message_id_can_come_again(harness: SqliteHarness) -> None:
     """A dead letter claims its very record and never its message id."""
     harness.refuse(13)
     writer = a_writer(harness.open().begin)
@@ -206,7 +206,7 @@ class Colliding:
 
 
 @pytest.mark.parametrize(("times", "kind"), [(0, Written), (1, Written), (2, DeadLettered)])
-def test_a_collision_gets_one_fresh_id(
+def test_a_collision_gets_one_new_id(
     harness: SqliteHarness, times: int, kind: type[object]
 ) -> None:
     """A payment whose id is taken is tried once more, with another id."""
@@ -219,7 +219,7 @@ def test_a_collision_gets_one_fresh_id(
 # The breaker
 
 
-def test_likes_refused_in_a_row_halt(harness: SqliteHarness) -> None:
+def test_equal_rejections_in_a_row_halt(harness: SqliteHarness) -> None:
     """The limit's like refusals in a row halt: one fewer dead letters, and nothing of that unit."""
     harness.refuse(13)
     writer = a_writer(harness.open().begin, breaker=5)
@@ -233,7 +233,9 @@ def test_likes_refused_in_a_row_halt(harness: SqliteHarness) -> None:
 
 
 @pytest.mark.parametrize(("written", "halts"), [(2, True), (3, False)])
-def test_as_many_payments_part_refusals(harness: SqliteHarness, written: int, halts: bool) -> None:
+def test_as_many_payments_part_rejections(
+    harness: SqliteHarness, written: int, halts: bool
+) -> None:
     """Refusals with the limit's number of payments between them are no row; a few part nothing."""
     harness.refuse(13)
     writer = a_writer(harness.open().begin, breaker=3)
@@ -282,7 +284,7 @@ def test_a_unit_that_is_tried_again_counts_once(harness: SqliteHarness) -> None:
         [("23514", None), ("P0001", None)],
     ],
 )
-def test_unlike_refusals_do_not_add_up(refusals: list[tuple[str, str | None]]) -> None:
+def test_unlike_rejections_do_not_add_up(refusals: list[tuple[str, str | None]]) -> None:
     """Only refusals with the same SQLSTATE and constraint make a row."""
     refused = [
         DeadLettered(letter(0).record, Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))

@@ -127,7 +127,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("sqlstate", rows(PASSING))
-def test_the_database_asks_for_patience(deployment: Deployment, sqlstate: str) -> None:
+def test_the_database_asks_for_a_retry(deployment: Deployment, sqlstate: str) -> None:
     """What passes is tried again, and nobody's payment becomes a dead letter."""
     deployment.feed(RECORDS)
     times = "nextval('write.times')"
@@ -165,7 +165,7 @@ def test_a_table_is_locked(deployment: Deployment, waits: int) -> None:
     assert deployment.violations() == []
 
 
-def test_one_account_is_refused(deployment: Deployment) -> None:
+def test_one_account_is_rejected(deployment: Deployment) -> None:
     """The payments that the database refuses become dead letters, and their neighbours do not."""
     deployment.feed(RECORDS)
     times = Counter(record.key for record in samples(Codec(), RECORDS, SEED, MIX))

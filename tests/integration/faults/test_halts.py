@@ -1,4 +1,4 @@
-"""What a person has to mend: the writer gives up and says so, and nothing is lost meanwhile."""
+"""Faults that only a person can fix: the writer halts and says why, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ TROUBLES = {
         "no topic for dead letters",
     ),
 )
-def test_somebody_has_to_mend_it(deployment: Deployment, trouble: Trouble) -> None:
+def test_a_halt_until_it_is_fixed(deployment: Deployment, trouble: Trouble) -> None:
     """The writer gives up, says what is wrong, and has lost, refused or acknowledged nothing."""
     deployment.feed(RECORDS)
     trouble.begins(deployment)
