@@ -45,13 +45,13 @@ clean:
 	rm -rf $(VENV) demo
 
 $(VENV)/installed: pyproject.toml $(VENV)/bin/pip
-	@$(VENV)/bin/pip install --quiet --editable .
+	@$(VENV)/bin/pip install --quiet --editable '.[cli]'
 	@touch $@
 
 # Dependency groups came with pip 25.1.
 $(VENV)/developing: pyproject.toml $(VENV)/bin/pip
 	@$(VENV)/bin/pip install --quiet --upgrade 'pip>=25.1'
-	@$(VENV)/bin/pip install --quiet --editable . --group dev
+	@$(VENV)/bin/pip install --quiet --editable '.[cli]' --group dev
 	@touch $@ $(VENV)/installed
 
 # Debian keeps what makes a virtual environment in a package of its own.

@@ -15,6 +15,7 @@ nox.options.sessions = [
     "docs",
     "site",
     "properties",
+    "packaging",
     "pythons",
     "integration",
     "mutants",
@@ -61,6 +62,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def packaging(session: nox.Session) -> None:
+    """The wheel: what it and each of its extras bring."""
+    session.run("pytest", "tests/packaging", *session.posargs)
+
+
+@nox.session
 def site(session: nox.Session) -> None:
     """The site of the documentation, in site/; a warning is an error."""
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "site")
@@ -76,7 +83,7 @@ def properties(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """What needs no server, on each Python; on the first of them, with the oldest dependencies."""
     resolution = "lowest-direct" if session.python == PYTHONS[0] else "highest"
-    session.install(".", "--group", "test", "--resolution", resolution)
+    session.install(".[cli]", "--group", "test", "--resolution", resolution)
     session.run("voltpay", "demo", str(Path(session.create_tmp(), "demo")), silent=True)
     tests = ("--numprocesses=auto", "tests/unit", "tests/properties", *session.posargs)
     session.run("pytest", *tests, env={"HYPOTHESIS_PROFILE": "lean"})
