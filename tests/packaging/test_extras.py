@@ -27,7 +27,8 @@ class Environments:
         environment = self.folder / (extra or "core")
         run(UV, "venv", "--quiet", "--python", sys.executable, str(environment))
         wheel = f"voltpay{extra} @ {self.wheel.as_uri()}"
-        run(UV, "pip", "install", "--quiet", "--python", str(environment), wheel)
+        locked = ("--constraint", str(ROOT / "requirements/cli.txt"))
+        run(UV, "pip", "install", "--quiet", "--python", str(environment), *locked, wheel)
         return environment / "bin"
 
     def imports(self, extra: str, modules: str) -> "subprocess.CompletedProcess[str]":
