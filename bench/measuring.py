@@ -21,6 +21,7 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_cli import wiring
 from voltpay_cli.settings import Settings
+from voltpay_cli.settings.converters import Url
 from voltpay_core.codec import Codec
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import Written
@@ -78,9 +79,9 @@ def measure(task: Task) -> Figures:
 
 def _writer(task: Task) -> Figures:
     settings = Settings(
-        source=task.kafka,
-        store=task.store,
-        events=task.kafka,
+        source=Url(task.kafka),
+        store=Url(task.store),
+        events=Url(task.kafka),
         group=task.group,
         batch_size=task.batch_size,
         commit_unit=task.commit_unit,

@@ -148,7 +148,7 @@ class Deployment:
         *arguments: str,
         failing: str | None = None,
         program: Sequence[str | Path] = (VOLTPAY,),
-        **settings: object,
+        **settings: Any,
     ) -> Program:
         """Start the program.
 
@@ -172,14 +172,14 @@ class Deployment:
         self._programs.append(started)
         return started
 
-    def run(self, *arguments: str, code: int = 0, **settings: object) -> str:
+    def run(self, *arguments: str, code: int = 0, **settings: Any) -> str:
         """Run the program to its end, which must be this exit code; what it printed."""
         program = self.start(*arguments, **settings)
         assert program.exit_code() == code, program.printed()
         return program.printed()
 
     def consume(
-        self, node_id: int | str, *flags: str, failing: str | None = None, **settings: object
+        self, node_id: int | str, *flags: str, failing: str | None = None, **settings: Any
     ) -> Program:
         """Start a consumer."""
         given = ("--output", "json", "--node-id", str(node_id), *flags)
@@ -260,7 +260,7 @@ def rows(table: Mapping[str, Any], *quick: str) -> list[ParameterSet]:
     ]
 
 
-def busy(deployment: Deployment, *flags: str, seed: int = SEED, **settings: object) -> Program:
+def busy(deployment: Deployment, *flags: str, seed: int = SEED, **settings: Any) -> Program:
     """A consumer in the middle of its work, which a trigger makes last a second or two."""
     before = deployment.written_by(1)
     deployment.feed(RECORDS, seed=seed)

@@ -20,12 +20,14 @@ from tests.harness.faults import (
     faulty_begin,
 )
 
-from voltpay_cli import wiring
+import voltpay_cli.wiring
 from voltpay_cli.app import main
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource, PaymentDatabase
+
+wiring: Any = voltpay_cli.wiring  # the names in it are replaced
 
 
 class Failpoint(Faults):
@@ -78,8 +80,8 @@ def _fail() -> None:
 
 def decorate(faults: Faults) -> None:
     """Put the failpoint around every adapter that is assembled."""
-    assemble, database = wiring.payment_writer, wiring.database
-    input_publisher = wiring.input_publisher
+    assemble: Callable[..., AbstractContextManager[PaymentConsumer]] = wiring.payment_writer
+    database, input_publisher = wiring.database, wiring.input_publisher
 
     def assemble_faultily(
         *, source: MessageSource, store: PaymentDatabase, events: EventPublisher, **others: Any

@@ -212,6 +212,9 @@ class LateEvents:
     def reset(self) -> None:
         self._on_their_way.clear()
 
+    def close(self) -> None:
+        self.reset()
+
     def arrive(self, last: Sequence[ProducerRecord]) -> None:
         """Everything up to these arrives."""
         while self._on_their_way and last:

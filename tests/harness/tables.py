@@ -63,15 +63,19 @@ class FenceRow:
     next_offset: int | None
 
 
+def _tuple(rows: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(rows)
+
+
 @frozen
 class Tables:
     """Every row of the database."""
 
-    core: tuple[CoreRow, ...] = field(default=(), converter=tuple)
-    metadata: tuple[MetadataRow, ...] = field(default=(), converter=tuple)
-    notes: tuple[NotesRow, ...] = field(default=(), converter=tuple)
-    claims: tuple[str, ...] = field(default=(), converter=tuple)
-    outbox: tuple[WaitingRow, ...] = field(default=(), converter=tuple)
+    core: tuple[CoreRow, ...] = field(default=(), converter=_tuple)
+    metadata: tuple[MetadataRow, ...] = field(default=(), converter=_tuple)
+    notes: tuple[NotesRow, ...] = field(default=(), converter=_tuple)
+    claims: tuple[str, ...] = field(default=(), converter=_tuple)
+    outbox: tuple[WaitingRow, ...] = field(default=(), converter=_tuple)
     fence: Mapping[Partition, FenceRow] = field(factory=dict)
 
 

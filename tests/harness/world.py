@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from attrs import define, field, frozen
 from tests.contracts.store import Database, StoreHarness
@@ -26,8 +26,10 @@ from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.ports import Retry
+from voltpay_core.ports import EventPublisher, Retry
 from voltpay_core.records import ProducerRecord, Record
+
+T = TypeVar("T")
 
 UNBREAKABLE = 10**9
 
@@ -111,7 +113,8 @@ class World:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
         begin = faulty_begin((database or self._database).begin, faults)
-        events = LateEvents(self.published) if way.late_events else MemoryPublisher(self.published)
+        make = LateEvents if way.late_events else MemoryPublisher
+        events: EventPublisher = make(self.published)
         return PaymentConsumer(
             source=FaultySource(source, faults),
             begin=begin,
@@ -134,7 +137,7 @@ class World:
             self.incidents += 1
             return self.run(way)
 
-    def patiently(self, act: Callable[[], None]) -> None:
+    def patiently(self, act: Callable[[], T]) -> T:
         """Try again until it works: the faults of a plan come to an end."""
         for _ in range(100):
             try:

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import MessageSource
-from voltpay_core.records import Headers, Partition, ProducerRecord
+from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
 
 @define
@@ -289,7 +290,8 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         assert source.count_partitions() == 2  # which has it look at the topic
         harness.produce(first, b"new")
         harness.produce(second, b"new")
-        missing, seen = set(harness.partitions), []
+        missing = set(harness.partitions)
+        seen: list[Record] = []
         for polled in polls(source, 100):
             source.seek_to_committed(polled.assigned)
             missing -= polled.assigned
@@ -424,9 +426,13 @@ class TestKafkaEvents(EventsContract):
             closing(harness.connection.consumer()) as consumer,
             closing(KafkaPublisher(harness.connection, lambda: 3, ack_timeout=2)) as events,
         ):
+
+            def reached(end: int) -> bool:
+                return bool(consumer.end_offsets([place])[place] == end)
+
             first = events.publish([event])
             for sent in range(1, 4):  # each lingers for a second, so that patience is over then
-                eventually(lambda sent=sent: consumer.end_offsets([place])[place] == sent)
+                eventually(partial(reached, sent))
                 events.publish([event])
             first.wait()
 

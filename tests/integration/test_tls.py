@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.harness import canary
-from tests.harness.certificates import Authority
 from tests.harness.cli import voltpay
 from tests.harness.stack.available import available
 from tests.harness.stack.places import jars
 from tests.harness.stack.postgres import PostgresServer
 from tests.harness.stack.processes import free_ports
+from trustme import CA
 
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec
@@ -44,17 +43,18 @@ _HBA = "local all all trust\nhostssl all all all scram-sha-256\n"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.found(tmp_path_factory.mktemp("tls") / "authority")
+def authority() -> CA:
+    return CA()
 
 
 @pytest.fixture(scope="module")
-def server(authority: Authority) -> Iterator[PostgresServer]:
+def server(authority: CA) -> Iterator[PostgresServer]:
     """A server whose certificate is localhost's, and that lets nobody in without TLS."""
     server = available(lambda: PostgresServer(durable=False, settings=_SETTINGS))
-    for made, name in zip(authority.issue("server", "DNS:localhost"), ("crt", "key"), strict=True):
+    issued = authority.issue_cert("localhost")
+    for name, pem in (("crt", issued.cert_chain_pems[0]), ("key", issued.private_key_pem)):
         place = server.folder / f"server.{name}"
-        shutil.copy(made, place)
+        pem.write_to_path(place)
         place.chmod(0o600)
         server._own(place)
     (server.folder / "pg_hba.conf").write_text(_HBA)
@@ -65,12 +65,16 @@ def server(authority: Authority) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="module")
-def settings(server: PostgresServer, authority: Authority) -> Mapping[str, str]:
+def settings(
+    server: PostgresServer, authority: CA, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
     """The environment by which everything is trusted, and the schema that was made so."""
+    trusted = tmp_path_factory.mktemp("tls") / "ca.crt"
+    authority.cert_pem.write_to_path(trusted)
     settings = {
         "VOLTPAY_STORE": by_name(server.url("voltpay_writer", DATABASE)),
         "VOLTPAY_DATABASE_SSLMODE": "verify-full",
-        "VOLTPAY_DATABASE_SSLROOTCERT": str(authority.certificate),
+        "VOLTPAY_DATABASE_SSLROOTCERT": str(trusted),
         "VOLTPAY_DATABASE_PASSWORD": WRITER_PASSWORD,
     }
     operator = {
@@ -169,7 +173,8 @@ def test_a_wrong_authority_is_rejected(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A server that another authority vouches for is not believed, and not asked again."""
-    other = Authority.found(tmp_path / "other").certificate
+    other = tmp_path / "other.crt"
+    CA().cert_pem.write_to_path(other)
     words = refused(command, {**settings, "VOLTPAY_DATABASE_SSLROOTCERT": str(other)}, capfd)
     assert "database.sslrootcert" in words
 

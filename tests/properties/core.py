@@ -15,7 +15,7 @@ from tests.harness.world import Fresh, RunOptions, World
 
 from voltpay_core.codec import CODE_HEADER
 from voltpay_core.outcomes import DecodedPayment
-from voltpay_core.records import Record, last_header
+from voltpay_core.records import ProducerRecord, Record, last_header
 
 ways = st.builds(
     RunOptions,
@@ -169,7 +169,7 @@ def substance(tables: Tables) -> object:
 def stories(world: World) -> object:
     """What each account's events tell in order, and which records are dead letters, and why."""
     topics = world.codec.topics
-    told: dict[object, list[object]] = {}
+    told: dict[object, list[bytes]] = {}
     for event in world.published:
         if event.topic != topics.dead_letter:
             body = event.value or b""
@@ -181,7 +181,7 @@ def stories(world: World) -> object:
     return {line: [_timeless(body) for body in bodies] for line, bodies in told.items()}, letters
 
 
-def dead_letters(world: World) -> list:
+def dead_letters(world: World) -> list[ProducerRecord]:
     return [event for event in world.published if event.topic == world.codec.topics.dead_letter]
 
 

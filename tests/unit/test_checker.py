@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -55,7 +56,7 @@ def changed(history: History, event: ProducerRecord, by: ProducerRecord) -> Hist
     return evolve(history, published=[by if item is event else item for item in history.published])
 
 
-def tables(history: History, **changes: object) -> History:
+def tables(history: History, **changes: Any) -> History:
     return evolve(history, tables=evolve(history.tables, **changes))
 
 

@@ -22,6 +22,7 @@ from voltpay_cli.app import app
 from voltpay_cli.console.progress import in_words
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.settings import Settings
+from voltpay_cli.settings.converters import Url
 from voltpay_core.consuming import Tally
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -180,7 +181,7 @@ def test_old_claims_are_purged_in_chunks_of_any_size(ages: list[int], chunk: int
 
 def test_a_purge_is_in_no_writers_way() -> None:
     """A purge leases the last node id, and leaves the first ones to writers."""
-    given = Settings(store="sqlite:voltpay.db")
+    given = Settings(store=Url("sqlite:voltpay.db"))
     with wiring.database(given) as begin, begin() as work:
         assert work.node_id == 999
 

@@ -171,6 +171,9 @@ class Failing:
     def reset(self) -> None:
         self.asked.append("reset")
 
+    def close(self) -> None:
+        self.asked.append("close")
+
 
 class _Failing:
     def wait(self) -> None:

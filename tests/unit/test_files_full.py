@@ -131,13 +131,12 @@ def small_disk(kilobytes: int) -> Iterator[Callable[[int], None]]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", "disk"]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("nothing may be mounted here: the limit of file sizes stands in for it")
+
+    def enlarge(more: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={more}k", "disk"], check=True)
+
     try:
-        yield (
-            lambda more: (
-                subprocess.run(["mount", "-o", f"remount,size={more}k", "disk"], check=True)
-                and None
-            )
-        )
+        yield enlarge
     finally:
         subprocess.run(["umount", "--lazy", "disk"], check=True)
 

@@ -38,6 +38,9 @@ class DeadPublisher:
     def reset(self) -> None:
         """Nothing was sent."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 @pytest.fixture
 def payments(tmp_path: Path) -> Path:

@@ -10,7 +10,6 @@ from tests.harness.strategies import histories
 from voltpay_core.codec import Codec
 from voltpay_core.grouping import by_account, commit_units
 from voltpay_core.outcomes import Decoded, DecodedPayment, WarmedUp
-from voltpay_core.records import Record
 
 batches = histories(refused=True, astray=True, longest=40).map(
     lambda records: [
@@ -58,5 +57,5 @@ def test_the_entire_batch_is_one_unit(batch: list[Decoded]) -> None:
 
 def test_nothing_makes_no_unit() -> None:
     """No records make no transaction."""
-    none: list[Record] = []
+    none: list[Decoded] = []
     assert list(commit_units(by_account(none), 1)) == []

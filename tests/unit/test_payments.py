@@ -1,6 +1,7 @@
 """Payments that break a rule cannot be made."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -65,7 +66,7 @@ def test_no_amount_is_rounded_or_bent(amount: Decimal) -> None:
         ({"external_ref_id": f"\ud800{CANARY}"}, "bad-text"),
     ],
 )
-def test_a_broken_rule_names_its_field_and_no_value(changes: dict[str, object], code: str) -> None:
+def test_a_broken_rule_names_its_field_and_no_value(changes: dict[str, Any], code: str) -> None:
     """A broken rule has a stable code and a reason that names the wire's field and no value."""
     with pytest.raises(Rejected) as caught:
         evolve(GOOD, **changes)

@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.harness.cli import LOCAL, ended
@@ -162,7 +163,8 @@ def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with os.fdopen(reader, "rb") as received, os.fdopen(writer, "wb") as sent:
-        with subprocess.Popen([sys.executable, "-c", writing], **{stream: sent}) as running:
+        redirected: dict[str, Any] = {stream: sent}
+        with subprocess.Popen([sys.executable, "-c", writing], **redirected) as running:
             sent.close()
             until_full(reader)
             assert received.read() == b"x" * 1_000_000

@@ -2,10 +2,10 @@
 
 try:
     import kafka  # noqa: F401 - only to name the missing package
-except ModuleNotFoundError as missing:
-    raise ImportError(
-        "voltpay_adapters.kafka needs kafka-python: pip install kafka-python"
-    ) from missing
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "voltpay_adapters.kafka needs kafka-python: pip install 'voltpay[kafka]'", name="kafka"
+    ) from None
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher

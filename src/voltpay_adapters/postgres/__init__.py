@@ -2,8 +2,10 @@
 
 try:
     import pg8000  # noqa: F401 - only to name the missing package
-except ModuleNotFoundError as missing:
-    raise ImportError("voltpay_adapters.postgres needs pg8000: pip install pg8000") from missing
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "voltpay_adapters.postgres needs pg8000: pip install 'voltpay[postgres]'", name="pg8000"
+    ) from None
 
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase

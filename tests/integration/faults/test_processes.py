@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import pytest
 from tests.harness.deployment import RECORDS, WORKED, Deployment, busy, eventually, rows
@@ -145,10 +146,14 @@ def test_members_come_and_go(deployment: Deployment, rounds: int) -> None:
     deployment.feed(RECORDS)
     load = deployment.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
     host = deployment.consume(1)
+
+    def more_than(before: int) -> bool:
+        return deployment.written_by(2) > before
+
     for _ in range(rounds):
         before = deployment.written_by(2)
         guest = deployment.consume(2)
-        guest.wait_for(lambda before=before: deployment.written_by(2) > before, seconds=60)
+        guest.wait_for(partial(more_than, before), seconds=60)
         guest.send(signal.SIGTERM)
         assert guest.exit_code() == 0
     load.send(signal.SIGTERM)
