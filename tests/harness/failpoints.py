@@ -12,14 +12,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tests.harness.faults import (
+from voltpay_adapters.testing.faults import (
     Faults,
     FaultyDatabase,
     FaultyPublisher,
     FaultySource,
     faulty_begin,
 )
-
 from voltpay_cli import wiring
 from voltpay_cli.app import main
 from voltpay_cli.settings import Settings
@@ -32,8 +31,8 @@ class Failpoint(Faults):
     """Lets something happen once the steps of a way are done, one after the other.
 
     The plan is the way and what happens at its end, as in
-    ``2 after acknowledge, after commit = kill``: the steps of `tests.harness.faults`, some of them
-    several times.
+    ``2 after acknowledge, after commit = kill``: the steps of
+    `voltpay_adapters.testing.faults`, some of them several times.
     """
 
     def __init__(self, plan: str) -> None:
