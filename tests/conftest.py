@@ -2,10 +2,7 @@
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
-
-pytest.register_assert_rewrite("tests.contracts")
 
 ALLOWED = [
     HealthCheck.differing_executors,  # the contracts run once an adapter

@@ -84,8 +84,12 @@ def run(command: list[str], folder: Path) -> None:
 
 @each(blocks("python"))
 def test_python_runs(block: Block, tmp_path: Path) -> None:
-    """Every block of Python runs as it stands, without any server."""
-    run([sys.executable, "-W", "error", "-c", block.text], tmp_path)
+    """Every block of Python runs as it stands, without any server; tests in it pass."""
+    if "import pytest\n" in block.text:
+        (tmp_path / "test_block.py").write_text(block.text, "utf-8")
+        run([sys.executable, "-W", "error", "-m", "pytest", "-q", "."], tmp_path)
+    else:
+        run([sys.executable, "-W", "error", "-c", block.text], tmp_path)
 
 
 @each([block for block in blocks("console") if needs_no_server(block)])

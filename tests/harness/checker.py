@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from attrs import evolve, field, frozen
-from tests.harness.tables import Tables, rows_of
 
+from voltpay_adapters.testing.tables import Tables, rows_of
 from voltpay_core.codec import (
     ATTEMPT_HEADER,
     CODE_HEADER,

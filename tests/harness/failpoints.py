@@ -12,15 +12,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tests.harness.faults import (
+import voltpay_cli.wiring
+from voltpay_adapters.testing.faults import (
     Faults,
     FaultyDatabase,
     FaultyPublisher,
     FaultySource,
     faulty_begin,
 )
-
-import voltpay_cli.wiring
 from voltpay_cli.app import main
 from voltpay_cli.settings import Settings
 from voltpay_core.consuming import PaymentConsumer
@@ -34,8 +33,8 @@ class Failpoint(Faults):
     """Lets something happen once the steps of a way are done, one after the other.
 
     The plan is the way and what happens at its end, as in
-    ``2 after acknowledge, after commit = kill``: the steps of `tests.harness.faults`, some of them
-    several times.
+    ``2 after acknowledge, after commit = kill``: the steps of
+    `voltpay_adapters.testing.faults`, some of them several times.
     """
 
     def __init__(self, plan: str) -> None:

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from attrs import define, field
 from tests.harness.databases import Database, connected
-from tests.harness.tables import Tables, read_tables
+from tests.harness.tables import read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
 
 _EMPTY = """

@@ -8,9 +8,10 @@ from itertools import count
 from typing import Protocol, TypeVar
 
 from attrs import define, field, frozen
-from tests.contracts.store import Database, StoreHarness
 from tests.harness.checker import History, violations
-from tests.harness.faults import (
+
+from voltpay_adapters.testing.contracts.store import StoreHarness
+from voltpay_adapters.testing.faults import (
     Crash,
     Faults,
     FaultyPublisher,
@@ -18,15 +19,14 @@ from tests.harness.faults import (
     LateEvents,
     faulty_begin,
 )
-from tests.harness.tables import Tables
-
-from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.ports import EventPublisher, Retry
+from voltpay_core.ports import EventPublisher, PaymentDatabase, Retry
 from voltpay_core.records import ProducerRecord, Record
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class World:
     _largest_batch: int = 0
     _ticks: Iterator[int] = field(factory=count)
     _start: datetime = field(factory=lambda: datetime.now(UTC))
-    _database: Database = field(init=False)
+    _database: PaymentDatabase = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         for account_id in self.refused:
@@ -102,7 +102,7 @@ class World:
         *,
         source: MemorySource | None = None,
         faults: Faults | None = None,
-        database: Database | None = None,
+        database: PaymentDatabase | None = None,
         notify: Callable[[Notice], None] = lambda _: None,
         retry: Retry | None = None,
     ) -> PaymentConsumer:

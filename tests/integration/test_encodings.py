@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.harness import strategies
 from tests.harness.checker import violations
 from tests.harness.cli import voltpay
 from tests.harness.databases import Database, bootstrapped, connected
@@ -20,6 +19,7 @@ from tests.harness.world import RunOptions, World
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.testing.strategies import message_ids, new_payments
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 from voltpay_core.payments import NewPayment, Status
@@ -29,9 +29,7 @@ ENCODINGS = ("SQL_ASCII", "LATIN1", "EUC_JP")
 BROKEN_BAR = "a\u00a6"  # which EUC_JP keeps as U+FFE4
 
 texts = st.text(st.sampled_from("aé€ß¦~日本語ﾊ\uff5e😀\u0301\\\"'"), min_size=1, max_size=6)
-payments = strategies.new_payments(
-    message_ids=texts | strategies.message_ids, account_ids=st.integers(1, 3)
-)
+payments = new_payments(message_ids=texts | message_ids, account_ids=st.integers(1, 3))
 
 
 @pytest.fixture(scope="module", params=ENCODINGS)

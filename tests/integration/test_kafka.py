@@ -12,8 +12,6 @@ import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.base import MemberState
-from tests.contracts.events import EventsContract, EventsHarness, contents
-from tests.contracts.source import GapsContract, SharedSourceContract, collect, own, owning, polls
 from tests.harness.deployment import eventually
 from tests.harness.stack.kafka import KafkaAddress
 
@@ -22,6 +20,15 @@ from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
+from voltpay_adapters.testing.contracts.events import EventsContract, EventsHarness, contents
+from voltpay_adapters.testing.contracts.source import (
+    GapsContract,
+    SharedSourceContract,
+    collect,
+    own,
+    owning,
+    polls,
+)
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import MessageSource
 from voltpay_core.records import Headers, Partition, ProducerRecord, Record

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from tests.contracts.store import SharedStoreContract, fill
 from tests.harness.databases import Database
 from tests.harness.postgres import PostgresHarness
 
+from voltpay_adapters.testing.contracts.store import SharedStoreContract, fill
 from voltpay_core.errors import Rejected, Unavailable
 from voltpay_core.records import Partition
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.harness import strategies
-from tests.harness.faults import Fault, Faults, crash, unavailable
 from tests.harness.strategies import REFUSED
-from tests.harness.tables import Tables
 from tests.harness.world import Fresh, RunOptions, World
 
+from voltpay_adapters.testing.faults import Fault, Faults, crash, unavailable
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.codec import CODE_HEADER
 from voltpay_core.outcomes import DecodedPayment
 from voltpay_core.records import ProducerRecord, Record, last_header

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import pytest
-from tests.harness.faults import Fault, Faults, crash, unavailable
 from tests.harness.histories import HISTORY
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import RunOptions, World
 from tests.properties.core import a_world, substance
 
+from voltpay_adapters.testing.faults import Fault, Faults, crash, unavailable
 from voltpay_core.records import Record
 
 WAYS = {

@@ -18,12 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.harness import strategies
-from tests.harness.faults import unavailable
 from tests.harness.members import Member
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.strategies import PARTITIONS, REFUSED, TOPIC
 from tests.harness.world import RunOptions, World
 
+from voltpay_adapters.testing.faults import unavailable
 from voltpay_core.records import Partition, Record
 
 STALLS = ("before poll", "before begin", "after commit", "before wait", "before acknowledge")

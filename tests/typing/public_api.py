@@ -13,14 +13,9 @@ from typing import assert_type
 
 from voltpay_adapters import SeenEvents, backoff, payment_writer, subscribe
 from voltpay_adapters.kafka import KafkaConnection, KafkaPublisher, KafkaSource
-from voltpay_adapters.local import (
-    FilePublisher,
-    FileSource,
-    MemoryPublisher,
-    MemorySource,
-    SqliteDatabase,
-)
+from voltpay_adapters.local import FilePublisher, FileSource, SqliteDatabase
 from voltpay_adapters.postgres import DatabaseUrl, PostgresDatabase
+from voltpay_adapters.testing import MemoryPublisher, MemorySource
 from voltpay_core import (
     Batch,
     Codec,

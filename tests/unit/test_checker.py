@@ -11,9 +11,9 @@ from tests.harness.checker import History, violations
 from tests.harness.histories import HISTORY
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.strategies import REFUSED
-from tests.harness.tables import WaitingRow
 from tests.harness.world import RunOptions, World
 
+from voltpay_adapters.testing.tables import WaitingRow
 from voltpay_core.codec import EVENT_ID_HEADER, Codec, pack
 from voltpay_core.ids import PaymentId
 from voltpay_core.outcomes import Written

@@ -15,6 +15,7 @@ from tests.harness import strategies
 from tests.harness.stack.places import ROOT
 from tests.harness.strategies import POISON, Poison
 
+from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.codec import (
     CODE_HEADER,
     CONNECT_ERRORS_PREFIX,
@@ -69,7 +70,7 @@ def exact(value: bytes | None) -> dict[str, Any]:
 # Payments in
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_what_is_encoded_is_decoded(payment: NewPayment) -> None:
     """A payment that is written and read back is itself, amount and texts to the last digit."""
     again = CODEC.decode_payment(CODEC.encode_payment(payment))
@@ -77,14 +78,14 @@ def test_what_is_encoded_is_decoded(payment: NewPayment) -> None:
     assert format(again.amount, "f") == format(payment.amount, "f")
 
 
-@given(st.data(), strategies.new_payments())
+@given(st.data(), new_payments())
 def test_every_producer_is_understood(data: st.DataObject, payment: NewPayment) -> None:
     """Names, order, space, nulls, empties, unknown and repeated fields do not change a payment."""
     value = data.draw(strategies.statements(payment))
     assert CODEC.decode_payment(value) == payment
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_a_record_of_a_payment_is_a_message(payment: NewPayment) -> None:
     """A good payment under its account's key is a message of that payment."""
     source = record(CODEC.encode_payment(payment), str(payment.account_id).encode())
@@ -102,7 +103,7 @@ def test_poison_is_a_dead_letter_with_its_code(poison: Poison) -> None:
 
 
 @given(
-    value=st.none() | st.binary() | strategies.new_payments().map(CODEC.encode_payment),
+    value=st.none() | st.binary() | new_payments().map(CODEC.encode_payment),
     key=st.none() | st.binary(),
     headers=strategies.headers,
 )
@@ -249,7 +250,7 @@ def test_the_exact_form_of_events() -> None:
     )
 
 
-@given(strategies.new_payments(), st.sampled_from(("accountId", "custId")))
+@given(new_payments(), st.sampled_from(("accountId", "custId")))
 def test_events_say_what_was_stated(payment: NewPayment, account_field: str) -> None:
     """Events hold the payment's own values, amounts as numbers with their exact digits."""
     for event in Codec(account_field=account_field).events(written(payment)):
@@ -265,7 +266,7 @@ def test_events_say_what_was_stated(payment: NewPayment, account_field: str) -> 
             assert body.get("externalRefId") == payment.external_ref_id
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_nothing_empty_is_written(payment: NewPayment) -> None:
     """No event has a null or an empty field."""
     bodies = [exact(event.value) for event in CODEC.events(written(payment))]
@@ -273,7 +274,7 @@ def test_nothing_empty_is_written(payment: NewPayment) -> None:
     assert not [body for body in bodies if {None, ""} & set(body.values())]
 
 
-@given(strategies.new_payments(), st.sets(st.sampled_from(Status)))
+@given(new_payments(), st.sets(st.sampled_from(Status)))
 def test_email_is_for_the_statuses_of_the_setting(
     payment: NewPayment, statuses: set[Status]
 ) -> None:
@@ -402,7 +403,7 @@ def test_what_is_packed_is_unpacked(events: list[ProducerRecord]) -> None:
     assert unpack(pack(events)) == events
 
 
-@given(payment_ids, strategies.new_payments())
+@given(payment_ids, new_payments())
 def test_event_ids_name_payment_version_and_kind(
     payment_id: PaymentId, payment: NewPayment
 ) -> None:

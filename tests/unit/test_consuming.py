@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import pytest
 from attrs import define, field
-from tests.harness.faults import Faults, unavailable
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import Patience, RunOptions, World
 
-from voltpay_adapters.local.memory import Acknowledged, MemorySource
+from voltpay_adapters.local.files import Acknowledged
+from voltpay_adapters.testing.faults import Faults, unavailable
+from voltpay_adapters.testing.memory import MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.payments import NewPayment, Status

@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import strategies
 
+from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Rejected
 from voltpay_core.events import EmailEvent, PaymentEvent, ReadEvent
@@ -37,7 +37,7 @@ def published(codec: Codec, payment: NewPayment) -> tuple[Payment, Record, Recor
     return stored, consumed(read), consumed(email)
 
 
-@given(codec=codecs, payment=strategies.new_payments())
+@given(codec=codecs, payment=new_payments())
 def test_events_are_read_back_exactly(codec: Codec, payment: NewPayment) -> None:
     """A service reads every field as the writer has published it, amounts to the last digit."""
     stored, read_record, email_record = published(codec, payment)

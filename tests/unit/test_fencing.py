@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import RunOptions, World
 
-from voltpay_adapters.local.memory import MemoryLog, MemorySource
+from voltpay_adapters.testing.memory import MemoryLog, MemorySource
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.fencing import FencingGuard

@@ -14,8 +14,6 @@ import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.contracts.events import EventsContract
-from tests.contracts.source import SourceContract, collect
 
 from voltpay_adapters.local import appending
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
@@ -23,6 +21,8 @@ from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.testing.contracts.events import EventsContract
+from voltpay_adapters.testing.contracts.source import SourceContract, collect
 from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import MessageSource

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 from attrs import define, field
-from tests.contracts.events import EventsContract
-from tests.contracts.source import SharedSourceContract
 
-from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.contracts.events import EventsContract
+from voltpay_adapters.testing.contracts.source import SharedSourceContract
+from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.ports import MessageSource
 from voltpay_core.records import Headers, Partition, ProducerRecord
 

@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import strategies
 
+from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.errors import Rejected
 from voltpay_core.payments import NewPayment, Status
 
@@ -21,7 +21,7 @@ ON_THE_WIRE = {
 CANARY = "canary-4711"
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_what_is_within_the_rules_is_made(payment: NewPayment) -> None:
     """Every payment within the rules can be made, and equals what it was made of."""
     assert evolve(payment) == payment

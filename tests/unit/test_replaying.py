@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered

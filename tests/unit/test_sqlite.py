@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.contracts.store import SharedStoreContract, StoreContract
 from tests.harness.sqlite import SqliteHarness
 
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.testing.contracts.store import SharedStoreContract, StoreContract
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.records import Partition
 

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness.faults import Fault, Faults, FaultySource, unavailable
 
-from voltpay_adapters.local.memory import MemoryLog, MemorySource
 from voltpay_adapters.seen_events import SeenEvents
+from voltpay_adapters.testing.faults import Fault, Faults, FaultySource, unavailable
+from voltpay_adapters.testing.memory import MemoryLog, MemorySource
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.events import ReadEvent

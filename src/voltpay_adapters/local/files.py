@@ -12,7 +12,6 @@ from attrs import define
 
 from voltpay_adapters.local.appending import append, cannot, complete, cut_off, locked
 from voltpay_adapters.local.lines import envelope, payment_line, read_envelope
-from voltpay_adapters.local.memory import Acknowledged
 from voltpay_adapters.local.reading import STDIN
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import Publication
@@ -107,6 +106,13 @@ class PaymentFilePublisher:
 
     def close(self) -> None:
         """Nothing is ever open."""
+
+
+class Acknowledged:
+    """A `Publication` that is done as soon as it is made."""
+
+    def wait(self) -> None:
+        """Return at once."""
 
 
 def browse(path: Path) -> Iterator[Record]:

@@ -49,7 +49,10 @@ class Mix:
     poison: float = 0.0
 
 
-def samples(codec: Codec, count: int, seed: int, mix: Mix) -> Iterator[ProducerRecord]:
+_GOOD = Mix()
+
+
+def samples(codec: Codec, count: int, seed: int, mix: Mix = _GOOD) -> Iterator[ProducerRecord]:
     """Return `count` records for the input topic, the same for the same arguments."""
     random = Random(seed)  # noqa: S311 - repeatable, not secret
     payments = _Payments(random, codec, mix.accounts)

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from greenlet import getcurrent, greenlet
-from tests.harness.faults import Crash, Fault, Faults, FaultyDatabase, FaultyPublisher, FaultySource
-from tests.harness.simulation.database import MemoryDatabase
 from tests.harness.simulation.kafka import Member, Producer
 
 from voltpay_adapters.assembly import payment_writer
+from voltpay_adapters.testing.database import MemoryDatabase
+from voltpay_adapters.testing.faults import (
+    Crash,
+    Fault,
+    Faults,
+    FaultyDatabase,
+    FaultyPublisher,
+    FaultySource,
+)
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import ProducerRecord

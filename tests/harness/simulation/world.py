@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from attrs import define, field
 from tests.harness.checker import History, violations
-from tests.harness.faults import unavailable
-from tests.harness.simulation.database import MemoryDatabase, MemoryTables
 from tests.harness.simulation.kafka import Group
 from tests.harness.simulation.processes import Process
 
+from voltpay_adapters.testing.database import MemoryDatabase, MemoryTables
+from voltpay_adapters.testing.faults import unavailable
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 from voltpay_core.payments import NewPayment, Status

@@ -9,8 +9,8 @@ from itertools import count
 from threading import Condition
 
 from attrs import define, evolve, field, frozen
-from tests.harness.tables import FenceRow, Tables, WaitingRow, rows_of
 
+from voltpay_adapters.testing.tables import FenceRow, Tables, WaitingRow, rows_of
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment
@@ -54,8 +54,8 @@ class MemoryTables:
             partition: FenceRow(self.epochs.get(partition, 0), self.positions.get(partition))
             for partition in self.epochs.keys() | self.positions.keys()
         }
-        waiting = [WaitingRow(i, *self.outbox[i][:2]) for i in sorted(self.outbox)]
-        return Tables(core, metadata, notes, sorted(self.claims), waiting, fence)
+        waiting = tuple(WaitingRow(i, *self.outbox[i][:2]) for i in sorted(self.outbox))
+        return Tables(core, metadata, notes, tuple(sorted(self.claims)), waiting, fence)
 
     def wait_for_change(self) -> None:
         """Let others go on, until one of them ends its transaction."""
@@ -284,7 +284,7 @@ class _Positions:
 class MemoryDatabase:
     """One process's connection to the tables, and the node id that it holds."""
 
-    tables: MemoryTables
+    tables: MemoryTables = field(factory=MemoryTables)
     _node_ids: Sequence[int] = NODE_IDS
     _node_id: int | None = field(default=None, init=False)
 
@@ -320,34 +320,3 @@ class MemoryDatabase:
             if self.tables.leases.setdefault(node_id, self) is self:
                 return node_id
         raise Misconfigured(f"node id {self._node_ids[0]} is taken", code="node-id-taken")
-
-
-@define
-class MemoryHarness:
-    """A `StoreHarness` of tables in memory."""
-
-    memory: MemoryTables = field(factory=MemoryTables)
-    _opened: list[MemoryDatabase] = field(factory=list, init=False)
-
-    def open(self, node_ids: Sequence[int] = NODE_IDS) -> MemoryDatabase:
-        self._opened.append(MemoryDatabase(self.memory, node_ids))
-        return self._opened[-1]
-
-    def refuse(self, account_id: int) -> None:
-        self.memory.refused.add(account_id)
-
-    def age_claims(self, by: timedelta) -> None:
-        claims = self.memory.claims
-        claims.update({key: at - by for key, at in claims.items()})
-
-    def age_outbox(self, by: timedelta) -> None:
-        for row, (partition, payload, created_at) in self.memory.outbox.items():
-            self.memory.outbox[row] = (partition, payload, created_at - by)
-
-    def tables(self) -> Tables:
-        return self.memory.read()
-
-    def close(self) -> None:
-        for database in self._opened:
-            database.close()
-        self._opened.clear()

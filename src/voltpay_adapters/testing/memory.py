@@ -1,4 +1,4 @@
-"""Lists instead of topics, for tests and for programs that embed the writer."""
+"""Lists instead of topics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field
 
+from voltpay_adapters.local.files import Acknowledged
 from voltpay_core.codec import Topics
 from voltpay_core.errors import Fenced
 from voltpay_core.ports import PollResult, Publication
@@ -39,6 +40,17 @@ class MemoryLog:
         record = Record(at, len(records), timestamp, key, value, headers)
         records.append(record)
         return record
+
+    def extend(self, produced: Iterable[ProducerRecord]) -> None:
+        """Put these records at the ends of their partitions; without one they go to partition 0."""
+        for record in produced:
+            self.append(
+                record.value,
+                key=record.key,
+                partition=record.partition or 0,
+                timestamp=record.timestamp,
+                headers=record.headers,
+            )
 
     def records(self, partition: Partition) -> list[Record]:
         """All records of a partition, which may be empty."""
@@ -127,10 +139,3 @@ class MemoryPublisher:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-class Acknowledged:
-    """A `Publication` whose records are acknowledged already."""
-
-    def wait(self) -> None:
-        """Return at once."""
