@@ -45,6 +45,13 @@ class Tally:
         """All records that were counted."""
         return self.written + self.duplicates + self.dead_letters + self.warm_ups
 
+    def __str__(self) -> str:
+        counts = (
+            f"written {self.written}, duplicates {self.duplicates},"
+            f" dead letters {self.dead_letters}, events {self.events}"
+        )
+        return f"{counts}, warm-ups {self.warm_ups}" if self.warm_ups else counts
+
 
 @frozen
 class BatchDone:
@@ -58,6 +65,9 @@ class BatchDone:
     total: Tally
     lag: int
 
+    def __str__(self) -> str:
+        return f"{self.total}; lag {self.lag}"
+
 
 @frozen
 class TakenOver:
@@ -69,6 +79,11 @@ class TakenOver:
 
     partitions: frozenset[Partition]
     republished: int
+
+    def __str__(self) -> str:
+        named = ", ".join(sorted(map(str, self.partitions))[:8])
+        more = f" and {len(self.partitions) - 8} more" if len(self.partitions) > 8 else ""
+        return f"took over {named}{more}"
 
 
 Notice = BatchDone | TakenOver | Fenced

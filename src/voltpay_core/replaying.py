@@ -85,6 +85,14 @@ class ReplayPlan:
     parked: int = 0
     beyond_retention: int = 0
 
+    def __str__(self) -> str:
+        beyond = f", {self.beyond_retention} of them older than claims are kept"
+        parked = f"; {self.parked} failed too often and stay"
+        return (
+            f"{self.replayable} to replay"
+            f"{beyond if self.beyond_retention else ''}{parked if self.parked else ''}"
+        )
+
     def check(self) -> None:
         """Return where a replay cannot make two payments of one message.
 
@@ -132,6 +140,9 @@ class Replayed:
 
     replayed: int = 0
     parked: int = 0
+
+    def __str__(self) -> str:
+        return f"sent {self.replayed}, parked {self.parked}"
 
 
 def replay(

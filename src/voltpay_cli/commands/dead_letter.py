@@ -71,7 +71,7 @@ def replay_letters(
     """Send letters back to the writer topic, under the same key and message id."""
     with stop_on_signals() as stop:
         for found, plan in _plans(settings, code, max_attempts):
-            typer.echo(_in_words(found, plan))
+            typer.echo(f"{found}: {plan}")
             if yes and not stop() and limit != 0:
                 guard = None if force else plan
                 sent = _replay(
@@ -121,18 +121,8 @@ def _replay(
             limit=limit,
             stop=stop,
         )
-    typer.echo(f"{code}: sent {done.replayed}, parked {done.parked}")
+    typer.echo(f"{code}: {done}")
     return done.replayed
-
-
-def _in_words(code: str, plan: ReplayPlan) -> str:
-    old = (
-        f", {plan.beyond_retention} of them older than claims are kept"
-        if plan.beyond_retention
-        else ""
-    )
-    parked = f"; {plan.parked} failed too often and stay" if plan.parked else ""
-    return f"{code}: {plan.replayable} to replay{old}{parked}"
 
 
 def _row(letter: DeadLetter) -> dict[str, object]:
