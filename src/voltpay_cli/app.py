@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
 from voltpay_cli.exit_codes import ExitCode, ExitingGroup
+from voltpay_cli.wiring import Wiring
 
 app = typer.Typer(
     name="voltpay",
@@ -57,13 +59,17 @@ app.add_typer(config.app, name="config")
 app.command()(demo)
 
 
-def main() -> None:
-    """Run the command that the arguments name; a bug shows where it is, and nothing of the data."""
+def main(wire: Callable[..., Wiring] = Wiring) -> None:
+    """Run the command that the arguments name; a bug shows where it is, and nothing of the data.
+
+    Args:
+        wire: Makes the wiring of the settings that it is given.
+    """
     streams.settle()
     threading.excepthook = lambda failed: _tell_bug(failed.exc_value)
     sys.unraisablehook = lambda failed: _tell_bug(failed.exc_value)
     try:
-        app()
+        app(obj=wire)
     except Exception as bug:  # noqa: BLE001 - whatever is left is one
         _tell_bug(bug)
         sys.exit(ExitCode.BUG)

@@ -6,7 +6,6 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ import typer
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.settings import Loaded, load
 from voltpay_cli.settings.converters import without_password
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
 log = logging.getLogger("voltpay")
@@ -44,6 +44,7 @@ _SHARED = {
     "replication": _option("N", "replicas of each partition [VOLTPAY_TOPICS_REPLICATION]"),
     "x": _option("KEY=VALUE", "a setting of the Kafka client", "-X", kind=list[str]),
     "config": _option("FILE", "the settings' file; voltpay.toml [VOLTPAY_CONFIG]"),
+    "context": typer.Context,
 }
 _SETTINGS = {
     "partitions": "topics.partitions",
@@ -54,27 +55,31 @@ _SETTINGS = {
 
 
 def with_settings(
-    *names: str, give: Callable[[Loaded], object] = attrgetter("settings")
+    *names: str, give: Callable[[Loaded], object] | None = None
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Give a command these options and ``--config``, and pass it the settings in force.
+    """Give a command these options and ``--config``, and pass it what the settings make.
 
     Args:
         names: The options, as `_SHARED` names them.
-        give: What the command gets as its first argument.
+        give: Makes what the command gets as its first argument; None makes the wiring, in the
+            way that `main` was given.
     """
     shared = [*names, "config"]
 
     def decorate(command: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(command)
         def run(**given: Any) -> object:
+            wire = given.pop("context").obj or Wiring
             config, flags = given.pop("config"), {name: given.pop(name) for name in names}
-            return command(give(_load(flags, config)), **given)
+            loaded = _load(flags, config)
+            return command(give(loaded) if give else wire(settings=loaded.settings), **given)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         parameters = [
             *(_parameter(name) for name in shared if name not in {"x", "config"}),
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
             *(_parameter(name) for name in shared if name in {"x", "config"}),
+            _parameter("context"),
         ]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}

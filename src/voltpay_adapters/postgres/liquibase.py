@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from attrs import frozen
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.inspection import changelog_lock
 from voltpay_adapters.postgres.resources import changelog_folder
+from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
@@ -39,7 +39,6 @@ class Liquibase:
             given.
         sslmode: ``disable``, ``require`` or ``verify-full``, as PostgreSQL means them.
         sslrootcert: The certificates to trust; Java's own where there are none.
-        tls: The same for the session that comes before Liquibase's.
     """
 
     target: DatabaseUrl
@@ -47,7 +46,6 @@ class Liquibase:
     program: str = "liquibase"
     sslmode: str = "disable"
     sslrootcert: str | None = None
-    tls: ssl.SSLContext | None = None
 
     def update(self) -> int:
         """Run the changesets that the database does not have yet."""
@@ -79,7 +77,7 @@ class Liquibase:
         Raises:
             Unavailable: The database cannot be reached.
         """
-        with admin_connection(self.target, self.tls) as asked:
+        with admin_connection(self.target, tls_context(self.sslmode, self.sslrootcert)) as asked:
             return changelog_lock(asked)
 
     def validate(self) -> int:
@@ -112,7 +110,7 @@ class Liquibase:
 
     def _found(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
         """The host that may be used, and what sessions of ours set, of what it knows."""
-        with admin_connection(self.target, self.tls) as asked:
+        with admin_connection(self.target, tls_context(self.sslmode, self.sslrootcert)) as asked:
             if asked.pooled:
                 raise Misconfigured(
                     f"there is a connection pooler at {asked.target.label}, which does not pass"

@@ -10,12 +10,11 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.console.progress import Output, progress, summarize
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 
@@ -24,7 +23,7 @@ log = logging.getLogger("voltpay")
 
 @with_settings("source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "x")
 def consume(
-    settings: Settings,
+    wiring: Wiring,
     *,
     max_messages: Annotated[
         int | None, typer.Option(help="stop after this number of records", min=1, metavar="N")
@@ -44,9 +43,9 @@ def consume(
 ) -> None:
     """Consume payments until stopped; a file is consumed to its end."""
     with stop_on_signals(timeout) as stop:
-        until_drained = exit_eof or not (settings.source and settings.source.is_kafka)
+        until_drained = exit_eof or not (wiring.settings.source and wiring.settings.source.is_kafka)
         code = run(
-            settings,
+            wiring,
             stop,
             max_messages=max_messages,
             until_drained=until_drained,
@@ -57,7 +56,7 @@ def consume(
 
 
 def run(
-    settings: Settings,
+    wiring: Wiring,
     stop: StopFlag,
     *,
     max_messages: int | None = None,
@@ -76,7 +75,6 @@ def run(
             _summarized(output) as summarized,
             progress() as notify,
             wiring.payment_consumer(
-                settings,
                 stop.flag,
                 notify,
                 skip_expired=skip_expired,

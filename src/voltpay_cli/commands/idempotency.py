@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
-from voltpay_cli.connections import payment_topics
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
 from voltpay_cli.settings.converters import duration
+from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.errors import Misconfigured
 from voltpay_core.ports import BeginUnitOfWork
@@ -28,7 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="Care for the claimed message ids."
 @app.command()
 @with_settings("source", "store", "x")
 def purge(
-    settings: Settings,
+    wiring: Wiring,
     *,
     older_than: Annotated[
         str | None,
@@ -44,13 +42,13 @@ def purge(
     chunk: Annotated[int, typer.Option(help="claims a transaction", min=1, metavar="N")] = 10_000,
 ) -> None:
     """Delete old claims in chunks; it can be stopped and run again."""
-    replays = timedelta(days=settings.limits.claims_days)
+    replays = timedelta(days=wiring.settings.limits.claims_days)
     age = replays if older_than is None else _age(older_than)
     needed = None
     if not force:
-        needed = ClaimRetention(payment_topics(settings).input_retention(), replays)
+        needed = ClaimRetention(wiring.topics().input_retention(), replays)
         needed.check(age)
-    with stop_on_signals() as stop, wiring.database(settings) as begin:
+    with stop_on_signals() as stop, wiring.database() as begin:
         if dry_run:
             typer.echo(f"would delete {purging.expired(begin, age)} claims")
         else:

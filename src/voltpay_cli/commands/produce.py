@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
 
 
 @with_settings("source", "x")
 def produce(
-    settings: Settings,
+    wiring: Wiring,
     *,
     count: Annotated[int, typer.Option(help="records in all", min=0, metavar="N")] = 1000,
     seed: Annotated[
@@ -39,7 +38,6 @@ def produce(
     seed = SystemRandom().getrandbits(32) if seed is None else seed
     with stop_on_signals() as stop:
         sent = wiring.produce(
-            settings,
             stop.flag,
             count,
             seed,
@@ -49,4 +47,6 @@ def produce(
             warm_ups=warm_ups,
             rate=rate,
         )
-    typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")
+    typer.echo(
+        f"produced {sent} records with --seed {seed}", err=wiring.settings.source == "file:-"
+    )

@@ -143,6 +143,20 @@ def read_text(path: Path) -> str:
     return text
 
 
+def secret(value: str | None, file: str | None, name: str) -> str | None:
+    """A secret as it is set, or as a file holds it.
+
+    Raises:
+        Misconfigured: The file cannot be read, or is not in UTF-8.
+    """
+    if value or not file:
+        return value
+    try:
+        return read_text(Path(file)).rstrip("\r\n")
+    except Misconfigured as error:
+        raise Misconfigured(f"{name}_file: {error}") from None
+
+
 def _keys(found: Mapping[str, object], known: Iterable[str], prefix: str = "") -> Iterator[str]:
     for name, value in found.items():
         key = prefix + name

@@ -13,10 +13,16 @@ from typed_settings.cls_utils import deep_options
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_cli.settings import converters
 from voltpay_cli.settings.converters import Url
+from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 
 MIB = 1024 * 1024
 
+_PURPOSES = {
+    "source": ("where payments come from", "file:payments.jsonl"),
+    "store": ("where they are written", "sqlite:voltpay.db"),
+    "events": ("where events go", "file:out"),
+}
 _POLICY = TopicPolicy()
 _NAMES = _POLICY.names
 
@@ -188,6 +194,22 @@ class Settings:
         """Where events go: the source where nothing else is said and that is Kafka."""
         source = self.source
         return self.events or (source if source and source.is_kafka else None)
+
+    def required(self, *names: str) -> list[Url]:
+        """The URLs of source, store or events.
+
+        Raises:
+            Misconfigured: Some are missing; one message names them all, and how to set them.
+        """
+        urls = {"source": self.source, "store": self.store, "events": self.events_url}
+        if missing := [name for name in names if not urls[name]]:
+            parts = ", ".join(f"{name} ({_PURPOSES[name][0]})" for name in missing)
+            flags = " ".join(f"--{name} {_PURPOSES[name][1]}" for name in missing)
+            raise Misconfigured(
+                f"not set: {parts}; give each by its flag, as VOLTPAY_{missing[0].upper()} or in"
+                f" voltpay.toml; without any server: {flags}"
+            )
+        return [url for name in names if (url := urls[name])]
 
 
 OPTIONS = deep_options(Settings)
