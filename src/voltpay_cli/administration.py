@@ -10,8 +10,8 @@ from voltpay_adapters.postgres.inspection import TablePartition
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.urls import Url
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
 from voltpay_cli.settings.loading import secret
 from voltpay_core.errors import Misconfigured
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.local.checking import check_readable, check_writable
 from voltpay_adapters.postgres import health
+from voltpay_adapters.urls import Url
 from voltpay_cli.administration import database_tls, writer
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
 

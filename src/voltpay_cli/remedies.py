@@ -26,6 +26,7 @@ _REMEDIES = {
     ),
     "kafka-protocol": "see kafka.protocol",
     "kafka-untrusted": "see kafka.cafile, and the host's name",
+    "kafka-url-user": "see kafka.username",
     "kafka-username-missing": (
         "not set: kafka.username; give it as VOLTPAY_KAFKA_USERNAME or in voltpay.toml"
     ),

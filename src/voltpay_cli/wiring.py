@@ -29,10 +29,10 @@ from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_adapters.testing.sending import send
+from voltpay_adapters.urls import Url
 from voltpay_cli.administration import database_tls, writer
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
 from voltpay_cli.settings.loading import secret
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer

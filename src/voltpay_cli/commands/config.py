@@ -9,13 +9,13 @@ import typer
 
 from voltpay_cli.console.progress import Output
 from voltpay_cli.options import with_settings
-from voltpay_cli.settings.display import shown
+from voltpay_cli.settings import Loaded
 
 app = typer.Typer(no_args_is_help=True, help="See the settings.")
 
 
 @app.command()
-@with_settings("source", "store", "events", "node_id", "group", "x", give=shown)
+@with_settings("source", "store", "events", "node_id", "group", "x", give=Loaded.shown)
 def show(
     rows: dict[str, dict[str, Any]],
     *,

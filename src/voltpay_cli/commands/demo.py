@@ -11,8 +11,7 @@ from voltpay_cli.commands.consume import run
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
+from voltpay_cli.settings import Settings, Url
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 

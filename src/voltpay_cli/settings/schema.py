@@ -10,9 +10,10 @@ from attrs.converters import optional
 from typed_settings.cls_attrs import SECRET
 from typed_settings.cls_utils import deep_options
 
+from voltpay_adapters import urls
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.urls import Url
 from voltpay_cli.settings import converters
-from voltpay_cli.settings.converters import Url
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 
@@ -146,10 +147,10 @@ class DatabaseSettings:
 
     password: str | None = setting(None, converters.text, secret=True)
     password_file: str | None = setting(None, converters.text)
-    migrator: str | None = setting(None, converters.database)
+    migrator: str | None = setting(None, urls.database_url)
     migrator_password: str | None = setting(None, converters.text, secret=True)
     migrator_password_file: str | None = setting(None, converters.text)
-    superuser: str | None = setting(None, converters.database)
+    superuser: str | None = setting(None, urls.database_url)
     lock_seconds: int = setting(10, converters.whole(1, 3600))
     statement_seconds: int = setting(30, converters.whole(1, 3600))
     idle_seconds: int = setting(60, converters.whole(1, 3600))
@@ -174,13 +175,13 @@ class Settings:
         log_level: What is logged on stderr.
     """
 
-    source: Url | None = setting(None, converters.source)
-    store: Url | None = setting(None, converters.store)
-    events: Url | None = setting(None, converters.events)
-    node_id: int | str = setting("auto", converters.whole_or("auto", 0, 999))
+    source: Url | None = setting(None, urls.source_url)
+    store: Url | None = setting(None, urls.store_url)
+    events: Url | None = setting(None, urls.events_url)
+    node_id: int | str = setting("auto", converters.whole(0, 999, "auto"))
     group: str = setting("voltpay-writer", converters.topic)
     batch_size: int = setting(1000, converters.whole(1, 1_000_000))
-    commit_unit: int | str = setting("batch", converters.whole_or("account batch", 1, 1_000_000))
+    commit_unit: int | str = setting("batch", converters.whole(1, 1_000_000, "account", "batch"))
     log_level: str = setting("info", converters.one_of("debug", "info", "warning", "error"))
     topics: TopicSettings = field(factory=TopicSettings)
     wire: WireSettings = field(factory=WireSettings)
