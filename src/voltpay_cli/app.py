@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(metadata.version("voltpay"))
         raise typer.Exit
@@ -41,11 +41,11 @@ def voltpay(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Tell the version and end.", callback=_tell_version),
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version),
     ] = False,
 ) -> None:
-    """The Voltpay payment writer: payments from Kafka, each exactly once, into PostgreSQL."""
-    del version  # told already
+    """The Voltpay payment writer: it writes each payment from Kafka to PostgreSQL exactly once."""
+    del version  # printed already
 
 
 app.command()(consume)
@@ -66,16 +66,16 @@ def main(wire: Callable[..., Wiring] = Wiring) -> None:
         wire: Makes the wiring of the settings that it is given.
     """
     streams.settle()
-    threading.excepthook = lambda failed: _tell_bug(failed.exc_value)
-    sys.unraisablehook = lambda failed: _tell_bug(failed.exc_value)
+    threading.excepthook = lambda failed: _report_bug(failed.exc_value)
+    sys.unraisablehook = lambda failed: _report_bug(failed.exc_value)
     try:
         app(obj=wire)
     except Exception as bug:  # noqa: BLE001 - whatever is left is one
-        _tell_bug(bug)
+        _report_bug(bug)
         sys.exit(ExitCode.BUG)
 
 
-def _tell_bug(bug: BaseException | None) -> None:
+def _report_bug(bug: BaseException | None) -> None:
     if bug is not None:
         typer.echo(
             f"{traceback_without_messages(bug)}\nvoltpay: a bug; its words are left out", err=True

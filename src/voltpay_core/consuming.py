@@ -26,6 +26,9 @@ from voltpay_core.records import Partition
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
+BATCH_SIZE = 1000
+"""Records of a batch, at most, unless something else is asked for."""
+
 
 @frozen
 class Tally:
@@ -113,7 +116,7 @@ class PaymentConsumer:
     _ids: PaymentIdGenerator
     _now: Callable[[], datetime]
     _retry: Retry
-    _batch_size: int = 1000
+    _batch_size: int = BATCH_SIZE
     _commit_unit: int | None = None
     _breaker: Breaker = field(factory=Breaker)
     _notify: Callable[[Notice], None] = lambda _: None

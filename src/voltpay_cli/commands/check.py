@@ -13,7 +13,7 @@ from voltpay_cli.wiring import Wiring
 
 @with_settings("source", "store", "events", "x")
 def check(wiring: Wiring) -> None:
-    """Tell, one line each, whether everything is as it should be."""
+    """Check Kafka, the database and the settings, one line each."""
     code = ExitCode.DONE
     for finding in run_checks(wiring):
         if failure := finding.failure:

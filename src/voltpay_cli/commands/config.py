@@ -11,7 +11,7 @@ from voltpay_cli.console.progress import Output
 from voltpay_cli.options import with_settings
 from voltpay_cli.settings import Loaded
 
-app = typer.Typer(no_args_is_help=True, help="See the settings.")
+app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 
 @app.command()
@@ -19,9 +19,9 @@ app = typer.Typer(no_args_is_help=True, help="See the settings.")
 def show(
     rows: dict[str, dict[str, Any]],
     *,
-    output: Annotated[Output, typer.Option(help="form of the list")] = "text",
+    output: Annotated[Output, typer.Option(help="format of the list")] = "text",
 ) -> None:
-    """Print each setting, its value and its origin; secrets are masked."""
+    """Print each setting, its value and its origin. Secrets are masked."""
     if output == "json":
         typer.echo(json.dumps(rows, indent=2))
         return

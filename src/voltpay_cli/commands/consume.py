@@ -30,18 +30,19 @@ def consume(
     ] = None,
     exit_eof: Annotated[
         bool,
-        typer.Option("--exit-eof", help="stop when all that was there at the start is done"),
+        typer.Option("--exit-eof", help="stop when everything that was there at the start is done"),
     ] = False,
     timeout: Annotated[
         int | None,
         typer.Option(help="stop after this number of seconds", min=0, max=10**8, metavar="SECONDS"),
     ] = None,
     skip_expired: Annotated[
-        bool, typer.Option("--skip-expired", help="go on where records expired unread")
+        bool,
+        typer.Option("--skip-expired", help="continue where records expired unread"),
     ] = False,
-    output: Annotated[Output, typer.Option(help="form of the summary")] = "text",
+    output: Annotated[Output, typer.Option(help="format of the summary")] = "text",
 ) -> None:
-    """Consume payments until stopped; a file is consumed to its end."""
+    """Consume payments until stopped. A file is consumed to its end."""
     with stop_on_signals(timeout) as stop:
         until_drained = exit_eof or not (wiring.settings.source and wiring.settings.source.is_kafka)
         code = run(

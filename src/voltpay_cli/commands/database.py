@@ -12,13 +12,13 @@ from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.options import with_settings
 from voltpay_cli.wiring import Wiring
 
-app = typer.Typer(no_args_is_help=True, help="Make and care for the PostgreSQL schema.")
+app = typer.Typer(no_args_is_help=True, help="Create and maintain the PostgreSQL schema.")
 
 
 @app.command()
 @with_settings("store")
 def bootstrap(wiring: Wiring) -> None:
-    """Make roles, schemas and pg_partman, as a superuser."""
+    """Create roles, schemas and pg_partman, as a superuser."""
     bootstrap_database(wiring.settings)
     typer.echo("roles, schemas and pg_partman are in place; next: voltpay db update")
 
@@ -34,37 +34,37 @@ def update(wiring: Wiring) -> None:
 @with_settings("store")
 def rollback(
     wiring: Wiring,
-    count: Annotated[int, typer.Option(help="changesets to undo", min=1, metavar="N")],
+    count: Annotated[int, typer.Option(help="number of changesets to undo", min=1, metavar="N")],
 ) -> None:
-    """Undo the last changesets; with a payment table go its rows."""
+    """Undo the last changesets. If they drop a payment table, its rows are lost."""
     _end(liquibase(wiring.settings, locking=True).rollback(count))
 
 
 @app.command()
 @with_settings("store")
 def status(wiring: Wiring) -> None:
-    """Tell which changesets the database does not have yet."""
+    """List the changesets that the database does not have yet."""
     _end(liquibase(wiring.settings).status())
 
 
 @app.command()
 @with_settings("store")
 def history(wiring: Wiring) -> None:
-    """Tell which changesets were run, and when."""
+    """List the changesets that were run, and when."""
     _end(liquibase(wiring.settings).history())
 
 
 @app.command()
 @with_settings("store")
 def clear_checksums(wiring: Wiring) -> None:
-    """Forget the checksums of the changesets."""
+    """Delete the stored checksums of the changesets."""
     _end(liquibase(wiring.settings).clear_checksums())
 
 
 @app.command()
 @with_settings("store")
 def release_locks(wiring: Wiring) -> None:
-    """Take the changelog's lock away from an update that is no more."""
+    """Release the changelog's lock that a killed update has left."""
     changelog = liquibase(wiring.settings)
     typer.echo(f"the changelog's lock was held by {changelog.lock_holder() or 'nobody'}")
     _end(changelog.release_locks())
@@ -80,7 +80,7 @@ def validate(wiring: Wiring) -> None:
 @app.command()
 @with_settings("store")
 def maintain(wiring: Wiring) -> None:
-    """Make the partitions of the months ahead; due daily."""
+    """Create the partitions of the coming months. Run it daily."""
     for partition in maintain_database(wiring.settings):
         typer.echo(str(partition))
 

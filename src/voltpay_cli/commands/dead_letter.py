@@ -17,9 +17,9 @@ from voltpay_cli.options import with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
-app = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")
+app = typer.Typer(no_args_is_help=True, help="List and replay dead letters.")
 
-Code = Annotated[str | None, typer.Option(help="only letters of this code", metavar="CODE")]
+Code = Annotated[str | None, typer.Option(help="only dead letters with this code", metavar="CODE")]
 
 
 @app.command("list")
@@ -29,11 +29,11 @@ def list_letters(
     *,
     code: Code = None,
     limit: Annotated[
-        int | None, typer.Option(help="letters to show, at most", min=0, metavar="N")
+        int | None, typer.Option(help="dead letters to show, at most", min=0, metavar="N")
     ] = None,
-    output: Annotated[Output, typer.Option(help="form of the list")] = "text",
+    output: Annotated[Output, typer.Option(help="format of the list")] = "text",
 ) -> None:
-    """Count the letters by code, then tell of each, but nothing of its payment."""
+    """Count the dead letters by code, then list each, without anything of its payment."""
     letters = [
         letter
         for letter in map(DeadLetter.read, wiring.dead_letters().browse())
@@ -57,17 +57,17 @@ def replay_letters(
     *,
     code: Code = None,
     limit: Annotated[
-        int | None, typer.Option(help="letters to send, at most", min=1, metavar="N")
+        int | None, typer.Option(help="dead letters to send, at most", min=1, metavar="N")
     ] = None,
     max_attempts: Annotated[
-        int, typer.Option(help="leave letters that failed this often", min=1, metavar="N")
+        int, typer.Option(help="skip dead letters that have failed this often", min=1, metavar="N")
     ] = 5,
-    yes: Annotated[bool, typer.Option("--yes", help="send them; otherwise only count")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="send them, not only count them")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="also letters whose claims may be purged")
+        bool, typer.Option("--force", help="also send letters whose claims may be purged")
     ] = False,
 ) -> None:
-    """Send letters back to the writer topic, under the same key and message id."""
+    """Send dead letters back to the input topic, under the same key and message id."""
     settings, letters = wiring.settings, wiring.dead_letters()
     waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
     with stop_on_signals() as stop:

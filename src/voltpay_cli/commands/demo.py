@@ -20,7 +20,7 @@ MARK = ".voltpay-demo"
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="where everything goes")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="the folder of its files")] = Path("demo"),
 ) -> None:
     """Show the main job on files and SQLite, twice."""
     settings = Settings(

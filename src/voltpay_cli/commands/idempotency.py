@@ -26,7 +26,7 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 
-app = typer.Typer(no_args_is_help=True, help="Care for the claimed message ids.")
+app = typer.Typer(no_args_is_help=True, help="Maintain the claimed message ids.")
 
 
 @app.command()
@@ -37,17 +37,18 @@ def purge(
     older_than: Annotated[
         str | None,
         typer.Option(
-            help="age of the claims that go, such as 48h; limits.claims_days without it",
+            help="age of the claims to delete, such as 48h [default: limits.claims_days]",
             metavar="AGE",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only count them")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="also claims that the input topic or replays count on")
+        bool,
+        typer.Option("--force", help="also claims that the input topic or replays still need"),
     ] = False,
-    chunk: Annotated[int, typer.Option(help="claims a transaction", min=1, metavar="N")] = 10_000,
+    chunk: Annotated[int, typer.Option(help="claims per transaction", min=1, metavar="N")] = 10_000,
 ) -> None:
-    """Delete old claims in chunks; it can be stopped and run again."""
+    """Delete old claims in chunks. It can be stopped and run again."""
     replays = timedelta(days=wiring.settings.limits.claims_days)
     age = replays if older_than is None else _age(older_than)
     needed, deleted = None, 0

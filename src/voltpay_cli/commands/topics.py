@@ -9,13 +9,13 @@ from voltpay_cli.options import with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring
 
-app = typer.Typer(no_args_is_help=True, help="Make and check the four topics.")
+app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.")
 
 
 @app.command()
 @with_settings("source", "events", "partitions", "replication", "x")
 def create(wiring: Wiring) -> None:
-    """Make those topics that are not there yet."""
+    """Create the topics that do not exist yet."""
     made = wiring.topics().create()
     for name in made:
         typer.echo(f"created {name}")
@@ -26,7 +26,7 @@ def create(wiring: Wiring) -> None:
 @app.command()
 @with_settings("source", "events", "partitions", "replication", "x")
 def check(wiring: Wiring) -> None:
-    """Tell what differs from the settings."""
+    """Compare the topics with the settings."""
     found = wiring.topics().find_drift()
     for difference in found:
         typer.echo(with_remedy(difference))
