@@ -19,9 +19,8 @@ from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.testing.samples import Mix, samples
-from voltpay_cli import wiring
-from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
+from voltpay_cli.settings import Settings, Url
+from voltpay_cli.wiring import Wiring
 from voltpay_core.codec import Codec
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import Written
@@ -86,7 +85,7 @@ def _writer(task: Task) -> Figures:
         batch_size=task.batch_size,
         commit_unit=task.commit_unit,
     )
-    with wiring.payment_consumer(settings, Event(), lambda _: None) as consumer:
+    with Wiring(settings=settings).payment_consumer(Event(), lambda _: None) as consumer:
         consumer.run(lambda: False, max_records=WARM_UP)
         _settle(task)
         return _timed(

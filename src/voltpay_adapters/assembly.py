@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.consuming import BATCH_SIZE, Notice, PaymentConsumer
 from voltpay_core.events import PaymentEvent
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase, Retry
@@ -26,9 +26,9 @@ def payment_writer(
     events: EventPublisher,
     retry: Retry,
     codec: Codec | None = None,
-    batch_size: int = 1000,
+    batch_size: int = BATCH_SIZE,
     commit_unit: int | None = None,
-    breaker: int = 20,
+    breaker: int = Breaker().limit,
     notify: Callable[[Notice], None] = lambda _: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[PaymentConsumer]:

@@ -1,18 +1,35 @@
-"""The operator's side of PostgreSQL: Liquibase, the bootstrap and pg_partman, by the settings."""
+"""PostgreSQL as the settings name it, for the writer and for its operator."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 
 from voltpay_adapters.postgres import bootstrap, maintenance
 from voltpay_adapters.postgres.inspection import TablePartition
 from voltpay_adapters.postgres.liquibase import Liquibase
+from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_cli.connections import database_tls, required, secret, with_password, writer_password
+from voltpay_adapters.urls import Url
 from voltpay_cli.settings import Settings
+from voltpay_cli.settings.loading import secret
 from voltpay_core.errors import Misconfigured
 
 log = logging.getLogger("voltpay")
+
+
+def database_tls(settings: Settings) -> ssl.SSLContext | None:
+    """How connections to PostgreSQL are encrypted; None where they are not.
+
+    Raises:
+        Misconfigured: The certificates cannot be read.
+    """
+    return tls_context(settings.database.sslmode, settings.database.sslrootcert)
+
+
+def writer(settings: Settings, url: Url) -> DatabaseUrl:
+    """The database that this URL names, and the writer's password."""
+    return DatabaseUrl.parse(url).with_password(_writer_password(settings))
 
 
 def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
@@ -26,9 +43,8 @@ def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
         _migrator(settings),
         given.liquibase_classpath,
         given.liquibase,
-        sslmode=given.sslmode,
-        sslrootcert=given.sslrootcert,
-        tls=database_tls(settings),
+        given.sslmode,
+        given.sslrootcert,
     )
     if locking and (holder := found.lock_holder()):
         log.warning(
@@ -43,7 +59,7 @@ def bootstrap_database(settings: Settings) -> None:
     bootstrap.bootstrap(
         DatabaseUrl.parse(settings.database.superuser or _store(settings)),
         migrator_password=_migrator_password(settings),
-        writer_password=writer_password(settings),
+        writer_password=_writer_password(settings),
         tls=database_tls(settings),
     )
 
@@ -54,9 +70,8 @@ def maintain(settings: Settings) -> tuple[TablePartition, ...]:
 
 
 def _migrator(settings: Settings) -> DatabaseUrl:
-    """The database, and the migrator with its password to reach it by."""
-    url = settings.database.migrator or _store(settings)
-    return with_password(url, _migrator_password(settings))
+    url = DatabaseUrl.parse(settings.database.migrator or _store(settings))
+    return url.with_password(_migrator_password(settings))
 
 
 def _migrator_password(settings: Settings) -> str | None:
@@ -66,8 +81,13 @@ def _migrator_password(settings: Settings) -> str | None:
     )
 
 
+def _writer_password(settings: Settings) -> str | None:
+    given = settings.database
+    return secret(given.password, given.password_file, "database.password")
+
+
 def _store(settings: Settings) -> str:
-    (url,) = required(settings, "store")
+    (url,) = settings.required("store")
     if url.is_sqlite:
         raise Misconfigured(
             "the store is SQLite, which makes its own tables: `voltpay db` is for PostgreSQL"

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.local.checking import check_readable, check_writable
 from voltpay_adapters.postgres import health
-from voltpay_cli.connections import (
-    database_tls,
-    payment_topics,
-    required,
-    with_password,
-    writer_password,
-)
+from voltpay_adapters.urls import Url
+from voltpay_cli.administration import database_tls, writer
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
 
 
-def run_checks(settings: Settings) -> Iterator[Finding]:
+def run_checks(wiring: Wiring) -> Iterator[Finding]:
     """Look at everything that the settings name, one thing after the other."""
+    settings = wiring.settings
     source, store, events = settings.source, settings.store, settings.events_url
     yield ask("settings", lambda: _complete(settings))
     if (source and source.is_kafka) or (events and events.is_kafka):
-        try:
-            yield from payment_topics(settings).check()
-        except Misconfigured as failure:
-            yield Finding("broker", failure)
+        yield from _guarded("broker", lambda: wiring.topics().check())
     if source and not source.is_kafka:
         yield ask("source", lambda: check_readable(source.path))
     if events and not events.is_kafka:
@@ -36,21 +29,25 @@ def run_checks(settings: Settings) -> Iterator[Finding]:
     if store and store.is_sqlite:
         yield ask("store", lambda: check_writable(Path(store.path).parent))
     elif store:
-        yield from _database(settings, store)
+        yield from _guarded("database", lambda: _database(settings, store))
 
 
 def _complete(settings: Settings) -> str:
-    required(settings, "source", "store", "events")
+    settings.required("source", "store", "events")
     return "source, store and events are set"
 
 
-def _database(settings: Settings, url: Url) -> Iterator[Finding]:
+def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     try:
-        yield from health.check(
-            with_password(url, writer_password(settings)),
-            database_tls(settings),
-            clock_skew=settings.limits.clock_skew_seconds,
-            outbox_age=settings.limits.retry_seconds,
-        )
+        yield from check()
     except (Misconfigured, Unavailable) as failure:
-        yield Finding("database", failure)
+        yield Finding(name, failure)
+
+
+def _database(settings: Settings, url: Url) -> Iterator[Finding]:
+    return health.check(
+        writer(settings, url),
+        database_tls(settings),
+        clock_skew=settings.limits.clock_skew_seconds,
+        outbox_age=settings.limits.retry_seconds,
+    )

@@ -26,6 +26,9 @@ from voltpay_core.records import Partition
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
+BATCH_SIZE = 1000
+"""Records of a batch, at most, unless something else is asked for."""
+
 
 @frozen
 class Tally:
@@ -45,6 +48,13 @@ class Tally:
         """The number of all records."""
         return self.written + self.duplicates + self.dead_letters + self.warm_ups
 
+    def __str__(self) -> str:
+        counts = (
+            f"written {self.written}, duplicates {self.duplicates},"
+            f" dead letters {self.dead_letters}, events {self.events}"
+        )
+        return f"{counts}, warm-ups {self.warm_ups}" if self.warm_ups else counts
+
 
 @frozen
 class BatchDone:
@@ -58,6 +68,9 @@ class BatchDone:
     total: Tally
     lag: int
 
+    def __str__(self) -> str:
+        return f"{self.total}; lag {self.lag}"
+
 
 @frozen
 class TakenOver:
@@ -69,6 +82,11 @@ class TakenOver:
 
     partitions: frozenset[Partition]
     republished: int
+
+    def __str__(self) -> str:
+        named = ", ".join(sorted(map(str, self.partitions))[:8])
+        more = f" and {len(self.partitions) - 8} more" if len(self.partitions) > 8 else ""
+        return f"took over {named}{more}"
 
 
 Notice = BatchDone | TakenOver | Fenced
@@ -98,7 +116,7 @@ class PaymentConsumer:
     _ids: PaymentIdGenerator
     _now: Callable[[], datetime]
     _retry: Retry
-    _batch_size: int = 1000
+    _batch_size: int = BATCH_SIZE
     _commit_unit: int | None = None
     _breaker: Breaker = field(factory=Breaker)
     _notify: Callable[[Notice], None] = lambda _: None

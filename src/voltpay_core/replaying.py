@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from attrs import evolve, frozen
 
@@ -32,6 +33,24 @@ _CODE = re.compile(r"[a-z0-9-]{1,64}")
 def replay_group(group: str, code: str) -> str:
     """The consumer group of a code's replays, so that no code skips the letters of another."""
     return f"{group}-replay-{code}"
+
+
+class DeadLetters(Protocol):
+    """The dead-letter topic, or the file in its place."""
+
+    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
+        """The dead letters that are there now.
+
+        Args:
+            replays_of: Leave out what the replays of this code have acknowledged.
+        """
+
+    def source(self, code: str) -> MessageSource:
+        """The dead letters up to their present end, read by the group that replays this code.
+
+        Raises:
+            Misconfigured: They are replayed in another way (``letters-in-file``).
+        """
 
 
 @frozen
@@ -85,6 +104,14 @@ class ReplayPlan:
     parked: int = 0
     beyond_retention: int = 0
 
+    def __str__(self) -> str:
+        beyond = f", {self.beyond_retention} of them older than claims are kept"
+        parked = f"; {self.parked} failed too often and stay"
+        return (
+            f"{self.replayable} to replay"
+            f"{beyond if self.beyond_retention else ''}{parked if self.parked else ''}"
+        )
+
     def check(self) -> None:
         """Return if a replay cannot make two payments of one message.
 
@@ -132,6 +159,9 @@ class Replayed:
 
     replayed: int = 0
     parked: int = 0
+
+    def __str__(self) -> str:
+        return f"sent {self.replayed}, parked {self.parked}"
 
 
 def replay(

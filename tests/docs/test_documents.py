@@ -155,15 +155,15 @@ def every_option(node: Any) -> set[str]:
 
 
 def test_the_commands_are_complete() -> None:
-    """The table of commands has each command, in order, with its options."""
+    """The table of commands has each command, in order, with its help and its options."""
     told = {
-        command.strip("`"): set(options.replace("`", "").split()) - {"-"}
-        for command, _, options in table(
+        command.strip("`"): (words, set(options.replace("`", "").split()) - {"-"})
+        for command, words, options in table(
             REFERENCE / "commands.md", "command", "what it does", "options"
         )
     }
     found = dict(leaves(VOLTPAY, "voltpay"))
-    assert told == {command: own_options(node) for command, node in found.items()}
+    assert told == {command: (node.help, own_options(node)) for command, node in found.items()}
     assert list(told) == list(found)
 
 
@@ -188,12 +188,13 @@ def test_named_variables_exist(document: Path) -> None:
 
 
 def test_the_settings_are_complete() -> None:
-    """The table of settings has each of them, in order, with its default."""
-    told = {
-        setting.strip("`"): default.strip("`")
-        for setting, default, *_ in table(
-            REFERENCE / "settings.md", "setting", "default", "unit", "meaning"
-        )
+    """The table of settings has each of them, in order, with its default and its flag's help."""
+    rows = table(REFERENCE / "settings.md", "setting", "default", "unit", "meaning")
+    told = {setting.strip("`"): default.strip("`") for setting, default, *_ in rows}
+    meanings = {setting.strip("`"): meaning.replace("`", "") for setting, *_, meaning in rows}
+    helps = {option.path: option.metadata["help"] for option in OPTIONS}
+    assert {path: meanings[path] for path, words in helps.items() if words} == {
+        path: words for path, words in helps.items() if words
     }
     defaults = asdict(Settings())
     assert told == {o.path: in_words(get_path(defaults, o.path)) for o in OPTIONS}

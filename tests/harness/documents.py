@@ -109,7 +109,7 @@ def commands(line: str) -> Iterator[list[str]]:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+    return [cell.strip() for cell in re.split(r" \|(?= )", line.strip().strip("|"))]
 
 
 def _until_blank(lines: Iterator[str]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from tests.harness.stack.kafka import KafkaAddress
 from tests.harness.stack.places import jars
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_cli.connections import payment_topics
 from voltpay_cli.settings.loading import load
+from voltpay_cli.wiring import Wiring
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_topics_are_made_once_and_checked(stack: Database) -> None:
 
 def test_new_topics_depend_on_no_default_of_the_brokers(stack: Database) -> None:
     """Every setting on which a guarantee rests is set on the topic itself."""
-    for topic in payment_topics(load({}).settings).policy.expected_topics():
+    for topic in Wiring(settings=load({}).settings).topics().policy.expected_topics():
         for required in topic.requirements:
             if required.value is not None:
                 assert dynamic(topic.name)[required.name] == required.value

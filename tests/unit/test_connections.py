@@ -5,8 +5,9 @@ from kafka.errors import KafkaConfigurationError
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_cli.connections import kafka_connection
+from voltpay_cli.settings import Url
 from voltpay_cli.settings.schema import KafkaSettings, Settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
 SERVER = "kafka://localhost:9092"
@@ -68,11 +69,12 @@ def test_a_protocol_given_as_an_option_asks_for_its_credentials() -> None:
     """SASL has its mechanism, and needs user and password, wherever the protocol was set."""
     sasl = {"security_protocol": "SASL_PLAINTEXT"}
     with pytest.raises(Misconfigured, match="needs a username"):
-        kafka_connection(Settings(kafka=KafkaSettings(options=sasl)), SERVER)
+        Wiring(settings=Settings(Url(SERVER), kafka=KafkaSettings(options=sasl))).topics()
     known = KafkaSettings(options=sasl, username="me", password="secret")
-    options = kafka_connection(Settings(kafka=known), SERVER).options
-    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
-    assert options["sasl_plain_password"] == "secret"
+    kafka = Wiring(settings=Settings(Url(SERVER), kafka=known)).topics().source
+    assert kafka is not None
+    assert kafka.options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert kafka.options["sasl_plain_password"] == "secret"
 
 
 @pytest.mark.parametrize("host", ["a..b", ".", "a" * 64])

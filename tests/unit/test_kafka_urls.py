@@ -10,7 +10,7 @@ from kafka.cluster import get_ip_port_afi
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.urls import servers
-from voltpay_cli.settings import converters
+from voltpay_adapters.urls import events_url, source_url
 from voltpay_core.errors import Misconfigured
 
 
@@ -82,7 +82,7 @@ texts = st.text() | likely.map(",".join) | likely.map(lambda found: "kafka://" +
 def test_settings_and_adapter_agree_about_any_text(url: str) -> None:
     """Any text is servers that the client can be given, or refused; the settings say the same."""
     by_adapter = accepted(KafkaConnection.parse, url)
-    assert by_adapter == accepted(converters.source, url) == accepted(converters.events, url)
+    assert by_adapter == accepted(source_url, url) == accepted(events_url, url)
     with suppress(ValueError):
         for server in servers(url):
             host, port, _ = get_ip_port_afi(server)

@@ -21,9 +21,8 @@ from voltpay_adapters.local.files import PaymentFilePublisher, read_events
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.private_tracebacks import traceback_without_messages
-from voltpay_cli.connections import secret
 from voltpay_cli.console.logs import log_to_stderr
-from voltpay_cli.settings.loading import load
+from voltpay_cli.settings.loading import load, secret
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured, Rejected
 from voltpay_core.records import ProducerRecord

@@ -12,7 +12,6 @@ from tests.harness.cli import voltpay
 from typed_settings.dict_utils import get_path
 
 from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.settings.display import shown
 from voltpay_cli.settings.loading import load
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
@@ -46,7 +45,7 @@ def test_flags_come_before_environment_before_file_before_default(
             patch.setenv(variable(path), str(environment))
         loaded = load({path: flag})
     told = [given for given in (flag, environment, file) if given is not None]
-    row = shown(loaded)[path]
+    row = loaded.shown()[path]
     assert row["value"] == (told[0] if told else NAMED[path].default)
     assert (row["origin"] == "default") == (not told)
 

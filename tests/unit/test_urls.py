@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.harness.cli import voltpay
 
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
+from voltpay_adapters.urls import database_url, store_url
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import converters
 from voltpay_core.errors import Misconfigured
@@ -116,7 +117,7 @@ REFUSED = {
 def test_every_legal_form_is_read(url: str) -> None:
     """A URL that libpq takes, and that names all that is needed, means what libpq means by it."""
     assert DatabaseUrl.parse(url) == ACCEPTED[url]
-    assert converters.store(url) == converters.database(url) == url
+    assert store_url(url) == database_url(url) == url
 
 
 @pytest.mark.parametrize("url", REFUSED)

@@ -1,17 +1,51 @@
-"""Reads through a topic without joining a group and without acknowledging anything."""
+"""Reads through topics without acknowledging anything, and reads dead letters for replays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
 
+from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.offsets import TIMEOUT_MS, committed, find_offsets
-from voltpay_adapters.kafka.source import records_of
+from voltpay_adapters.kafka.source import KafkaSource, records_of
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import Record
+from voltpay_core.replaying import replay_group
+
+
+@frozen
+class KafkaDeadLetters:
+    """The `DeadLetters` of a topic.
+
+    Attributes:
+        group: The group of the writers: each code has its own group of replays.
+    """
+
+    _connection: KafkaConnection
+    _topic: str
+    _group: str
+
+    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
+        """Read the topic.
+
+        Raises:
+            Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        """
+        group = replay_group(self._group, replays_of) if replays_of else None
+        return browse(self._connection, self._topic, group)
+
+    def source(self, code: str) -> KafkaSource:
+        """Read the topic in the group of this code."""
+        return KafkaSource(
+            self._connection,
+            self._topic,
+            replay_group(self._group, code),
+            bounded=True,  # what fails again while it is replayed is for the next replay
+            skip_expired=True,
+        )
 
 
 def browse(connection: KafkaConnection, topic: str, group: str | None = None) -> Iterator[Record]:

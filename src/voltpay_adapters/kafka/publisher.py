@@ -16,6 +16,9 @@ from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
 from voltpay_core.records import ProducerRecord
 
+ACK_TIMEOUT = 30
+"""Seconds to wait for acknowledgements."""
+
 
 @define
 class KafkaPublisher:
@@ -33,7 +36,7 @@ class KafkaPublisher:
 
     _connection: KafkaConnection
     _count_partitions: Callable[[], int] | None = None
-    _ack_timeout: float = 30
+    _ack_timeout: float = ACK_TIMEOUT
     _opened: KafkaProducer | None = field(default=None, init=False)
     _source_partitions: int | None = field(default=None, init=False)
     _partition_counts: dict[str, int] = field(factory=dict, init=False)

@@ -30,6 +30,9 @@ from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
 
+BATCH_BYTES = 16 * 1024 * 1024
+"""Bytes that one fetch gets from one broker, at most."""
+
 SESSION_MS = 10_000
 """How long a member may be silent. During a rebalance the coordinator delays every other request
 until a silent member times out, so this must be shorter than the request timeout."""
@@ -70,7 +73,7 @@ class KafkaSource:
     _connection: KafkaConnection
     _topic: str
     _group: str
-    _batch_bytes: int = 16 * 1024 * 1024
+    _batch_bytes: int = BATCH_BYTES
     _poll_timeout: float = 0.5
     _bounded: bool = False
     _skip_expired: bool = False

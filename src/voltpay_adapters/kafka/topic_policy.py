@@ -18,7 +18,7 @@ from voltpay_adapters.kafka.requirements import (
     without,
 )
 from voltpay_adapters.kafka.topics import Topic
-from voltpay_core.codec import Topics
+from voltpay_core.codec import Codec, Topics
 
 KAFKAS_MAX_MESSAGE = 1_048_588
 LARGEST = 2**31 - 1
@@ -51,7 +51,7 @@ class TopicPolicy:
     replication: int = 2
     retention_hours: int = 24
     dead_letter_retention_hours: int = 168
-    value_bytes: int = 1024 * 1024
+    value_bytes: int = Codec().max_value_bytes
 
     @property
     def input_retention(self) -> timedelta:

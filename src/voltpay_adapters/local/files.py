@@ -7,8 +7,9 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
-from attrs import define
+from attrs import define, frozen
 
 from voltpay_adapters.local.appending import append, cannot, complete, cut_off, locked
 from voltpay_adapters.local.lines import envelope, payment_line, read_envelope
@@ -113,6 +114,29 @@ class Acknowledged:
 
     def wait(self) -> None:
         """Return at once."""
+
+
+@frozen
+class FileDeadLetters:
+    """The `DeadLetters` of a file that `FilePublisher` wrote."""
+
+    _path: Path
+
+    def browse(self, replays_of: str | None = None) -> Iterator[Record]:  # noqa: ARG002 - none are replayed
+        """Read the file.
+
+        Raises:
+            Misconfigured: The file cannot be read, or is not of that form.
+        """
+        return browse(self._path)
+
+    def source(self, code: str) -> NoReturn:  # noqa: ARG002 - none are replayed
+        """Say how the letters of a file are replayed."""
+        raise Misconfigured(
+            "dead letters in files are replayed by consuming a copy of them: copy"
+            f" {self._path.name} and fix what has to be fixed",
+            code="letters-in-file",
+        )
 
 
 def browse(path: Path) -> Iterator[Record]:

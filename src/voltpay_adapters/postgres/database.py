@@ -23,6 +23,9 @@ from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import UnitOfWork
 
+CLOCK_SKEW = 30
+"""Seconds that this machine's clock and the database's may be apart."""
+
 NODE_LOCKS = 0x566F6C74
 """The first key of the advisory locks that lease node ids; the second is the node id."""
 
@@ -73,7 +76,7 @@ class PostgresDatabase:
     _timeouts: Timeouts = field(factory=Timeouts)
     _tls: ssl.SSLContext | None = None
     _now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _clock_skew: float = 30
+    _clock_skew: float = CLOCK_SKEW
     _notify: Callable[[str], None] = lambda _: None
     _session: Session | None = field(default=None, init=False)
     _lease: int | None = field(default=None, init=False)

@@ -19,8 +19,8 @@ def check(
     target: DatabaseUrl,
     tls: ssl.SSLContext | None = None,
     *,
-    clock_skew: float = 30,
-    outbox_age: float = 300,
+    clock_skew: float,
+    outbox_age: float,
 ) -> Iterator[Finding]:
     """Check everything that the writer needs of its database.
 

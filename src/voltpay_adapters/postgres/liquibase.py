@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from attrs import frozen
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.inspection import changelog_lock
 from voltpay_adapters.postgres.resources import changelog_folder
+from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
@@ -39,7 +39,6 @@ class Liquibase:
             path.
         sslmode: libpq's ``disable``, ``require`` or ``verify-full``.
         sslrootcert: A PEM file of the certificates to trust; None uses Java's own.
-        tls: The TLS context of the session before Liquibase's, with the same meaning.
     """
 
     target: DatabaseUrl
@@ -47,7 +46,6 @@ class Liquibase:
     program: str = "liquibase"
     sslmode: str = "disable"
     sslrootcert: str | None = None
-    tls: ssl.SSLContext | None = None
 
     def update(self) -> int:
         """Run the changesets that have not been run on the database."""
@@ -79,8 +77,8 @@ class Liquibase:
         Raises:
             Unavailable: The database cannot be reached.
         """
-        with admin_connection(self.target, self.tls) as connection:
-            return changelog_lock(connection)
+        with admin_connection(self.target, tls_context(self.sslmode, self.sslrootcert)) as session:
+            return changelog_lock(session)
 
     def validate(self) -> int:
         """Check the changelog, also against the changesets that were run."""
@@ -112,7 +110,8 @@ class Liquibase:
 
     def _find_host(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
         """The first host that accepts the session, and the session settings that it knows."""
-        with admin_connection(self.target, self.tls) as connection:
+        tls = tls_context(self.sslmode, self.sslrootcert)
+        with admin_connection(self.target, tls) as connection:
             if connection.pooled:
                 raise Misconfigured(
                     f"there is a connection pooler at {connection.target.label}, and poolers do not"

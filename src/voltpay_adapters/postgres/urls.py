@@ -119,6 +119,10 @@ class DatabaseUrl:
         """The same database on this server alone."""
         return evolve(self, hosts=(host,))
 
+    def with_password(self, password: str | None) -> Self:
+        """The same database with this password, unless the URL has one."""
+        return self if self.password is not None else evolve(self, password=password)
+
     @property
     def label(self) -> str:
         """User, hosts and database for messages, without the password."""

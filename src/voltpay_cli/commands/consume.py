@@ -10,12 +10,11 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.console.progress import Output, progress, summarize
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 
@@ -24,29 +23,30 @@ log = logging.getLogger("voltpay")
 
 @with_settings("source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "x")
 def consume(
-    settings: Settings,
+    wiring: Wiring,
     *,
     max_messages: Annotated[
         int | None, typer.Option(help="stop after this number of records", min=1, metavar="N")
     ] = None,
     exit_eof: Annotated[
         bool,
-        typer.Option("--exit-eof", help="stop when all that was there at the start is done"),
+        typer.Option("--exit-eof", help="stop when everything that was there at the start is done"),
     ] = False,
     timeout: Annotated[
         int | None,
         typer.Option(help="stop after this number of seconds", min=0, max=10**8, metavar="SECONDS"),
     ] = None,
     skip_expired: Annotated[
-        bool, typer.Option("--skip-expired", help="go on where records expired unread")
+        bool,
+        typer.Option("--skip-expired", help="continue where records expired unread"),
     ] = False,
-    output: Annotated[Output, typer.Option(help="form of the summary")] = "text",
+    output: Annotated[Output, typer.Option(help="format of the summary")] = "text",
 ) -> None:
-    """Consume payments until stopped; a file is consumed to its end."""
+    """Consume payments until stopped. A file is consumed to its end."""
     with stop_on_signals(timeout) as stop:
-        until_drained = exit_eof or not (settings.source and settings.source.is_kafka)
+        until_drained = exit_eof or not (wiring.settings.source and wiring.settings.source.is_kafka)
         code = run(
-            settings,
+            wiring,
             stop,
             max_messages=max_messages,
             until_drained=until_drained,
@@ -57,7 +57,7 @@ def consume(
 
 
 def run(
-    settings: Settings,
+    wiring: Wiring,
     stop: StopFlag,
     *,
     max_messages: int | None = None,
@@ -76,7 +76,6 @@ def run(
             _summarized(output) as summarized,
             progress() as notify,
             wiring.payment_consumer(
-                settings,
                 stop.flag,
                 notify,
                 skip_expired=skip_expired,

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.commands.consume import run
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
+from voltpay_cli.settings import Settings, Url
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
 COUNT, SEED = 2000, 7
@@ -21,7 +20,7 @@ MARK = ".voltpay-demo"
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="where everything goes")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="the folder of its files")] = Path("demo"),
 ) -> None:
     """Show the main job on files and SQLite, twice."""
     settings = Settings(
@@ -32,23 +31,24 @@ def demo(
     )
     log_to_stderr(settings.log_level)
     with stop_on_signals() as stop:
-        raise typer.Exit(_play(folder, settings, stop))
+        raise typer.Exit(_play(folder, Wiring(settings=settings), stop))
 
 
-def _play(folder: Path, settings: Settings, stop: StopFlag) -> ExitCode:
+def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
     _clear(folder)
-    _make(folder, settings, stop)
+    _make(folder, wiring, stop)
+    settings = wiring.settings
     command = f"voltpay consume --source {settings.source} --store {settings.store}"
     typer.echo(f"\n$ {command} --events {settings.events}")
-    code = run(settings, stop)
+    code = run(wiring, stop)
     first = _events(folder)
     _show(folder, first)
     if code or stop():
         return code
 
     typer.echo("\nNow everything once more, from the first byte, as after an offset moved back:")
-    wiring.start_over(settings)
-    code = run(settings, stop)
+    wiring.start_over()
+    code = run(wiring, stop)
     if stop() or code:
         return code
     if _events(folder) != first:
@@ -58,12 +58,10 @@ def _play(folder: Path, settings: Settings, stop: StopFlag) -> ExitCode:
     return ExitCode.DONE
 
 
-def _make(folder: Path, settings: Settings, stop: StopFlag) -> None:
+def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    sent = wiring.produce(
-        settings, stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03
-    )
+    sent = wiring.produce(stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03)
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 
 
