@@ -27,6 +27,7 @@ DLQ_HEADER_PREFIX = "voltpay-dlq-"
 CODE_HEADER = DLQ_HEADER_PREFIX + "code"
 ATTEMPT_HEADER = DLQ_HEADER_PREFIX + "attempt"
 FIRST_FAILED_HEADER = DLQ_HEADER_PREFIX + "first-failed-at"
+_FIRST_ADDED = CONNECT_ERRORS_PREFIX + "topic"
 
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -151,7 +152,7 @@ class Codec:
         """Return the dead letter of a record: its own bytes, and the reason in headers (G4)."""
         record, reason = letter.record, letter.reason
         added = {
-            CONNECT_ERRORS_PREFIX + "topic": record.partition.topic,
+            _FIRST_ADDED: record.partition.topic,
             CONNECT_ERRORS_PREFIX + "partition": str(record.partition.number),
             CONNECT_ERRORS_PREFIX + "offset": str(record.offset),
             CONNECT_ERRORS_PREFIX + "exception.message": reason.reason,
@@ -216,12 +217,20 @@ def attempts(headers: Headers) -> int:
 
 
 def without_letter_headers(headers: Headers) -> Headers:
-    """Return the headers for a replay: only attempt and first failure stay of those added."""
+    """Return the headers for a replay: only attempt and first failure stay of those added.
+
+    Headers before the last one that names the topic came with the record, whatever their names.
+    """
+    names = [name for name, _ in headers]
+    own = len(names) - names[::-1].index(_FIRST_ADDED) - 1 if _FIRST_ADDED in names else 0
     kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
+    return (
+        *headers[:own],
+        *(
+            (name, value)
+            for name, value in headers[own:]
+            if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from voltpay_core.codec import (
     EVENT_ID_HEADER,
     MAX_PASSED_ON_BYTES,
     Codec,
+    Topics,
     pack,
     unpack,
     without_letter_headers,
@@ -204,6 +205,30 @@ def test_an_empty_object_is_a_warm_up() -> None:
     """The value {} is a warm-up, under any key."""
     for key in (None, b"", b"1"):
         assert isinstance(CODEC.decode(record(b"{}", key)), WarmedUp)
+
+
+def test_the_exact_form_of_a_payment_record() -> None:
+    """A producer's record is keyed by the account, with the headers that it is given."""
+    payment = evolve(a_payment(), account_id=42)
+    codec = Codec(topics=Topics(writer="w"))
+    value = codec.encode_payment(payment)
+    assert codec.payment_record(payment) == ProducerRecord("w", b"42", value)
+    headers: Headers = (("traceparent", b"00-1"),)
+    assert codec.payment_record(payment, headers) == ProducerRecord("w", b"42", value, headers)
+    assert json.loads(value) == {
+        "messageId": "m",
+        "accountId": 42,
+        "amount": 1,
+        "currency": "EUR",
+        "status": 2,
+        "type": "VSA",
+    }
+
+
+def test_the_exact_form_of_warm_ups() -> None:
+    """Warm-ups have no key and an empty object, and are marked by their header."""
+    warm_up = ProducerRecord("w", None, b"{}", (("voltpay-warmup", b"1"),))
+    assert Codec(topics=Topics(writer="w")).warm_ups(2) == [warm_up, warm_up]
 
 
 # Events out

@@ -67,13 +67,30 @@ def halts(guard: FencingGuard, fence: Fenced) -> bool:
     return False
 
 
+@pytest.mark.parametrize("limit", [2, 5])
+def test_the_limit_of_raised_epochs_halts(limit: int) -> None:
+    """One fence below the limit waits, and the limit halts and names some of the partitions."""
+    fence = Fenced([Partition("in", number) for number in range(10)], "x", code="epoch-bumped")
+    guard = FencingGuard(limit)
+    for count in range(1, limit):
+        guard = guard.fenced(fence)
+        assert halts(guard, fence) is False, count
+    with pytest.raises(Unavailable) as caught:
+        guard.fenced(fence).check(fence)
+    assert (caught.value.halt, caught.value.code) == (True, "another-writer")
+    names = ", ".join(f"in-{number}" for number in range(8))
+    assert f"partitions {limit} times ({names}) that our group" in str(caught.value)
+    assert caught.value.__cause__ is fence
+
+
 def test_the_first_fence_costs_no_wait_and_the_second_does() -> None:
     """A member that comes back takes over at once; one that is fenced again waits first."""
     once = FencingGuard().fenced(MOVED)
     once.check(MOVED)
     with pytest.raises(Unavailable) as failure:
         once.fenced(MOVED).check(MOVED)
-    assert not failure.value.halt
+    assert (failure.value.halt, failure.value.code) == (False, "fenced")
+    assert (str(failure.value), failure.value.__cause__) == (str(MOVED), MOVED)
     once.turn_finished().fenced(MOVED).check(MOVED)
 
 

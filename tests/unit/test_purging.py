@@ -67,3 +67,22 @@ def test_claims_that_are_needed_stay(
     needed = ClaimRetention(input_topic, replays)
     with pytest.raises(Misconfigured if age < max(input_topic, replays) else AssertionError):
         purge(begin, age, needed)
+
+
+@pytest.mark.parametrize(
+    ("input_topic", "replays", "code", "told"),
+    [
+        (timedelta(hours=49), timedelta(0), "input", "keeps records for up to 49 hours,"),
+        (timedelta(minutes=90), timedelta(days=9), "input", "keeps records for up to 1.5 hours,"),
+        (timedelta.max, timedelta(0), "input", "keeps records for ever,"),
+        (timedelta(0), timedelta(days=7), "replays", "can be replayed for up to 168 hours,"),
+    ],
+)
+def test_who_needs_the_claims_is_told(
+    input_topic: timedelta, replays: timedelta, code: str, told: str
+) -> None:
+    """A refusal says for how long the claims are needed, and its code what needs them."""
+    with pytest.raises(Misconfigured) as caught:
+        ClaimRetention(input_topic, replays).check(timedelta(hours=1))
+    assert caught.value.code == f"claims-needed-by-{code}"
+    assert told in str(caught.value)

@@ -161,6 +161,49 @@ def test_letters_older_than_claims_are_reported(age: timedelta) -> None:
     assert planned["bad-json"].beyond_retention == beyond
 
 
+def test_a_letter_is_old_after_the_time_that_claims_are_kept() -> None:
+    """A letter that is just as old as claims are kept still finds them."""
+    event = letter("bad-json", 1, b"1", b"x", NOW - timedelta(days=7))
+    record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
+    for late, beyond in ((timedelta(0), 0), (timedelta(milliseconds=1), 1)):
+        kept = timedelta(days=7) - late
+        planned = plans([record, record], max_attempts=5, now=NOW, claims_kept=kept)
+        assert planned == {"bad-json": ReplayPlan(replayable=2, beyond_retention=2 * beyond)}
+
+
+def test_a_letter_says_where_it_is_and_comes_from() -> None:
+    """The place of a letter, that of its record, and everything else that its headers say."""
+    event = letter("bad-json", 3, b"7", b"{")
+    record = Record(Partition("dlq", 1), 9, 0, event.key, event.value, event.headers)
+    assert DeadLetter.read(record) == DeadLetter(
+        "bad-json", "dlq-1@9", "in-3@14", 3, NOW, "because"
+    )
+
+
+@pytest.mark.parametrize(
+    ("codes", "limit", "sent", "committed"),
+    [
+        ("aaa", 0, 0, None),
+        ("aaa", 2, 2, 2),
+        ("abab", 1, 1, 1),
+        ("babab", 2, 2, 4),
+        ("aabb", 3, 2, 4),
+        ("aaa", 3, 3, 3),
+        ("aaa", None, 3, 3),
+    ],
+)
+def test_a_limit_commits_what_it_has_looked_at(
+    codes: str, limit: int | None, sent: int, committed: int | None
+) -> None:
+    """Offsets are committed behind the last letter that was looked at, and none behind it."""
+    named = {"a": CODES[0], "b": CODES[1]}
+    log, events = filled([(named[code], 1, 0, b"1", b"x") for code in codes]), MemoryPublisher()
+    options = {"code": CODES[0], "max_attempts": 5}
+    done = replay(reader(log), events, "in", None, limit=limit, **options)  # type: ignore[arg-type]
+    assert (done, len(events.events)) == (Replayed(sent, 0), sent)
+    assert log.acknowledged.get(Partition("dlq", 0)) == committed
+
+
 def test_letters_beyond_retention_are_not_sent() -> None:
     """A replay refuses letters whose claims may be gone, and sends nothing (G1)."""
     log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()

@@ -137,7 +137,7 @@ def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset())
         halt = isinstance(error, _FATAL_ERRORS)
         words, code = type(error).__name__, "kafka"
         if isinstance(error, kafka_errors.KafkaTimeoutError) and "bootstrap" in str(error):
-            words, code = f"{words}: {error}", "no-broker"
+            words, code = str(error), "no-broker"
         raise Unavailable(f"Kafka: {doing}: {words}", halt=halt, code=code) from error
 
 
