@@ -47,25 +47,27 @@ class OutboxRelay:
         self.wait()
         return len(left)
 
-    def wait(self) -> None:
-        """Return once everything sent is acknowledged.
+    def wait(self, leave: int = 0) -> None:
+        """Return once everything sent is acknowledged, except the last `leave` publications.
 
         Raises:
             Unavailable: An event was refused, or its acknowledgement timed out.
         """
-        while self._in_flight:
+        while len(self._in_flight) > leave:
             publication, rows = self._in_flight[0]
             publication.wait()
             self.published |= rows
             self._in_flight.popleft()
 
-    def settle(self) -> None:
-        """Wait for what was sent; if that fails, drop it: the outbox still holds it."""
+    def settle(self) -> bool:
+        """Wait for what was sent; if that fails, drop it (false): the outbox still holds it."""
         try:
             self.wait()
         except Unavailable:
             self._publisher.reset()
             self._in_flight.clear()
+            return False
+        return True
 
     def forget_published(self) -> None:
         """Note that the published rows are deleted, and that this is committed."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 from tests.contracts.store import Database, StoreHarness
-from tests.harness.checker import History, violations
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.faults import (
     Crash,
     Faults,
@@ -174,7 +174,7 @@ class World:
             acknowledged=dict(self.log.acknowledged),
             codec=self.codec,
             refused=self.refused,
-            most_repeats=self.incidents * self._largest_batch,
+            most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
             finished=finished,
         )
 
