@@ -253,7 +253,7 @@ MUTANTS = (
         CONSUMING,
         "            self._forget(polled.assigned | polled.revoked)\n",
         "",
-        SIMULATED,
+        ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "what a take-over could not publish is acknowledged",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from attrs import define, field
@@ -152,6 +153,29 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     process.run(Patience(), max_records=1)
     fence = world.tables().fence
     assert {place: row.epoch for place, row in fence.items()} == {kept: 1, assigned: 1}
+
+
+def test_what_is_revoked_is_not_acknowledged(world: World) -> None:
+    """Of a batch in hand only what is still owned is acknowledged, and nobody is fenced."""
+    fill(world, 2)
+    world.log.append(b"poison", key=None, partition=1)
+    kept, revoked = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept, revoked])
+    notices: list[Notice] = []
+    process = world.process(RunOptions(), source=source, notify=notices.append)
+    turns = count()
+
+    def stop() -> bool:
+        turn = next(turns)
+        if turn == 2:
+            assert len(world.published) == 5, "the batch is not in hand"
+            source.assign([kept])
+        return turn == 3
+
+    process.run(stop)
+    assert world.log.acknowledged == {kept: 2}
+    assert [type(notice) for notice in notices] == [TakenOver, BatchDone]
 
 
 # The relay
