@@ -47,25 +47,27 @@ class OutboxRelay:
         self.wait()
         return len(left)
 
-    def wait(self) -> None:
-        """Return once all sent events are acknowledged.
+    def wait(self, leave: int = 0) -> None:
+        """Return once all sent events are acknowledged, except the last `leave` publications.
 
         Raises:
             Unavailable: An event was rejected, or its acknowledgement timed out.
         """
-        while self._in_flight:
+        while len(self._in_flight) > leave:
             publication, rows = self._in_flight[0]
             publication.wait()
             self.published |= rows
             self._in_flight.popleft()
 
-    def settle(self) -> None:
-        """Wait for the sent events; if that fails, drop them: the outbox still holds them."""
+    def settle(self) -> bool:
+        """Wait for the sent events; if that fails, drop them (false): the outbox still holds them."""
         try:
             self.wait()
         except Unavailable:
             self._publisher.reset()
             self._in_flight.clear()
+            return False
+        return True
 
     def forget_published(self) -> None:
         """Forget the published rows, after a transaction that deleted them."""

@@ -18,7 +18,7 @@ import pytest
 from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
 from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
-from tests.harness.checker import History, violations
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.databases import Database, connected
 from tests.harness.history import KafkaGroup, patiently, read_history, read_topic
 from tests.harness.stack.kafka import KafkaAddress
@@ -241,7 +241,9 @@ class Deployment:
 
     def violations(self, *, kills: int = 0, **known: Any) -> list[str]:
         """What is wrong, if anything is; each kill may repeat a batch of each partition."""
-        return violations(self.history(most_repeats=kills * self.batch_size, **known))
+        return violations(
+            self.history(most_repeats=kills * BATCHES_IN_HAND * self.batch_size, **known)
+        )
 
     def close(self) -> None:
         """End what still runs."""

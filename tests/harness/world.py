@@ -8,7 +8,7 @@ from itertools import count
 from typing import Protocol, TypeVar
 
 from attrs import define, field, frozen
-from tests.harness.checker import History, violations
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
 
 from voltpay_adapters.testing.contracts.store import StoreHarness
 from voltpay_adapters.testing.faults import (
@@ -177,7 +177,7 @@ class World:
             acknowledged=dict(self.log.acknowledged),
             codec=self.codec,
             refused=self.refused,
-            most_repeats=self.incidents * self._largest_batch,
+            most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
             finished=finished,
         )
 

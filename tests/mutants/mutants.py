@@ -21,6 +21,7 @@ VALUES = "voltpay_cli/settings/converters.py"
 
 LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
 INTERLEAVED = ("tests/properties/test_two_consumers.py",)
+SIMULATED = ("tests/properties/test_simulation.py",)
 STALLED = ("tests/properties/test_stalled_owner.py",)
 CORE = ("tests/unit/test_writer.py", "tests/unit/test_consuming.py", *LAWS)
 
@@ -191,8 +192,8 @@ MUTANTS = (
     Mutant(
         "acknowledge before the publication",
         CONSUMING,
-        "        self._relay.wait()\n        self._source.acknowledge(polled.positions)\n",
-        "        self._source.acknowledge(polled.positions)\n        self._relay.wait()\n",
+        "            self._relay.wait(leave=sum(each.publications for each in later))\n",
+        "",
         INTERLEAVED,
     ),
     Mutant(
@@ -205,8 +206,8 @@ MUTANTS = (
     Mutant(
         "never acknowledge",
         CONSUMING,
-        "        self._source.acknowledge(polled.positions)\n        self._acknowledged",
-        "        self._acknowledged",
+        "                self._source.acknowledge(batch.polled.positions)\n",
+        "                pass\n",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
@@ -236,9 +237,51 @@ MUTANTS = (
     Mutant(
         "failure leaves no doubt",
         CONSUMING,
-        "            self._in_doubt |= self._epochs.keys()\n",
+        "        self._in_doubt |= self._epochs.keys()\n",
         "",
         LAWS,
+    ),
+    Mutant(
+        "a failure keeps the batches in hand",
+        CONSUMING,
+        "        self._unacknowledged.clear()\n",
+        "",
+        SIMULATED,
+    ),
+    Mutant(
+        "a revoked partition is acknowledged",
+        CONSUMING,
+        "            self._forget(polled.assigned | polled.revoked)\n",
+        "",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "what a take-over could not publish is acknowledged",
+        CONSUMING,
+        "        if not self._relay.settle():\n            self._doubt_everything()\n",
+        "        self._relay.settle()\n",
+        SIMULATED,
+    ),
+    Mutant(
+        "a batch waits for too few publications",
+        CONSUMING,
+        "(leave=sum(each.publications for each in later))",
+        "(leave=1 + sum(each.publications for each in later))",
+        SIMULATED,
+    ),
+    Mutant(
+        "nothing overlaps",
+        CONSUMING,
+        "        self._acknowledge(leave=self._overlap)\n",
+        "        self._acknowledge()\n",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "a stop leaves the batches in hand",
+        CONSUMING,
+        "            self._acknowledge()\n        self._relay.settle()\n",
+        "            pass\n        self._relay.settle()\n",
+        ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "what is assigned is never taken over",
@@ -266,8 +309,8 @@ MUTANTS = (
     Mutant(
         "a bounded run polls too much",
         CONSUMING,
-        "                limit = min(limit, max_records - self._acknowledged)\n",
-        "                limit = min(limit, max_records)\n",
+        "max_records - self._acknowledged - in_hand)",
+        "max_records - self._acknowledged)",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(

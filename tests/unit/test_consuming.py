@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from attrs import define, field
@@ -49,8 +50,8 @@ def test_a_sunny_day_goes_in_this_order() -> None:
     ]
     assert trace[trace.index("fence.hold") - 1 :] == [
         *("begin", "fence.hold", "outbox.delete", "idempotency.claim", "payments.add"),
-        *("outbox.put", "commit", "publish", "wait", "acknowledge"),
-        *("poll", "begin", "outbox.delete", "commit"),
+        *("outbox.put", "commit", "publish", "poll", "wait", "acknowledge"),
+        *("begin", "outbox.delete", "commit"),
     ]
 
 
@@ -86,12 +87,12 @@ def test_a_run_can_follow_another(world: World) -> None:
 
 
 def test_a_stop_finishes_the_batch(world: World) -> None:
-    """A stop lets the batch in hand be written, published, acknowledged, and tidied up after."""
+    """A stop lets the batches in hand be written, published, acknowledged, and tidied up after."""
     fill(world, 10)
-    turns = iter((False, False, True))
+    turns = iter((False, False, False, True))
     world.process(RunOptions(batch_size=4)).run(lambda: next(turns))
-    assert sum(world.log.acknowledged.values()) == 4
-    assert len(world.tables().core) == 4
+    assert sum(world.log.acknowledged.values()) == 8
+    assert len(world.tables().core) == 8
     assert world.tables().outbox == ()
 
 
@@ -124,7 +125,7 @@ def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
     assert [type(notice) for notice in told] == [TakenOver, BatchDone, BatchDone, BatchDone]
     batches = [notice for notice in told if isinstance(notice, BatchDone)]
     assert [batch.total.written for batch in batches] == [2, 4, 5]
-    assert [batch.lag for batch in batches] == [3, 1, 0]
+    assert [batch.lag for batch in batches] == [1, 0, 0]  # of what is polled by now
 
 
 def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
@@ -153,6 +154,29 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     process.run(Patience(), max_records=1)
     fence = world.tables().fence
     assert {place: row.epoch for place, row in fence.items()} == {kept: 1, assigned: 1}
+
+
+def test_what_is_revoked_is_not_acknowledged(world: World) -> None:
+    """Of a batch in hand only what is still owned is acknowledged, and nobody is fenced."""
+    fill(world, 2)
+    world.log.append(b"poison", key=None, partition=1)
+    kept, revoked = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept, revoked])
+    notices: list[Notice] = []
+    process = world.process(RunOptions(), source=source, notify=notices.append)
+    turns = count()
+
+    def stop() -> bool:
+        turn = next(turns)
+        if turn == 2:
+            assert len(world.published) == 5, "the batch is not in hand"
+            source.assign([kept])
+        return turn == 3
+
+    process.run(stop)
+    assert world.log.acknowledged == {kept: 2}
+    assert [type(notice) for notice in notices] == [TakenOver, BatchDone]
 
 
 # The relay

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeVar
 
 from attrs import define, field
-from tests.harness.checker import History, violations
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.simulation.kafka import Group
 from tests.harness.simulation.processes import Process
 
@@ -294,7 +294,7 @@ class World:
             acknowledged=dict(self.group.committed),
             codec=self.codec,
             refused=frozenset({REFUSED}),
-            most_repeats=self.incidents * self._largest_batch,
+            most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
             finished=finished,
             ends={partition: len(log) for partition, log in self.group.log.items()},
         )
