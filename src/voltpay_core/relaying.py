@@ -60,7 +60,7 @@ class OutboxRelay:
             self._in_flight.popleft()
 
     def settle(self) -> bool:
-        """Wait for the sent events; if that fails, drop them (false): the outbox still holds them."""
+        """Wait for the sent events. If that fails, drop them (false): the outbox holds them."""
         try:
             self.wait()
         except Unavailable:

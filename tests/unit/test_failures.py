@@ -64,8 +64,8 @@ OF_THE_NETWORK = [
 OF_NOBODY = [KeyboardInterrupt(), SystemExit(), GeneratorExit()]
 
 
-def of_postgres(*, refusable: bool) -> AbstractContextManager[None]:
-    return translate_errors("db", refusable=refusable)
+def of_postgres(*, carries_payments: bool) -> AbstractContextManager[None]:
+    return translate_errors("db", carries_payments=carries_payments)
 
 
 def kind(error: BaseException, translated: AbstractContextManager[None]) -> str:
@@ -120,16 +120,16 @@ def test_an_outage_of_kafka_is_named(error: Exception, words: str, code: str) ->
 def test_an_error_of_the_network_is_tried_again(error: Exception) -> None:
     """A connection that breaks heals, with Kafka, at login and between payments."""
     assert kind(error, of_kafka("reading")) == RETRIED
-    assert kind(error, of_postgres(refusable=True)) == RETRIED
-    assert kind(error, of_postgres(refusable=False)) == RETRIED
+    assert kind(error, of_postgres(carries_payments=True)) == RETRIED
+    assert kind(error, of_postgres(carries_payments=False)) == RETRIED
 
 
 @pytest.mark.parametrize("error", OF_NOBODY, ids=lambda error: type(error).__name__)
 def test_what_ends_a_process_ends_it(error: BaseException) -> None:
     """Interrupts and exits are no failures of anybody."""
     assert kind(error, of_kafka("reading")) == PASSES
-    assert kind(error, of_postgres(refusable=True)) == PASSES
-    assert kind(error, of_postgres(refusable=False)) == PASSES
+    assert kind(error, of_postgres(carries_payments=True)) == PASSES
+    assert kind(error, of_postgres(carries_payments=False)) == PASSES
 
 
 @pytest.mark.parametrize(
@@ -168,15 +168,15 @@ def test_an_error_of_postgresql_has_one_kind(
     error: Exception, of_payments: str, of_logins: str
 ) -> None:
     """Payments can be at fault only where payments are sent; `test_sqlstates` has each SQLSTATE."""
-    assert kind(error, of_postgres(refusable=True)) == of_payments
-    assert kind(error, of_postgres(refusable=False)) == of_logins
+    assert kind(error, of_postgres(carries_payments=True)) == of_payments
+    assert kind(error, of_postgres(carries_payments=False)) == of_logins
 
 
 @pytest.mark.parametrize("refusable", [True, False])
-def test_an_answer_of_postgresql_is_named(refusable: bool) -> None:
+def test_an_answer_of_postgresql_is_named(carries_payments: bool) -> None:
     """A failure says which database it is of and its SQLSTATE, and keeps what caused it."""
     error = DatabaseError({"C": "42P01", "M": "no such table"})
-    with pytest.raises(Unavailable) as caught, of_postgres(refusable=refusable):
+    with pytest.raises(Unavailable) as caught, of_postgres(carries_payments=carries_payments):
         raise error
     assert str(caught.value) == "PostgreSQL at db: SQLSTATE 42P01: no such table"
     assert (caught.value.code, caught.value.__cause__) == ("database", error)
@@ -185,10 +185,10 @@ def test_an_answer_of_postgresql_is_named(refusable: bool) -> None:
 @pytest.mark.parametrize("error", [InterfaceError("gone"), OSError("gone")])
 def test_a_database_out_of_reach_is_named(error: Exception) -> None:
     """A connection that breaks is told with its reason; a strange answer only by its kind."""
-    with pytest.raises(Unavailable) as caught, of_postgres(refusable=True):
+    with pytest.raises(Unavailable) as caught, of_postgres(carries_payments=True):
         raise error
     assert str(caught.value) == "PostgreSQL at db cannot be reached: gone"
-    with pytest.raises(Unavailable) as caught, of_postgres(refusable=True):
+    with pytest.raises(Unavailable) as caught, of_postgres(carries_payments=True):
         raise KeyError("canary")
     told = (
         "PostgreSQL at db gave an answer that cannot be read (KeyError): is it a PostgreSQL server?"
@@ -199,7 +199,7 @@ def test_a_database_out_of_reach_is_named(error: Exception) -> None:
 @pytest.mark.parametrize("sqlstate", ["22001", "23514", "23503", "P0001", "P0002"])
 def test_what_may_hold_a_payment_is_not_chained(sqlstate: str) -> None:
     """PostgreSQL's words about a row are neither in a failure nor behind it."""
-    with pytest.raises(Exception) as caught, of_postgres(refusable=True):  # noqa: PT011
+    with pytest.raises(Exception) as caught, of_postgres(carries_payments=True):  # noqa: PT011
         raise DatabaseError({"C": sqlstate, "n": "c", "M": "canary", "D": "canary"})
     assert isinstance(caught.value, Rejected | Unavailable)
     assert "canary" not in str(caught.value)

@@ -15,17 +15,19 @@ from typing import Any
 import attrs
 import pytest
 from attrs import evolve, frozen
-from tests.harness.certificates import Authority
 from tests.harness.cli import voltpay
+from trustme import CA
 
-from voltpay_adapters.local import MemoryPublisher, SqliteDatabase
+from voltpay_adapters.local import SqliteDatabase
 from voltpay_adapters.postgres.urls import Host
-from voltpay_cli import administration, connections, wiring
+from voltpay_adapters.testing import MemoryPublisher
+from voltpay_cli import administration
 from voltpay_cli.console.logs import log_to_stderr
-from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.settings.converters import Url
+from voltpay_cli.settings import OPTIONS, Settings, Url
 from voltpay_cli.settings.loading import load
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Unavailable
+from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Status
 
 BASE = {
@@ -78,7 +80,7 @@ def option(name: str, value: object) -> dict[str, object]:
 
 
 def encrypted(mode: str, how: str) -> dict[str, object]:
-    return {"liquibase.sslmode": mode, "liquibase.tls": how, "store.tls": how}
+    return {"liquibase.sslmode": mode, "store.tls": how}
 
 
 CHANGES: dict[str, tuple[Change, ...]] = {
@@ -237,7 +239,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "database.sslrootcert": (
         Change(
             "ca.crt",
-            {"liquibase.sslrootcert": "ca.crt", "liquibase.tls": OWN, "store.tls": OWN},
+            {"liquibase.sslrootcert": "ca.crt", "store.tls": OWN},
             {"database.sslmode": "verify-full"},
         ),
     ),
@@ -249,9 +251,13 @@ CHANGES: dict[str, tuple[Change, ...]] = {
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    authority = Authority.found(tmp_path_factory.mktemp("certificates") / "ca")
-    authority.issue("me", "DNS:localhost")
-    return authority.folder
+    folder, authority = tmp_path_factory.mktemp("certificates"), CA()
+    authority.cert_pem.write_to_path(folder / "ca.crt")
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(folder / "me.key")
+    for part in issued.cert_chain_pems:
+        part.write_to_path(folder / "me.crt", append=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -284,31 +290,36 @@ def settings_of(values: Mapping[str, object]) -> Settings:
 
 def picture(settings: Settings) -> dict[str, object]:
     """All that is made from the settings, as names and values."""
-    source, store, events = connections.required(settings, "source", "store", "events")
-    node_ids = wiring._node_ids(settings)
-    claims, sent = SqliteDatabase("claims.db"), MemoryPublisher()
-    reader = wiring._source(settings, source, claims.begin, skip_expired=False)
-    local = evolve(settings, source=Url("file:in.jsonl"), events=Url("file:out"))
+    source, store, events = settings.required("source", "store", "events")
+    node_id = settings.node_id
+    node_ids = (node_id,) if isinstance(node_id, int) else NODE_IDS
+    claims, sent, wiring = SqliteDatabase("claims.db"), MemoryPublisher(), Wiring(settings=settings)
+    reader = wiring._source(source, claims.begin, skip_expired=False)
+    local = evolve(
+        settings,
+        source=Url("file:in.jsonl"),
+        events=Url("file:out"),
+        store=Url("sqlite:voltpay.db"),
+    )
     with (
-        wiring.dead_letter_source(settings, "bad-json") as replays,
-        wiring.payment_consumer(
-            evolve(local, store=Url("sqlite:voltpay.db")), Event(), lambda _: None
-        ) as consumer,
+        closing(wiring.dead_letters().source("bad-json")) as replays,
+        wiring.input_publisher() as warm_ups,
+        Wiring(settings=local).payment_consumer(Event(), lambda _: None) as consumer,
     ):
-        wiring._warm_up(settings, sent)
+        wiring._warm_up(sent)
         log_to_stderr(settings.log_level)
         made = {
-            "store": wiring._store(settings, store, node_ids),
+            "store": wiring._store(store, node_ids),
             "source": reader,
-            "events": wiring._publisher(settings, events, reader),
-            "warm-ups": wiring._kafka_publisher(settings, source),
+            "events": wiring._publisher(events, reader),
+            "warm-ups": warm_ups,
             "warm-ups sent": tuple(event.topic for event in sent.events),
             "replays": replays,
-            "topics": connections.payment_topics(settings),
+            "topics": wiring.topics(),
             "liquibase": administration.liquibase(settings),
             "bootstrap": unreachable(lambda: administration.bootstrap_database(settings)),
             "maintain": unreachable(lambda: administration.maintain(settings)),
-            "sqlite": wiring._store(settings, Url("sqlite:voltpay.db"), node_ids),
+            "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
             "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]
             "log level": logging.getLevelName(logging.getLogger("voltpay").level),

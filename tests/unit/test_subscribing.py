@@ -170,6 +170,9 @@ class Scripted:
         self.calls.append(("drained", None))
         return True
 
+    def lag(self) -> int:
+        return 0
+
     def close(self) -> None:
         """Nothing is open."""
 
