@@ -164,14 +164,16 @@ def _copied(payments: Iterable[Payment]) -> dict[str, str]:
     }
     core, metadata, notes, claims = tables.values()
     for payment in payments:
-        told, at = payment.stated, payment.created_at.isoformat()
+        stated, at = payment.stated, payment.created_at.isoformat()
         core.append(
-            f"{payment.id}\t{told.amount}\t{told.status.value}\t{told.currency}"
-            f"\t{told.account_id}\t{told.type}\t{at}\n"
+            f"{payment.id}\t{stated.amount}\t{stated.status.value}\t{stated.currency}"
+            f"\t{stated.account_id}\t{stated.type}\t{at}\n"
         )
         metadata.append(f"{payment.id}\t{at}\t{at}\t{payment.version}\n")
-        notes.append(f"{payment.id}\t{at}\t{_text(told.external_ref_id)}\t{_text(told.comment)}\n")
-        claims.append(f"{told.message_id}\n")
+        notes.append(
+            f"{payment.id}\t{at}\t{_text(stated.external_ref_id)}\t{_text(stated.comment)}\n"
+        )
+        claims.append(f"{stated.message_id}\n")
     return {table: "".join(rows) for table, rows in tables.items()}
 
 

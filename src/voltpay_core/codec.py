@@ -212,8 +212,8 @@ def unpack(payload: bytes) -> list[ProducerRecord]:
 
 def attempts(headers: Headers) -> int:
     """Return the number of times that the record became a dead letter, by its headers."""
-    told = last_header(headers, ATTEMPT_HEADER) or b""
-    return int(told) if told.isdigit() and len(told) < 10 else 0
+    attempt = last_header(headers, ATTEMPT_HEADER) or b""
+    return int(attempt) if attempt.isdigit() and len(attempt) < 10 else 0
 
 
 def without_letter_headers(headers: Headers) -> Headers:
@@ -235,8 +235,8 @@ def without_letter_headers(headers: Headers) -> Headers:
 
 
 def _first_failed(headers: Headers) -> str | None:
-    told = last_header(headers, FIRST_FAILED_HEADER)
-    return told.decode("ascii", "replace") if told and len(told) < 40 else None
+    text = last_header(headers, FIRST_FAILED_HEADER)
+    return text.decode("ascii", "replace") if text and len(text) < 40 else None
 
 
 def _undecodable(value: bytes, error: Exception) -> Rejected:

@@ -64,7 +64,7 @@ class BatchDone:
 
     Attributes:
         total: The tally of all runs of this consumer up to this batch.
-        lag: The known number of records that are not yet polled.
+        lag: The number of known records that are not yet polled.
     """
 
     total: Tally

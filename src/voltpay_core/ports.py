@@ -33,7 +33,7 @@ class PollResult:
 
 
 class MessageSource(Protocol):
-    """A topic: its records come in the order of each partition, and again until acknowledged."""
+    """A topic, whose records come in partition order and are redelivered until acknowledged."""
 
     def poll(self, limit: int) -> PollResult:
         """Return at most `limit` records, after at most a short wait.
@@ -71,7 +71,7 @@ class MessageSource(Protocol):
         """
 
     def lag(self) -> int:
-        """The known number of records in the assigned partitions that are not yet polled."""
+        """The number of known records in the assigned partitions that are not yet polled."""
 
     def close(self) -> None:
         """Leave the group and close the connection; unacknowledged records are redelivered."""

@@ -1,4 +1,4 @@
-"""What the documents say is so: commands, settings, codes, examples and the tests they name."""
+"""The documents agree with the code: commands, settings, codes, examples and named tests."""
 
 import ast
 import json
@@ -210,7 +210,7 @@ def in_words(default: object) -> str:
 
 
 def test_the_topic_settings_are_complete() -> None:
-    """The table of topic settings has each that is compared, what it has to be, and of which."""
+    """The table of topic settings has each compared setting, its requirement and its topics."""
     told = {
         (setting.strip("`"), wanted.strip("`"), topic, consume or "-")
         for setting, wanted, topics, _, consume in table(
@@ -234,7 +234,7 @@ def test_settings_files_load(block: Block, tmp_path: Path) -> None:
 
 
 def test_the_codes_are_complete() -> None:
-    """The table of dead-letter codes has those that the code gives, and no other."""
+    """The table of dead-letter codes has exactly the codes that the program uses."""
     told = [code.strip("`") for code, _ in table(WIRE_FORMAT, "code", "meaning")]
     assert sorted(told) == sorted(set(codes()))
 
@@ -249,7 +249,7 @@ def codes() -> Iterator[str]:
 
 
 def test_the_wire_examples_are_real() -> None:
-    """The events shown are those that the payment shown becomes."""
+    """The shown events are those of the shown payment."""
     payment, read, email, _ = (block.text.strip() for block in blocks("json"))
     record = Record(Partition("payment_writer_topic", 0), 0, 0, b"1007919", payment.encode())
     message = Codec().decode(record)
@@ -283,7 +283,7 @@ def exported_names() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Every link to a file of the project finds it, and the heading that it names."""
+    """Every link leads to an existing file and heading."""
     for path, heading in links(document):
         assert path.exists(), path
         assert not heading or heading in headings(path), f"{path}#{heading}"

@@ -192,7 +192,7 @@ class Deployment:
         return consumer.summary()
 
     def move_offsets_back(self) -> None:
-        """Let the group begin anew with the first records."""
+        """Let the group begin again with the first records."""
         beginning = OffsetAndMetadata(0, "", -1)
         with closing(self.admin()) as admin:
             places = [

@@ -189,7 +189,7 @@ POISON = (
 TOPIC = "payment_writer_topic"
 PARTITIONS = 2
 REFUSED = 13
-"""The account whose payments a database that is told so refuses."""
+"""The account whose payments a database that is told so rejects."""
 
 headers = st.lists(
     st.tuples(

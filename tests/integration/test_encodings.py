@@ -97,7 +97,7 @@ def test_an_encoding_is_reported(database: Database, request: pytest.FixtureRequ
 def test_a_name_that_it_cannot_hold_is_no_messages_fault(
     database: Database, harness: PostgresHarness
 ) -> None:
-    """A file whose name the database refuses halts the writer, and is no bug."""
+    """If the database rejects a file's name, the writer halts; it does not crash."""
     with connected(database.superuser) as connection:
         takes_all = connection.run("SHOW server_encoding") == [["SQL_ASCII"]]
     place = Partition("file:\U0001f600", 0)

@@ -127,7 +127,7 @@ def test_all_addresses_of_a_name_are_tried(
 
 
 def test_a_rejected_login_ends_the_search(target: DatabaseUrl) -> None:
-    """A wrong password is told of at once: the next host would hide the mistake."""
+    """A wrong password is reported at once: the next host would hide the mistake."""
     error = refusal(evolve(target, hosts=target.hosts * 2, password="wrong"))
     assert error.halt
     assert "SQLSTATE 28P01" in str(error)

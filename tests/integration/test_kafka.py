@@ -116,7 +116,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         assert told.value.halt
 
     def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
-        """Where kafka-python forgets a join that outlasted its poll, the member joins anew."""
+        """If kafka-python does not finish a join within its poll, the member joins again."""
         first, _ = harness.partitions
         source = owning(harness)
         coordinator = source._opened._coordinator  # type: ignore[attr-defined]
@@ -148,7 +148,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         assert read == [b"value"]
 
     def test_offsets_beyond_the_end_halt(self, harness: KafkaGroup) -> None:
-        """Where more is acknowledged than there is, nothing is read until somebody has looked."""
+        """If the acknowledged offset is beyond the end, the source halts."""
         place = TopicPartition(harness.topic, 0)
         with closing(harness.connection.admin()) as admin:
             beyond = {place: OffsetAndMetadata(7, "", -1)}
@@ -158,7 +158,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         assert told.value.halt
 
     def test_what_was_skipped_is_not_missed_again(self, harness: KafkaGroup) -> None:
-        """Records that expired are told of once: who skips them acknowledges that."""
+        """Expired records are reported once: skipping them is acknowledged."""
         first, _ = harness.partitions
         source = harness.open()
         harness.produce(first, b"read")
@@ -180,7 +180,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         assert [record.value for record in collect(harness.open(), 1)] == [b"new"]
 
     def test_the_mark_of_a_transaction_is_no_lost_record(self, harness: KafkaGroup) -> None:
-        """A bounded run acknowledges the mark behind its last record; nobody misses it later."""
+        """A bounded run acknowledges the transaction marker after its last record."""
         with closing(transactional(harness.connection)) as producer:
             producer.begin_transaction()
             for _ in range(10):
@@ -228,7 +228,7 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
     def test_offsets_of_a_former_topic_do_not_count(
         self, metadata: str, position: int, harness: KafkaGroup
     ) -> None:
-        """An offset counts for the topic that it names, or for any where it names none."""
+        """An offset applies to the topic id in its metadata, or to any topic if it has none."""
         first, _ = harness.partitions
         for number in range(10):
             harness.produce(first, b"%d" % number)
@@ -451,7 +451,7 @@ class TestKafkaEvents(EventsContract):
         assert contents(harness.read(topic, len(sent))) == contents(sent)
 
     def test_what_is_too_long_alone_is_named(self, harness: KafkaTopics) -> None:
-        """An event that is longer than its topic takes is told as that, whatever is beside it."""
+        """An event that is too long for its topic is reported as such, whatever is beside it."""
         topic = create_topic_taking(1000, harness.connection)
         values = [b"a", b"b", b"x" * 2000, b"c"]
         sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
@@ -479,7 +479,7 @@ def create_topic_taking(size: int, connection: KafkaConnection) -> str:
 def test_a_topic_keeps_whole_segments(
     kafka: KafkaAddress, configuration: Mapping[str, str], kept: timedelta | None
 ) -> None:
-    """A record may outlive its retention by the time that its segment takes to be closed."""
+    """A record may be kept for longer than its retention, until its segment is closed."""
     connection = KafkaConnection.parse(kafka.url)
     topic = f"kept-{secrets.token_hex(4)}"
     required = [exactly(name, value, "") for name, value in configuration.items()]
@@ -488,7 +488,7 @@ def test_a_topic_keeps_whole_segments(
 
 
 def test_what_kafka_does_not_tell_halts(kafka: KafkaAddress) -> None:
-    """Where a topic's configuration is not told, somebody is asked for the right to see it."""
+    """If Kafka does not return a topic's configuration, the error names the missing right."""
     with pytest.raises(Unavailable, match=r"configuration of nowhere.* DESCRIBE_CONFIGS") as told:
         retention(KafkaConnection.parse(kafka.url), "nowhere")
     assert told.value.halt

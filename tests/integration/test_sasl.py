@@ -1,4 +1,4 @@
-"""Kafka by SASL and TLS: who is let in, who is trusted, and what is said to whoever is not."""
+"""Kafka by SASL and TLS: accepted logins, trusted brokers, and the errors of all others."""
 
 import json
 import os
@@ -152,7 +152,7 @@ def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_password_is_reported_at_once(command: str, settings: Mapping[str, str]) -> None:
-    """Whoever is not let in learns which settings to look at, and does not try for minutes."""
+    """A rejected login ends at once, and the error names the settings."""
     told = refused(command, {**settings, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"})
     assert "invalid credentials" in told
     assert "see kafka.username, kafka.password" in told
@@ -162,7 +162,7 @@ def test_a_wrong_password_is_reported_at_once(command: str, settings: Mapping[st
 def test_a_wrong_authority_is_rejected(
     command: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Brokers that another authority vouches for are not believed, and not asked again."""
+    """Brokers with a certificate of another authority are not trusted, and not retried."""
     other = tmp_path / "other.crt"
     CA().cert_pem.write_to_path(other)
     told = refused(command, {**settings, "VOLTPAY_KAFKA_CAFILE": str(other)})
@@ -171,7 +171,7 @@ def test_a_wrong_authority_is_rejected(
 
 
 def test_a_wrong_host_is_rejected(settings: Mapping[str, str]) -> None:
-    """A certificate of another host is not believed."""
+    """A certificate of another host is not trusted."""
     source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
     told = refused("topics check", {**settings, "VOLTPAY_SOURCE": source})
     assert "not valid for 'localhost'" in told
@@ -191,7 +191,7 @@ def test_a_mechanism_that_brokers_do_not_know_is_reported(
 
 @pytest.mark.parametrize("name", ["USERNAME", "PASSWORD"])
 def test_missing_credentials_are_a_missing_setting(name: str, settings: Mapping[str, str]) -> None:
-    """Without user or password nobody is asked: the setting's name is told."""
+    """Without user or password the error names the setting, and no broker is asked."""
     own = {key: value for key, value in settings.items() if key != f"VOLTPAY_KAFKA_{name}"}
     told = refused("topics check", own, code=78)
     assert f"not set: kafka.{name.lower()}" in told
@@ -224,7 +224,7 @@ def by_certificate(cluster: KafkaCluster, trusted: Path, **settings: str) -> dic
 def test_a_certificate_lets_us_in(
     cluster: KafkaCluster, authority: CA, trusted: Path, tmp_path: Path, settings: Mapping[str, str]
 ) -> None:
-    """Where brokers ask for a certificate, ours is shown, and payments come in."""
+    """If brokers require a client certificate, the writer presents one and consumes payments."""
     issued, own_pair = authority.issue_cert("writer"), tmp_path / "own.pem"
     issued.private_key_and_cert_chain_pem.write_to_path(own_pair)
     own = by_certificate(
@@ -253,7 +253,7 @@ def test_no_certificate_is_reported(cluster: KafkaCluster, trusted: Path) -> Non
 def test_the_wrong_protocol_is_reported(
     spoken: str, listener: str, cluster: KafkaCluster, settings: Mapping[str, str]
 ) -> None:
-    """A client that speaks otherwise than its brokers listen is told which setting to look at."""
+    """If the client's protocol is not the brokers' one, the error names the setting."""
     own = {
         **settings,
         "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by(listener)}",

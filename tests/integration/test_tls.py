@@ -1,4 +1,4 @@
-"""PostgreSQL by TLS: who is trusted, who is refused, and what is said about it."""
+"""PostgreSQL by TLS: trusted servers, rejected servers, and their errors."""
 
 import json
 import os
@@ -157,7 +157,7 @@ def test_the_writer_role_suffices_by_tls(
 
 
 def test_require_encrypts_and_asks_for_no_certificate(settings: Mapping[str, str]) -> None:
-    """With sslmode=require whoever answers is believed, also by Liquibase."""
+    """With sslmode=require every server is trusted, also by Liquibase."""
     settings = by_number({**settings, "VOLTPAY_DATABASE_SSLMODE": "require"})
     settings.pop("VOLTPAY_DATABASE_SSLROOTCERT")
     for command in ("db status", "check"):
@@ -172,7 +172,7 @@ def test_a_wrong_authority_is_rejected(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A server that another authority vouches for is not believed, and not asked again."""
+    """A server with a certificate of another authority is not trusted, and not retried."""
     other = tmp_path / "other.crt"
     CA().cert_pem.write_to_path(other)
     words = refused(command, {**settings, "VOLTPAY_DATABASE_SSLROOTCERT": str(other)}, capfd)
@@ -183,7 +183,7 @@ def test_a_wrong_authority_is_rejected(
 def test_a_wrong_host_is_rejected(
     command: str, settings: Mapping[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A certificate of another host is not believed, and not asked again."""
+    """A certificate of another host is not trusted, and not retried."""
     words = refused(command, by_number(settings), capfd)
     assert "not valid for '127.0.0.1'" in words
 
@@ -206,7 +206,7 @@ def test_the_name_checked_is_that_of_the_host_reached(
 def test_a_plain_connection_is_rejected(
     command: str, settings: Mapping[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A server that wants TLS tells so to whoever comes without."""
+    """If a client without TLS connects to a server that requires it, the error says so."""
     words = refused(command, {**settings, "VOLTPAY_DATABASE_SSLMODE": "disable"}, capfd)
     assert "no encryption" in words
 
@@ -222,7 +222,7 @@ def test_certificates_that_cannot_be_read_are_a_wrong_setting(
 
 
 def test_a_server_without_tls_learns_nothing(settings: Mapping[str, str]) -> None:
-    """Who asks for TLS and does not get it says no more, and tells so."""
+    """A client that does not get TLS sends nothing more, and its error says so."""
     with socket.create_server(("127.0.0.1", 0)) as plain, ThreadPoolExecutor() as other:
         heard = other.submit(answer_no, plain)
         store = f"postgresql://voltpay_writer@127.0.0.1:{plain.getsockname()[1]}/{DATABASE}"
@@ -256,7 +256,7 @@ def test_passwords_are_not_in_the_servers_log(
 def test_payments_are_kept_out_of_the_servers_log(
     server: PostgresServer, settings: Mapping[str, str], folder: Path
 ) -> None:
-    """As bootstrap sets the writer's role, neither logged statements nor refusals show rows."""
+    """As bootstrap sets the writer's role, neither logged statements nor rejections show rows."""
     server.run_sql(
         "ALTER TABLE write.payment_core ADD CONSTRAINT small CHECK (account_id < 4711) NOT VALID",
         database=DATABASE,

@@ -336,7 +336,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "what is published is told again",
+        "what is published is published again",
         RELAYING,
         "        left = [row for row in pending if row.id not in self.published]\n",
         "        left = list(pending)\n",

@@ -34,7 +34,7 @@ def core_laws(search: settings) -> type:
         def test_reprocessing_changes_nothing(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, again: st.DataObject
         ) -> None:
-            """Any history again, from anywhere and in any batches, adds no row and no event."""
+            """Processing any part of a history again, in any batches, adds no row and no event."""
             world = a_world(fresh, history)
             world.run(way)
             tables, events = facts(world.tables()), list(world.published)
@@ -52,7 +52,7 @@ def core_laws(search: settings) -> type:
         def test_a_prefix_is_a_history(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, data: st.DataObject
         ) -> None:
-            """What is produced in parts, with the writer between them, ends like the whole."""
+            """A history that is produced in parts has the same result as the whole."""
             world = a_world(fresh, [])
             cut = data.draw(st.integers(0, len(history)))
             for part in (history[:cut], history[cut:]):
@@ -80,7 +80,7 @@ def core_laws(search: settings) -> type:
         def test_units_of_any_size_end_alike(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, other: RunOptions
         ) -> None:
-            """Batches and units change neither what is stored nor what is told, nor its order."""
+            """The sizes of batches and units change neither rows nor events, nor their order."""
             ends = []
             for how in (way, other):
                 world = a_world(fresh, history)
@@ -99,7 +99,7 @@ def core_laws(search: settings) -> type:
         def test_nothing_is_lost_or_doubled(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, plan: dict[int, Fault]
         ) -> None:
-            """Whatever fails on the way, redelivery brings every record to its one end."""
+            """After any failures, redelivery gives every record its one outcome."""
             world = a_world(fresh, history)
             world.run(way, Faults(plan))
             assert world.violations() == []
@@ -109,7 +109,7 @@ def core_laws(search: settings) -> type:
         def test_ids_rise_with_the_order_of_a_partition(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
-            """Payment ids are unique, and rise in the order in which an account's events appear."""
+            """Payment ids are unique, and increase in the order of an account's events."""
             world = a_world(fresh, history)
             world.run(way)
             told: dict[bytes | None, list[bytes]] = {}
@@ -125,7 +125,7 @@ def core_laws(search: settings) -> type:
         def test_bisection_isolates_the_rejected(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
-            """Exactly the messages that the database refuses are dead-lettered as refused."""
+            """Exactly the messages that the database rejects become dead letters with that code."""
             world = a_world(fresh, history)
             world.run(way)
             refused = Counter(
@@ -146,7 +146,7 @@ def core_laws(search: settings) -> type:
 
 
 def a_world(fresh: Fresh, history: Sequence[Record]) -> World:
-    """A world with an empty database that refuses one account."""
+    """A world with an empty database that rejects one account."""
     world = World(fresh(), refused=frozenset({REFUSED}))
     world.produce(history)
     return world

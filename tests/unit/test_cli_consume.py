@@ -88,7 +88,7 @@ def test_commit_units_change_nothing_but_the_transactions(unit: str) -> None:
 
 
 def test_warm_ups_are_counted_and_dropped() -> None:
-    """Warm-up records become nothing, and are told apart from everything else."""
+    """Warm-up records have no effect, and are counted apart."""
     produced(5, "--warm-ups", "2")
     assert (summary()["warm_ups"], rows("payment_core"), rows("idempotency")) == (2, 5, 5)
 

@@ -1,4 +1,4 @@
-"""The wire form: what is read, what is written, and what never is."""
+"""The wire format: what is decoded, what is encoded, and what is rejected."""
 
 import json
 import re
@@ -88,14 +88,14 @@ def test_every_producer_is_understood(data: st.DataObject, payment: NewPayment) 
 
 @given(new_payments())
 def test_a_record_of_a_payment_is_a_message(payment: NewPayment) -> None:
-    """A good payment under its account's key is a message of that payment."""
+    """A valid payment with its account as the key is decoded."""
     source = record(CODEC.encode_payment(payment), str(payment.account_id).encode())
     assert CODEC.decode(source) == DecodedPayment(source, payment)
 
 
 @pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
 def test_poison_is_a_dead_letter_with_its_code(poison: Poison) -> None:
-    """Each kind of poison becomes a dead letter of its stable code, and nothing raises."""
+    """Each kind of poison becomes a dead letter with its stable code, and nothing raises."""
     source = record(poison.value, poison.key)
     letter = CODEC.decode(source)
     assert isinstance(letter, DeadLettered)
@@ -135,7 +135,7 @@ def test_any_json_is_decoded_somehow(text: str) -> None:
     [f'"{CANARY}"', f'["{CANARY}"]', f'{{"{CANARY}": 1}}', "4711.4711", f'"{CANARY}\\u0000"'],
 )
 def test_reasons_hold_no_value(name: str, value: str) -> None:
-    """Why a record is a dead letter names the field and never what it holds."""
+    """The reason of a dead letter names the field and never its value."""
     good = json.loads(CODEC.encode_payment(a_payment()))
     text = json.dumps(good | {name: "<here>"}).replace('"<here>"', value)
     letter = CODEC.decode(record(text.encode()))
@@ -168,7 +168,7 @@ def stated_as(name: str, *stated: object) -> list[tuple[str, object]]:
     ],
 )
 def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None:
-    """Whatever rule a field breaks, the reason names it as its producer wrote it."""
+    """If a field breaks a rule, the reason names the field as in the wire format."""
     good = json.loads(CODEC.encode_payment(a_payment()))
     if name == "custId" and stated != 2:
         good.pop("accountId")
@@ -184,7 +184,7 @@ def a_payment() -> NewPayment:
 
 
 def test_the_limit_of_a_value_is_a_setting() -> None:
-    """A value as long as the limit is read, and one byte more is not."""
+    """A value of the largest size is decoded; one more byte makes it too large."""
     value = CODEC.encode_payment(a_payment())
     assert isinstance(
         evolve(CODEC, max_value_bytes=len(value)).decode(record(value)), DecodedPayment
@@ -235,7 +235,7 @@ def test_the_exact_form_of_warm_ups() -> None:
 
 
 def test_the_exact_form_of_events() -> None:
-    """The read and the e-mail event of a payment, as the design writes them down."""
+    """The read event and the e-mail event of a payment have the documented form."""
     payment = NewPayment(
         "m-1", 4711, Decimal("12.50"), "EUR", Status.SUCCESS, "VSA", "for \u00fc", "ref"
     )
@@ -303,14 +303,14 @@ def test_nothing_empty_is_written(payment: NewPayment) -> None:
 def test_email_is_for_the_statuses_of_the_setting(
     payment: NewPayment, statuses: set[Status]
 ) -> None:
-    """Every payment has a read event first, and an e-mail event where its status asks for one."""
+    """Every payment has a read event, and then an e-mail event if its status gets one."""
     events = Codec(email_statuses=frozenset(statuses)).events(written(payment))
     topics = [event.topic for event in events]
     assert topics == ["payment_read_topic", "payment_email"][: 1 + (payment.status in statuses)]
 
 
 def test_passed_on_headers_are_bounded() -> None:
-    """The last trace and correlation headers go along, unless they are too long."""
+    """The last trace and correlation headers are copied, unless they are too long."""
     long = b"x" * MAX_PASSED_ON_BYTES
     headers = (
         ("traceparent", b"first"),
@@ -374,7 +374,7 @@ def test_a_dead_letter_is_the_record(
 
 
 def test_a_replayed_letter_counts_on() -> None:
-    """A letter that fails again keeps its first failure, counts on, and names its new place."""
+    """A letter that fails again keeps its first failure, and names its new offset."""
     first = letter(record(b"v", b"k", (("x", b"1"),)))
     replayed = record(b"v", b"k", without_letter_headers(first.headers), offset=9)
     again = letter(replayed, now=LATER)
@@ -390,13 +390,13 @@ def test_a_replayed_letter_counts_on() -> None:
     "attempt", [b"", b"x", b"-1", b"1.5", b"9" * 5000, "\u0661".encode(), None]
 )
 def test_an_attempt_that_is_no_number_counts_as_none(attempt: bytes | None) -> None:
-    """Whatever a foreign attempt header holds, the letter is made."""
+    """A letter is made whatever the attempt header of its record holds."""
     event = letter(record(b"v", b"k", (("voltpay-dlq-attempt", attempt),)))
     assert last_header(event.headers, "voltpay-dlq-attempt") == b"1"
 
 
 def test_a_replay_strips_what_was_added() -> None:
-    """Of a letter's added headers, attempt and first failure alone go back with it."""
+    """Of a letter's added headers, a replay keeps only attempt and first failure."""
     headers = (("x", b"1"), ("correlation-id", None), ("x", b"2"))
     replayed = without_letter_headers(letter(record(b"v", b"k", headers)).headers)
     assert replayed[:3] == headers
@@ -424,7 +424,7 @@ def test_a_replay_strips_what_was_added() -> None:
     )
 )
 def test_what_is_packed_is_unpacked(events: list[ProducerRecord]) -> None:
-    """An outbox row gives back its events as they were."""
+    """Unpacking an outbox row returns the packed events."""
     assert unpack(pack(events)) == events
 
 
@@ -432,7 +432,7 @@ def test_what_is_packed_is_unpacked(events: list[ProducerRecord]) -> None:
 def test_event_ids_name_payment_version_and_kind(
     payment_id: PaymentId, payment: NewPayment
 ) -> None:
-    """The event id is the same whenever the same event is made."""
+    """The same event always has the same event id."""
     done = Written(record(b"v", b"k"), Payment(payment_id, payment, version=3))
     told = [last_header(event.headers, EVENT_ID_HEADER) for event in CODEC.events(done)]
     expected = [f"{payment_id}:3:{kind}".encode() for kind in ("read", "email")]

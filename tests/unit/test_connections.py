@@ -1,4 +1,4 @@
-"""How servers are named, and what the Kafka client may be told."""
+"""Kafka's URL and the options of its client."""
 
 import pytest
 from kafka.errors import KafkaConfigurationError

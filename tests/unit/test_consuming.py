@@ -1,4 +1,4 @@
-"""The consuming loop: what it does when, and how it comes back."""
+"""The consuming loop: the order of its steps, and its recovery."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -34,7 +34,7 @@ def fill(world: World, count: int, start: int = 0) -> None:
 
 
 def steps(count: int, way: RunOptions) -> list[str]:
-    """The steps of the way with so many records on which nothing fails."""
+    """The steps of a run with this number of records and without a fault."""
     with closing(SqliteHarness()) as harness:
         faults = Faults()
         world = World(harness)
@@ -57,7 +57,7 @@ def test_a_sunny_day_goes_in_this_order() -> None:
 
 @pytest.mark.parametrize("failing", ["acknowledge", "poll"])
 def test_what_is_published_is_not_published_again(world: World, failing: str) -> None:
-    """A take-over by the process that published already publishes nothing."""
+    """A take-over by the process that has published the events publishes nothing."""
     trace = steps(6, RunOptions(batch_size=2))
     step = trace.index(f"before {failing}", trace.index("after wait"))
     fill(world, 6)
@@ -75,7 +75,7 @@ def test_only_so_many_records(world: World) -> None:
 
 
 def test_a_run_can_follow_another(world: World) -> None:
-    """Each run has its own limit and its own end, and the total goes on."""
+    """Each run has its own limit and end; the total counts all runs."""
     fill(world, 5)
     process = world.process(RunOptions(batch_size=4))
     process.run(Patience(), max_records=2)
@@ -87,7 +87,7 @@ def test_a_run_can_follow_another(world: World) -> None:
 
 
 def test_a_stop_finishes_the_batch(world: World) -> None:
-    """A stop lets the batches in hand be written, published, acknowledged, and tidied up after."""
+    """A stop finishes the batches: written, published, acknowledged, outbox rows deleted."""
     fill(world, 10)
     turns = iter((False, False, False, True))
     world.process(RunOptions(batch_size=4)).run(lambda: next(turns))
@@ -97,7 +97,7 @@ def test_a_stop_finishes_the_batch(world: World) -> None:
 
 
 def test_a_halt_is_not_retried(world: World) -> None:
-    """What cannot heal is not tried again, and nothing is acknowledged."""
+    """A failure with `halt` is not retried, and nothing is acknowledged."""
     fill(world, 1)
 
     def halt() -> None:
@@ -111,13 +111,13 @@ def test_a_halt_is_not_retried(world: World) -> None:
 
 
 def test_an_empty_topic_is_drained(world: World) -> None:
-    """Where there is nothing to do the run ends, and has written nothing."""
+    """Without records the run ends, and writes nothing."""
     assert world.run(RunOptions()).records == 0
     assert world.tables().core == ()
 
 
 def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
-    """Each batch and each take-over is told of, with the run's total so far and the lag."""
+    """Each batch and each take-over is notified, with the total so far and the lag."""
     fill(world, 5)
     told: list[Notice] = []
     process = world.process(RunOptions(batch_size=2), notify=told.append)
@@ -129,7 +129,7 @@ def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
 
 
 def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
-    """Who finds a fence raised is told of it before it takes over anew."""
+    """A bumped epoch is notified before the next take-over."""
     fill(world, 2)
     told: list[Notice] = []
     process = world.process(RunOptions(batch_size=1), notify=told.append)
@@ -142,7 +142,7 @@ def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
 
 
 def test_a_kept_partition_costs_nothing(world: World) -> None:
-    """Of a rebalance only what is gained is taken over; what is kept keeps its epoch."""
+    """A rebalance takes over only newly assigned partitions; kept ones keep their epochs."""
     fill(world, 2)
     world.log.append(b"{}", key=None, partition=1)
     kept, assigned = sorted(world.log.partitions)
@@ -184,7 +184,7 @@ def test_what_is_revoked_is_not_acknowledged(world: World) -> None:
 
 @define
 class Failing:
-    """A publisher whose publications fail as told, and which notes what is asked of it."""
+    """A publisher that fails as planned, and records its calls."""
 
     fails: Sequence[bool]
     asked: list[str] = field(factory=list)
@@ -206,7 +206,7 @@ class _Failing:
 
 
 def test_nothing_overtakes_what_failed() -> None:
-    """What is on its way behind a failed publication is dropped before anything is sent again."""
+    """Records sent after a failed publication are dropped before anything is sent again."""
     publisher = Failing([False, True, False])
     relay = OutboxRelay(publisher)
     for row in range(3):
@@ -219,7 +219,7 @@ def test_nothing_overtakes_what_failed() -> None:
 
 
 def test_rows_are_done_with_when_acknowledged() -> None:
-    """A row counts as published once its events are acknowledged, and not when they are sent."""
+    """A row counts as published when its events are acknowledged, not when they are sent."""
     relay = OutboxRelay(Failing([False]))
     relay.publish([], frozenset({1}))
     assert relay.published == frozenset()

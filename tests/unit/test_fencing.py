@@ -1,4 +1,4 @@
-"""Fences in a row: which of them are normal, and which mean another writer outside of the group."""
+"""Fences in a row: which are normal, and which mean a writer of another group."""
 
 from collections.abc import Callable, Collection
 from contextlib import closing
@@ -39,7 +39,7 @@ def consumer(world: World, log: MemoryLog) -> PaymentConsumer:
 
 @given(st.lists(st.sampled_from(("raised", "moved", "finished", "rebalance"))))
 def test_only_fences_without_a_rebalance_halt(history: list[str]) -> None:
-    """It halts exactly where the limit of raised epochs is reached since the last rebalance."""
+    """It halts exactly when the epochs were bumped `limit` times since the last rebalance."""
     guard, raised = FencingGuard(limit=3), 0
     for what in history:
         match what:
@@ -95,7 +95,7 @@ def test_the_first_fence_costs_no_wait_and_the_second_does() -> None:
 
 
 def test_two_groups_on_one_database_stop_loudly() -> None:
-    """Two writers that take the same partitions from each other end, and nothing is lost."""
+    """Two writers that take the same partitions from each other stop, and nothing is lost."""
     with closing(SqliteHarness()) as harness:
         world = World(harness)
         mine, theirs = world.log, MemoryLog(world.log.topic)
@@ -113,14 +113,14 @@ def test_two_groups_on_one_database_stop_loudly() -> None:
 
 @define
 class Unsettled(MemorySource):
-    """A source whose group never settles: each look at the offsets finds a rebalance."""
+    """A source whose group rebalances whenever its offsets are read."""
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         raise Fenced(partitions, "the group is rebalancing")
 
 
 def test_a_take_over_that_never_ends_is_bounded_by_the_retry_policy() -> None:
-    """Each fence but the first is a failed attempt of the policy, which waits and gives up."""
+    """Each fence after the first is a failed attempt of the retry policy, which waits and ends."""
     attempts = 0
 
     def three_attempts(act: Callable[[], T]) -> T:

@@ -160,7 +160,7 @@ def test_lines_longer_than_a_chunk_are_whole(topic: FileTopic) -> None:
 
 
 def test_a_killed_run_resumes(topic: FileTopic) -> None:
-    """A new source begins behind the last line that was acknowledged, and says so."""
+    """A new source begins after the last acknowledged line, and a notice says so."""
     topic.path.write_bytes(b"one\ntwo\nthree\n")
     source = topic.open()
     source.seek_to_committed(source.poll(1).assigned)
@@ -210,7 +210,7 @@ def test_a_file_has_one_reader(topic: FileTopic) -> None:
 def test_a_file_that_cannot_be_locked_is_read(
     topic: FileTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system locks no file that is only read, as NFS, it is read, and that is told."""
+    """If a file system such as NFS cannot lock the file, it is read, and a notice says so."""
 
     def no_lock(file: object, operation: int) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_locked_is_read(
 
 
 def test_a_pipe_is_read_as_the_standard_input(topic: FileTopic) -> None:
-    """What cannot be read on from where a run ended is refused, by a code with its remedy."""
+    """A source that cannot be continued after a stop is rejected, with a code for its remedy."""
     os.mkfifo(topic.path)
     with (
         closing(os.fdopen(os.open(topic.path, os.O_RDWR), "wb")),
@@ -327,14 +327,14 @@ def test_a_line_that_is_being_written_is_left_alone(
 
 @pytest.mark.parametrize("last", [b"", b'{"key":"k","val', b"\n"])
 def test_events_can_be_read_while_they_are_written(tmp_path: Path, last: bytes) -> None:
-    """A line that is not yet whole is no event yet, and no failure."""
+    """A partial line at the end is neither an event nor a failure."""
     whole = ProducerRecord("t", b"k", b"v")
     (tmp_path / "t.jsonl").write_bytes(envelope(whole) + b"\n" + last)
     assert read_events(tmp_path / "t.jsonl") == [whole]
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
-    """What a crash left of a line is gone before anything is written behind it."""
+    """A partial line that a crash has left is removed before the next write."""
     whole = ProducerRecord("t", b"k", b"whole")
     with closing(FilePublisher(tmp_path)) as events:
         events.publish([whole])
@@ -385,7 +385,7 @@ def test_a_file_that_is_no_events_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_bad_configuration(tmp_path: Path) -> None:
-    """A path for events that cannot work is told at the start, before anything is written."""
+    """A wrong path for events is reported at the start, before anything is written."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "out", tmp_path / ("x" * 300)):
         with pytest.raises(Misconfigured, match=f"cannot write to {path}: "):
@@ -393,7 +393,7 @@ def test_a_folder_that_cannot_be_made_is_bad_configuration(tmp_path: Path) -> No
 
 
 def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
-    """Events that cannot be written are unavailable, never lost; no folder is made in its place."""
+    """If events cannot be written, `Unavailable` is raised, and no folder is created."""
     events = FilePublisher(tmp_path / "out")
     (tmp_path / "out").rmdir()
     with pytest.raises(Unavailable, match="No such file") as caught:
@@ -413,7 +413,7 @@ def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_envelope_is_a_line_like_others(topic: FileTopic, line: bytes) -> None:
-    """A line that is no proper envelope comes whole, for the writer to make a dead letter of it."""
+    """A malformed envelope becomes a record with the whole line, and so a dead letter."""
     topic.path.write_bytes(line + b"\n")
     (record,) = collect(topic.open(), 1)
     assert (record.key, record.value) == (None, line)

@@ -1,4 +1,4 @@
-"""A disk that is full: nothing is lost, doubled or torn, and the reason is told."""
+"""With a full disk nothing is lost, doubled or partial, and the reason is reported."""
 
 import resource
 import subprocess
@@ -93,7 +93,7 @@ def produce() -> None:
 
 
 def check_run_is_whole() -> None:
-    """Everything was written once, and told of; at most two batches were told of twice."""
+    """Everything was written once and published; at most two batches were published twice."""
     with closing(SqliteHarness("disk/voltpay.db")) as harness:
         written = len(harness.tables().core)
     letters = read_events(Path("disk/out/payment_writer_dlq.jsonl"))
@@ -113,7 +113,7 @@ ON_DISK = (
 
 @pytest.mark.parametrize("size", [0, 1, 100, 4096, 5000, 12_000, 32_768, 40_000, 70_000, 150_000])
 def test_a_run_on_a_disk_that_fills_up(folder: Path, size: int) -> None:
-    """However large a file may be, a run ends with 0 or with 69 and the reason, and goes on."""
+    """At any limit of file sizes, a run ends with 0, or with 69 and the reason."""
     produce()
     Path("disk").mkdir()
     with no_file_above(size):
@@ -144,7 +144,7 @@ def small_disk(kilobytes: int) -> Iterator[Callable[[int], None]]:
 
 @pytest.mark.parametrize("kilobytes", [4, 8, 36, 60, 100, 140, 180, 240, 320])
 def test_a_run_on_a_small_file_system(folder: Path, kilobytes: int) -> None:
-    """On a real file system that is full a run ends with 69, and the next goes on with room."""
+    """On a full file system a run ends with 69; with free space the next run continues."""
     produce()
     with small_disk(kilobytes) as enlarge:
         result = voltpay(*ON_DISK)

@@ -1,4 +1,4 @@
-"""The one reader of Kafka's URL: what it takes, what it refuses, and that all agree about it."""
+"""The one parser of Kafka's URL: what it accepts, and what it rejects."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -65,7 +65,7 @@ def test_servers_of_every_form_are_read(named: str, read: list[str]) -> None:
     ],
 )
 def test_other_forms_are_rejected_with_the_place(named: str, words: str) -> None:
-    """What cannot be a server is refused by its number, and nothing of the URL is repeated."""
+    """The error names the number of the wrong server, and repeats nothing of the URL."""
     with pytest.raises(Misconfigured, match="needs kafka://host:port") as refused:
         KafkaConnection.parse(f"kafka://{named}")
     assert str(refused.value).endswith(words)
@@ -80,7 +80,7 @@ texts = st.text() | likely.map(",".join) | likely.map(lambda found: "kafka://" +
 
 @given(texts.filter(lambda url: not url.startswith("file:")))
 def test_settings_and_adapter_agree_about_any_text(url: str) -> None:
-    """Any text is servers that the client can be given, or refused; the settings say the same."""
+    """Any text is accepted by parser, settings and client, or rejected by both of the former."""
     by_adapter = accepted(KafkaConnection.parse, url)
     assert by_adapter == accepted(source_url, url) == accepted(events_url, url)
     with suppress(ValueError):

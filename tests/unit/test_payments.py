@@ -1,4 +1,4 @@
-"""Payments that break a rule cannot be made."""
+"""Payments that break a rule cannot be created."""
 
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,7 @@ CANARY = "canary-4711"
 
 @given(new_payments())
 def test_what_is_within_the_rules_is_made(payment: NewPayment) -> None:
-    """Every payment within the rules can be made, and equals what it was made of."""
+    """Every payment within the rules can be created, and has the given values."""
     assert evolve(payment) == payment
 
 
@@ -37,7 +37,7 @@ def test_what_is_within_the_rules_is_made(payment: NewPayment) -> None:
     )
 )
 def test_no_amount_is_rounded_or_bent(amount: Decimal) -> None:
-    """An amount out of range, or too fine, is refused, and never made to fit."""
+    """An amount that is out of range or too precise is rejected, and never rounded."""
     with pytest.raises(Rejected) as caught:
         evolve(GOOD, amount=amount)
     assert caught.value.code == "invalid-field"

@@ -35,7 +35,7 @@ def harness() -> Iterator[SqliteHarness]:
 def test_all_that_is_old_goes_in_chunks(
     harness: SqliteHarness, chunk: int, totals: list[int]
 ) -> None:
-    """A purge ends with the first chunk that is not full, and takes what was announced."""
+    """A purge ends with the first chunk that is not full, and deletes the expected number."""
     begin = harness.open().begin
     assert expired(begin, WEEK) == 10
     told: list[int] = []
@@ -46,7 +46,7 @@ def test_all_that_is_old_goes_in_chunks(
 
 
 def test_a_stopped_purge_keeps_its_chunks(harness: SqliteHarness) -> None:
-    """Between chunks it can be stopped; what is deleted stays so, and the next run goes on."""
+    """A purge can be stopped between chunks; deleted claims stay deleted."""
     answers = iter((False, False, True))
     begin = harness.open().begin
     stopped = purge(begin, WEEK, None, chunk=2, stop=lambda: next(answers))
@@ -59,7 +59,7 @@ def test_a_stopped_purge_keeps_its_chunks(harness: SqliteHarness) -> None:
 def test_claims_that_are_needed_stay(
     age: timedelta, input_topic: timedelta, replays: timedelta
 ) -> None:
-    """A purge refuses an age at which the input topic or a replay may still need claims (G1)."""
+    """A purge rejects an age at which the input topic or a replay may still need claims (G1)."""
 
     def begin() -> AbstractContextManager[UnitOfWork]:
         raise AssertionError("the database is reached")

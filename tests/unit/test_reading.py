@@ -110,7 +110,7 @@ def test_a_line_that_is_too_long_halts_behind_those_before_it(
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_other_encodings_are_rejected(tmp_path: Path, encoding: str, mark: str) -> None:
-    """A file in UTF-16 or UTF-32 is refused at its first line, with the way out."""
+    """A file in UTF-16 or UTF-32 is rejected at its first line, with the solution."""
     path = tmp_path / "in.jsonl"
     path.write_bytes((mark + PAYMENT + "\n").encode(encoding))
     refused = pytest.raises(Misconfigured, match="not in UTF-8 but in UTF-16 or UTF-32")
@@ -215,7 +215,7 @@ def test_what_is_no_file_is_rejected_at_once(
     ],
 )
 def test_whatever_the_standard_input_is(redirected: str, code: int, words: str) -> None:
-    """The standard input is read whatever it is, or refused with 78 and words."""
+    """Any standard input is read, or rejected with 78 and a message."""
     Path("in.jsonl").write_text(PAYMENT % 1 + "\n")
     codes, done = ended(redirected, ["consume", *LOCAL, "--source", "file:-"])
     assert codes == [code]

@@ -1,4 +1,4 @@
-"""The way of dead letters back to the writer topic."""
+"""Replays of dead letters to the input topic."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +31,7 @@ topics = st.lists(letters, max_size=20)
 def letter(
     code: str, attempt: int, key: bytes | None, value: bytes | None, now: datetime = NOW
 ) -> ProducerRecord:
-    """A dead letter as the writer makes it, of a message that failed that often."""
+    """A dead letter of the writer, for a message with this number of failures."""
     headers = ((ATTEMPT_HEADER, b"%d" % (attempt - 1)), ("traceparent", b"00-1"))
     record = Record(Partition("in", 3), 14, 1_700_000_000_000, key, value, headers)
     return Codec().dead_letter(DeadLettered(record, Rejected(code, "because")), now)
@@ -55,7 +55,7 @@ def reader(log: MemoryLog) -> MemorySource:
 def test_all_letters_of_the_code_go_back_and_no_other(
     found: list[tuple[str, int, int, bytes | None, bytes | None]], code: str, max_attempts: int
 ) -> None:
-    """Each letter of the code goes back once, in order, unless it failed too often already."""
+    """Each letter of the code is sent back once, in order, unless it has failed too often."""
     events = MemoryPublisher()
     log = filled(found)
     done = replay(reader(log), events, "in", None, code=code, max_attempts=max_attempts)
@@ -85,7 +85,7 @@ def test_a_limit_only_cuts_the_way_into_pieces(
 
 
 def test_a_letter_goes_back_as_the_message_it_was() -> None:
-    """Key, value and own headers are as they came; of what was added, two headers stay."""
+    """Key, value and original headers are unchanged; two of the added headers stay."""
     log, events = MemoryLog("dlq"), MemoryPublisher()
     event = letter("bad-json", 2, b"7", b"{")
     log.append(event.value, key=event.key, headers=event.headers)
@@ -110,7 +110,7 @@ class Refusing(MemoryPublisher):
 
 
 def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
-    """A letter counts as done after the broker's answer only."""
+    """A letter is acknowledged only after the broker's answer."""
     log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()
     with pytest.raises(Unavailable):
         replay(reader(log), Refusing(), "in", None, code=CODES[0], max_attempts=5)
@@ -119,7 +119,7 @@ def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
 
 
 def test_a_replay_can_be_stopped() -> None:
-    """A stop that was asked for ends the replay before its next chunk."""
+    """A stop ends the replay before its next chunk."""
     log = filled([(CODES[0], 1, 0, b"1", b"x")])
     done = replay(
         reader(log), MemoryPublisher(), "in", None, code=CODES[0], max_attempts=5, stop=lambda: True
@@ -131,7 +131,7 @@ def test_a_replay_can_be_stopped() -> None:
 def test_a_plan_tells_what_a_replay_does(
     found: list[tuple[str, int, int, bytes | None, bytes | None]], max_attempts: int
 ) -> None:
-    """What is announced as replayable and parked is what a replay then sends and parks."""
+    """A replay sends and parks exactly the letters of its plan."""
     log = filled(found)
     records = [record for records in log.partitions.values() for record in records]
     planned = plans(records, max_attempts=max_attempts, now=NOW, claims_kept=timedelta(days=7))
@@ -152,7 +152,7 @@ def test_a_plan_tells_what_a_replay_does(
 
 @given(age=st.timedeltas(timedelta(0), timedelta(days=30)))
 def test_letters_older_than_claims_are_reported(age: timedelta) -> None:
-    """A letter counts as old when its first failure lies further back than claims are kept."""
+    """A letter is beyond retention if its first failure is older than claims are kept."""
     event = letter("bad-json", 1, b"1", b"x", NOW - age)
     record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
     kept = timedelta(days=7)
@@ -205,7 +205,7 @@ def test_a_limit_commits_what_it_has_looked_at(
 
 
 def test_letters_beyond_retention_are_not_sent() -> None:
-    """A replay refuses letters whose claims may be gone, and sends nothing (G1)."""
+    """A replay rejects letters whose claims may be gone, and sends nothing (G1)."""
     log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()
     plan = ReplayPlan(replayable=1, beyond_retention=1)
     with pytest.raises(Misconfigured, match="1 letters are older") as caught:
@@ -229,7 +229,7 @@ headers = st.lists(
 def test_any_record_can_be_read_as_a_letter(
     headers: tuple[tuple[str, bytes | None], ...], timestamp: int | None
 ) -> None:
-    """Whoever put whatever on the topic: it reads as a letter, fit for a terminal."""
+    """Any record of the topic is read as a letter, and can be printed on a terminal."""
     found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
     assert found.reason.isprintable()
     assert found.code

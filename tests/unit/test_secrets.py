@@ -94,7 +94,7 @@ def ended(*arguments: str, program: Sequence[str] = ("-m", "voltpay_cli"), code:
 
 
 def test_no_payment_is_in_any_output() -> None:
-    """Neither logs, summary, reasons nor lists tell what poison and refused payments hold."""
+    """Logs, summary, reasons and lists show nothing of poison and rejected payments."""
     ended("consume", *LOCAL, "--source", "file:-")  # makes the tables
     with closing(sqlite3.connect("voltpay.db")) as connection:
         connection.execute(
@@ -212,7 +212,7 @@ def test_connections_keep_their_secrets() -> None:
     "option", [f"ssl.password={PASSWORD}", f"proxy_url=http://me:{PASSWORD}@p:1"]
 )
 def test_no_secret_is_taken_from_the_command_line(option: str) -> None:
-    """An option with a password is refused where everybody can read it, and not repeated."""
+    """An option with a password is rejected where everybody can read it, and not repeated."""
     result = voltpay("config", "show", "-X", option)
     assert result.exit_code == 78
     assert "everybody on this machine can read" in result.stderr
@@ -230,7 +230,7 @@ def test_a_secret_is_what_its_file_says(content: bytes) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
 def test_a_secret_is_in_utf_8(encoding: str) -> None:
-    """A secret in another encoding is refused, and not shown."""
+    """A secret in another encoding is rejected, and not shown."""
     Path("secret").write_bytes(f"{PASSWORD}\xe9".encode(encoding))
     with pytest.raises(Misconfigured) as caught:
         secret(None, "secret", "kafka.password")

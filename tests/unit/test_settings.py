@@ -1,4 +1,4 @@
-"""Where settings come from, and what is said of those that cannot be."""
+"""The origins of settings, and the errors for wrong ones."""
 
 import json
 from contextlib import suppress
@@ -38,7 +38,7 @@ numbers = st.none() | st.integers(1, 99)
 def test_flags_come_before_environment_before_file_before_default(
     path: str, flag: int | None, environment: int | None, file: int | None, folder: Path
 ) -> None:
-    """The first of flag, environment, file and default that says anything decides."""
+    """The first of flag, environment, file and default that has a value decides."""
     (folder / "voltpay.toml").write_text("" if file is None else toml(path, file))
     with pytest.MonkeyPatch.context() as patch:
         if environment is not None:
@@ -100,7 +100,7 @@ def test_a_settings_file_is_in_utf_8(folder: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize("content", ["a = [" * 5000, "group", 'group = "a\x01"'])
 def test_a_settings_file_is_toml(folder: Path, content: str) -> None:
-    """What cannot be read as TOML is told, however deep it is."""
+    """An invalid TOML file is reported, however deeply it is nested."""
     (folder / "voltpay.toml").write_text(content)
     with pytest.raises(Misconfigured, match=r"cannot read voltpay\.toml: "):
         load({})
@@ -118,7 +118,7 @@ def test_a_settings_file_is_toml(folder: Path, content: str) -> None:
 def test_an_unknown_key_is_named_with_the_nearest(
     folder: Path, content: str, key: str, nearest: str
 ) -> None:
-    """A key that is no setting stops the program, which tells the one that was meant."""
+    """An unknown key stops the program, and the error names the most similar setting."""
     (folder / "voltpay.toml").write_text(content)
     with pytest.raises(Misconfigured, match=rf"{key}: did you mean {nearest}\?"):
         load({})
@@ -154,7 +154,7 @@ def test_an_unknown_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_bad_value_is_reported_with_its_origin_and_the_way_out(
     path: str, bad: str, right: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A value that cannot be ends with exit 78 and one line: who gave it, and what it takes."""
+    """A wrong value ends with exit 78 and one line: its origin, and the accepted values."""
     (folder / "voltpay.toml").write_text(toml(path, bad))
     result = voltpay("config", "show")
     assert result.exit_code == 78

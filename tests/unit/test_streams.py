@@ -109,7 +109,7 @@ def test_output_that_is_lost_is_reported(redirected: str, reason: str) -> None:
 
 @pytest.mark.usefixtures("letters")
 def test_a_reader_may_leave() -> None:
-    """Where whoever reads stdout has seen enough, a command ends with 0 and says nothing of it."""
+    """If the reader closes stdout's pipe, a command ends with 0 and prints no error."""
     codes, done = ended("| true", ["check"], *PRINTING)
     assert codes[1:] == [0] * len(PRINTING)
     assert b"roken" not in done.stderr
@@ -128,7 +128,7 @@ def test_messages_that_nobody_gets_change_nothing(redirected: str) -> None:
 @pytest.mark.usefixtures("letters")
 @pytest.mark.parametrize("redirected", ["> /dev/full", "| true"])
 def test_a_failure_is_not_hidden_by_its_summary(redirected: str) -> None:
-    """What ended a run decides its exit code and is told, though its summary cannot be."""
+    """A run's failure is reported with its own exit code even if the summary cannot be written."""
     Path("out/payment_writer_dlq.jsonl").unlink()
     Path("out/payment_writer_dlq.jsonl").symlink_to("/dev/null")
     codes, done = ended(redirected, ["config", "show"], ["consume", *LOCAL])

@@ -74,7 +74,7 @@ def message_ids(batches: Iterator[Batch[ReadEvent]]) -> Iterator[str]:
     plan=st.dictionaries(st.integers(0, 30), st.sampled_from((unavailable,)), max_size=3),
 )
 def test_every_event_comes_in_order_whatever_fails(count: int, plan: dict[int, Fault]) -> None:
-    """Every event of a partition comes, in its order; one comes again only after a failure."""
+    """All events of a partition come in order, and are repeated only after a failure."""
     log = filled(count)
     found = list(message_ids(iter(subscribed(FaultySource(member(log), Faults(plan))))))
     for number in range(2):
@@ -99,7 +99,7 @@ def test_what_is_not_acknowledged_comes_again() -> None:
 
 
 def test_what_is_no_event_is_set_apart() -> None:
-    """A record that holds no event comes with its reason and does not stop the others."""
+    """A record that cannot be decoded comes with its reason and does not stop the others."""
     log = filled(1)
     log.append(b"no event", key=b"1")
     log.append(None, key=b"1")
@@ -298,7 +298,7 @@ def test_a_repeat_is_not_new(numbers: list[int], commit_every: int) -> None:
 
 
 def test_old_ids_are_purged() -> None:
-    """A purge deletes what was seen longer ago, and nothing younger."""
+    """A purge deletes the ids that are older than its age, and no others."""
     now = 1000.0
     events = [ReadEvent.decode(r) for rs in filled(2).partitions.values() for r in rs]
     with closing(sqlite3.connect(":memory:")) as database:

@@ -1,4 +1,4 @@
-"""What the settings of topics have to be, whatever Kafka says they are."""
+"""The requirements of topic settings, for any values."""
 
 from datetime import timedelta
 
@@ -99,7 +99,7 @@ def test_a_new_topic_is_as_it_has_to_be(hours: int, replication: int, longest: i
 def test_what_endangers_a_guarantee_is_a_difference(
     topics: tuple[str, ...], setting: str, wrong: tuple[str, ...], stake: Stake
 ) -> None:
-    """A setting that is not as it has to be is one difference, which says what is and what for."""
+    """A wrong setting is one difference, which names the value, the requirement and the reason."""
     for topic in topics:
         assert find_drift(topic, right(topic)) == {}
         for value in wrong:

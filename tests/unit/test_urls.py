@@ -1,4 +1,4 @@
-"""The URL of a PostgreSQL database: every form that libpq takes, and what is said of the others."""
+"""The URL of a PostgreSQL database: every form of libpq, and the errors for others."""
 
 from urllib.parse import quote
 
@@ -115,14 +115,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("url", ACCEPTED)
 def test_every_legal_form_is_read(url: str) -> None:
-    """A URL that libpq takes, and that names all that is needed, means what libpq means by it."""
+    """A complete URL has the same meaning as in libpq."""
     assert DatabaseUrl.parse(url) == ACCEPTED[url]
     assert store_url(url) == database_url(url) == url
 
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_every_other_form_is_rejected_with_the_way_out(url: str) -> None:
-    """What cannot be read is bad configuration whose message names the fault and no secret."""
+    """A wrong URL is `Misconfigured`; the message names the fault and no secret."""
     told = refusal(url)
     assert told.startswith("the database's URL is not of the form postgresql://user[:password]@")
     assert REFUSED[url] in told
@@ -153,7 +153,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces | st.text(max_size=3)).map("".join))
 def test_any_text_is_a_database_or_a_clear_error(text: str) -> None:
-    """Whatever is typed is read or refused, and the refusal repeats nothing that may be secret."""
+    """Any text is accepted or rejected, and the error repeats nothing that may be secret."""
     assert SECRET not in refusal(text)
 
 
@@ -167,7 +167,7 @@ def refusal(url: str) -> str:
 
 @pytest.mark.parametrize("url", [url for url in REFUSED if SECRET in url and "\udcff" not in url])
 def test_no_output_holds_the_secret_of_a_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL that is refused ends every command with exit 78, and is not repeated."""
+    """A rejected URL ends every command with exit 78, and is not repeated."""
     monkeypatch.setenv("VOLTPAY_STORE", url)
     result = voltpay("config", "show")
     assert result.exit_code == 78
@@ -186,7 +186,7 @@ def test_no_output_holds_the_secret_of_a_url(url: str, monkeypatch: pytest.Monke
 def test_passwords_beside_several_hosts_are_masked(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A URL of any form is shown without its password, and refused on the command line."""
+    """A URL of any form is shown without its password, and rejected on the command line."""
     monkeypatch.setenv("VOLTPAY_STORE", url)
     shown = voltpay("config", "show").output
     assert f"u:***@{url.rpartition('@')[2]}" in shown

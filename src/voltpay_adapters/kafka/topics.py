@@ -41,18 +41,18 @@ class Difference:
     """A difference between a topic and its requirements.
 
     Attributes:
-        words: What the topic has, and what it must have.
+        message: What the topic has, and what it must have.
         code: A stable word for programs, such as ``no-topic``.
     """
 
     topic: str
-    words: str
+    message: str
     code: str
     stake: Stake = Stake.SERVICE
 
     def __str__(self) -> str:
         """One sentence."""
-        return f"{self.topic} {self.words}"
+        return f"{self.topic} {self.message}"
 
 
 def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
@@ -119,8 +119,8 @@ def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iter
             found = configuration.get(required.name, "")
             meaningless = not configuration.items().isdisjoint(required.unless)
             if not (required.accepts(found) or meaningless):
-                words = f"has {required.name}={found}, not {required.wanted}: {required.reason}"
-                yield Difference(topic.name, words, "topic-setting", required.stake)
+                message = f"has {required.name}={found}, not {required.wanted}: {required.reason}"
+                yield Difference(topic.name, message, "topic-setting", required.stake)
 
 
 def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
@@ -178,9 +178,9 @@ def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[Differ
     for topic in topics:
         partitions = described[topic.name]
         if len(partitions) != topic.partitions:
-            words = f"has {len(partitions)} partitions, not {topic.partitions}"
-            yield Difference(topic.name, words, "topic-partitions")
+            message = f"has {len(partitions)} partitions, not {topic.partitions}"
+            yield Difference(topic.name, message, "topic-partitions")
         replication = min((len(found["replica_nodes"]) for found in partitions), default=0)
         if replication < topic.replication:
-            words = f"has {replication} replicas, not at least {topic.replication}"
-            yield Difference(topic.name, words, "topic-replication")
+            message = f"has {replication} replicas, not at least {topic.replication}"
+            yield Difference(topic.name, message, "topic-replication")

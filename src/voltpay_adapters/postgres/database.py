@@ -86,7 +86,7 @@ class PostgresDatabase:
         """Open a unit of work."""
         session, node_id = self.connect()
         try:
-            # each statement sees what the transactions committed that it waited for
+            # read committed: a statement that waited for a transaction sees its changes
             session.run("BEGIN ISOLATION LEVEL READ COMMITTED")
             yield PostgresUnitOfWork(
                 session,

@@ -35,7 +35,7 @@ _ALWAYS = {
     "client_min_messages": "warning",
     "debug_print_plan": "off",  # its constants are payments
     "extra_float_digits": "1",
-    "log_parameter_max_length_on_error": "0",  # as its parameters are
+    "log_parameter_max_length_on_error": "0",  # parameters are payments
     "quote_all_identifiers": "off",
     "xmlbinary": "base64",
     # what a transaction sees, and what tables it creates

@@ -225,7 +225,7 @@ class World:
                 self._join()
 
     def _judge(self, process: Process) -> None:
-        """A writer ends in an outage that outlasts its patience, and in nothing else."""
+        """A writer ends in an outage that is longer than its retries, and in nothing else."""
         failure = process.failure
         if failure is None:
             return
