@@ -35,6 +35,16 @@ _METAVARS = {
 }
 
 
+def number(words: str, least: int = 1, most: int | None = None) -> Any:
+    """An option that takes a whole number."""
+    return typer.Option(help=words, min=least, max=most, metavar="N")
+
+
+def switch(name: str, words: str) -> Any:
+    """An option that takes no value."""
+    return typer.Option(name, help=words)
+
+
 def with_settings(
     *names: str, give: Callable[[Loaded], object] | None = None
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:

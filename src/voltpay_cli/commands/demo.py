@@ -37,9 +37,9 @@ def demo(
 def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
     _clear(folder)
     _make(folder, wiring, stop)
-    settings = wiring.settings
-    command = f"voltpay consume --source {settings.source} --store {settings.store}"
-    typer.echo(f"\n$ {command} --events {settings.events}")
+    given = wiring.settings
+    urls = f"--source {given.source} --store {given.store} --events {given.events}"
+    typer.echo(f"\n$ voltpay consume {urls}")
     code = run(wiring, stop)
     first = _events(folder)
     _show(folder, first)
