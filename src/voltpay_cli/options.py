@@ -104,11 +104,7 @@ _CONFIG = Annotated[
 
 
 def _load(flags: Mapping[str, Any], config: str | None) -> Loaded:
-    """Load the settings under these flags; logging goes to stderr from now on.
-
-    Raises:
-        Misconfigured: A setting is unacceptable, or a secret is on the command line.
-    """
+    """Load the settings under these flags; logging goes to stderr from now on."""
     for name, value in flags.items():
         if isinstance(value, str) and without_password(value) != value:
             raise _exposed(

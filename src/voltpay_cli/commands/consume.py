@@ -63,12 +63,7 @@ def run(
     skip_expired: bool = False,
     output: Output = "text",
 ) -> ExitCode:
-    """Consume, print the summary, and return how it ended.
-
-    Raises:
-        Misconfigured: A setting is missing or cannot work.
-        Unavailable: The infrastructure did not come back in time.
-    """
+    """Consume, print the summary, and return how it ended."""
     try:
         with (
             _summarized(output) as summarized,
