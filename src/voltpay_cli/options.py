@@ -35,6 +35,16 @@ _METAVARS = {
 }
 
 
+def number(words: str, least: int = 1, most: int | None = None) -> Any:
+    """An option that takes a whole number."""
+    return typer.Option(help=words, min=least, max=most, metavar="N")
+
+
+def switch(name: str, words: str) -> Any:
+    """An option that takes no value."""
+    return typer.Option(name, help=words)
+
+
 def with_settings(
     *names: str, give: Callable[[Loaded], object] | None = None
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
@@ -94,11 +104,7 @@ _CONFIG = Annotated[
 
 
 def _load(flags: Mapping[str, Any], config: str | None) -> Loaded:
-    """Load the settings under these flags; logging goes to stderr from now on.
-
-    Raises:
-        Misconfigured: A setting is unacceptable, or a secret is on the command line.
-    """
+    """Load the settings under these flags; logging goes to stderr from now on."""
     for name, value in flags.items():
         if isinstance(value, str) and without_password(value) != value:
             raise _exposed(

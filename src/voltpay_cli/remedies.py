@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from voltpay_adapters.kafka.topics import Difference
+from voltpay_core.errors import Misconfigured, Unavailable
 
 _REMEDIES = {
     "breaker": "fix the database, or raise limits.breaker",
@@ -52,15 +53,7 @@ _REMEDIES = {
 }
 
 
-class Coded(Protocol):
-    """A failure or a difference: a sentence with a stable code."""
-
-    @property
-    def code(self) -> str:
-        """The code."""
-
-
-def with_remedy(found: Coded) -> str:
+def with_remedy(found: Difference | Misconfigured | Unavailable) -> str:
     """The sentence, and what to do about it."""
     remedy = _REMEDIES.get(found.code)
     return f"{found}; {remedy}" if remedy else str(found)

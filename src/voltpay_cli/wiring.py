@@ -26,14 +26,14 @@ from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_adapters.testing.sending import send
+from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
-from voltpay_cli.administration import database_tls, writer
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.loading import secret
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer
 from voltpay_core.ids import NODE_IDS
@@ -75,11 +75,7 @@ class Wiring:
         )
 
     def topics(self) -> PaymentTopics:
-        """The four topics as the settings want them, where they are.
-
-        Raises:
-            Misconfigured: The settings of Kafka cannot work.
-        """
+        """The four topics as the settings want them, where they are."""
         given = self.settings.topics
         policy = TopicPolicy(
             self._topic_names,
@@ -159,9 +155,10 @@ class Wiring:
     def input_publisher(self) -> Iterator[EventPublisher]:
         """A publisher to the input topic or file, closed in the end."""
         (url,) = self.settings.required("source")
+        seconds = self.settings.limits.publish_seconds
         kafka = self._source_kafka
         with closing(
-            self._kafka_publisher(kafka) if kafka else PaymentFilePublisher(url.path)
+            KafkaPublisher(kafka, ack_timeout=seconds) if kafka else PaymentFilePublisher(url.path)
         ) as publisher:
             yield publisher
 
@@ -232,7 +229,7 @@ class Wiring:
             keyfile=given.keyfile,
         )
         if security.protocol.startswith("SASL"):
-            password = secret(given.password, given.password_file, "kafka.password")
+            password = read_secret(given.password, given.password_file, "kafka.password")
             security = evolve(security, password=password)
         return KafkaConnection.parse(url, security.options(options))
 
@@ -241,10 +238,10 @@ class Wiring:
         if url.is_sqlite:
             return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
         return PostgresDatabase(
-            writer(self.settings, url),
+            DatabaseUrl.parse(url).with_password(given.writer_secret()),
             node_ids,
             Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
-            database_tls(self.settings),
+            given.tls(),
             now=self.now,
             clock_skew=self.settings.limits.clock_skew_seconds,
             notify=log.warning,
@@ -269,12 +266,7 @@ class Wiring:
         if (kafka := self._events_kafka) is None:
             return FilePublisher(Path(url.path))
         counted = source.count_partitions if isinstance(source, KafkaSource) else None
-        return self._kafka_publisher(kafka, counted)
-
-    def _kafka_publisher(
-        self, kafka: KafkaConnection, count_partitions: Callable[[], int] | None = None
-    ) -> KafkaPublisher:
-        return KafkaPublisher(kafka, count_partitions, self.settings.limits.publish_seconds)
+        return KafkaPublisher(kafka, counted, self.settings.limits.publish_seconds)
 
     def _warm_up(self, publisher: EventPublisher | None) -> None:
         """Send a few records that warm the path, to the input topic and never elsewhere."""

@@ -120,7 +120,7 @@ def test_without_settings_it_says_what_is_missing() -> None:
         assert word in result.stderr
     result = voltpay("consume", *LOCAL[:4])
     assert result.exit_code == 78
-    assert "events (where events go)" in result.stderr
+    assert "events (where events and dead letters go)" in result.stderr
     assert "store (" not in result.stderr
 
 

@@ -21,8 +21,9 @@ from voltpay_adapters.local.files import PaymentFilePublisher, read_events
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.private_tracebacks import traceback_without_messages
+from voltpay_adapters.text_files import read_secret
 from voltpay_cli.console.logs import log_to_stderr
-from voltpay_cli.settings.loading import load, secret
+from voltpay_cli.settings.loading import load
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured, Rejected
 from voltpay_core.records import ProducerRecord
@@ -225,7 +226,7 @@ def test_no_secret_is_taken_from_the_command_line(option: str) -> None:
 def test_a_secret_is_what_its_file_says(content: bytes) -> None:
     """Neither a byte order mark nor the end of the line is part of a secret; spaces are."""
     Path("secret").write_bytes(content)
-    assert secret(None, "secret", "kafka.password") == "p\xe9 "
+    assert read_secret(None, "secret", "kafka.password") == "p\xe9 "
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
@@ -233,7 +234,7 @@ def test_a_secret_is_in_utf_8(encoding: str) -> None:
     """A secret in another encoding is rejected, and not shown."""
     Path("secret").write_bytes(f"{PASSWORD}\xe9".encode(encoding))
     with pytest.raises(Misconfigured) as caught:
-        secret(None, "secret", "kafka.password")
+        read_secret(None, "secret", "kafka.password")
     assert str(caught.value) == (
         "kafka.password_file: cannot read secret: save it as text in UTF-8"
     )

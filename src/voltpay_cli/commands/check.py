@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from voltpay_cli.checks import run_checks
 from voltpay_cli.exit_codes import ExitCode, exit_code
+from voltpay_cli.operations import run_checks
 from voltpay_cli.options import with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring

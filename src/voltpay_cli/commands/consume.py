@@ -13,7 +13,7 @@ import typer
 from voltpay_cli.console.progress import Output, progress, summarize
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
+from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
@@ -25,12 +25,10 @@ log = logging.getLogger("voltpay")
 def consume(
     wiring: Wiring,
     *,
-    max_messages: Annotated[
-        int | None, typer.Option(help="stop after this number of records", min=1, metavar="N")
-    ] = None,
+    max_messages: Annotated[int | None, number("stop after this number of records")] = None,
     exit_eof: Annotated[
         bool,
-        typer.Option("--exit-eof", help="stop when everything that was there at the start is done"),
+        switch("--exit-eof", "stop when everything that was there at the start is done"),
     ] = False,
     timeout: Annotated[
         int | None,
@@ -38,18 +36,18 @@ def consume(
     ] = None,
     skip_expired: Annotated[
         bool,
-        typer.Option("--skip-expired", help="continue where records expired unread"),
+        switch("--skip-expired", "continue where records expired unread"),
     ] = False,
     output: Annotated[Output, typer.Option(help="format of the summary")] = "text",
 ) -> None:
     """Consume payments until stopped. A file is consumed to its end."""
+    source = wiring.settings.source
     with stop_on_signals(timeout) as stop:
-        until_drained = exit_eof or not (wiring.settings.source and wiring.settings.source.is_kafka)
         code = run(
             wiring,
             stop,
             max_messages=max_messages,
-            until_drained=until_drained,
+            until_drained=exit_eof or not (source and source.is_kafka),
             skip_expired=skip_expired,
             output=output,
         )
@@ -65,12 +63,7 @@ def run(
     skip_expired: bool = False,
     output: Output = "text",
 ) -> ExitCode:
-    """Consume, print the summary, and return how it ended.
-
-    Raises:
-        Misconfigured: A setting is missing or cannot work.
-        Unavailable: The infrastructure did not come back in time.
-    """
+    """Consume, print the summary, and return how it ended."""
     try:
         with (
             _summarized(output) as summarized,

@@ -6,10 +6,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from voltpay_cli.administration import bootstrap_database, liquibase
-from voltpay_cli.administration import maintain as maintain_database
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
+from voltpay_cli.operations import bootstrap_database, liquibase
+from voltpay_cli.operations import maintain as maintain_database
+from voltpay_cli.options import number, with_settings
 from voltpay_cli.wiring import Wiring
 
 app = typer.Typer(no_args_is_help=True, help="Create and maintain the PostgreSQL schema.")
@@ -34,7 +34,7 @@ def update(wiring: Wiring) -> None:
 @with_settings("store")
 def rollback(
     wiring: Wiring,
-    count: Annotated[int, typer.Option(help="number of changesets to undo", min=1, metavar="N")],
+    count: Annotated[int, number("number of changesets to undo")],
 ) -> None:
     """Undo the last changesets. If they drop a payment table, its rows are lost."""
     _end(liquibase(wiring.settings, locking=True).rollback(count))

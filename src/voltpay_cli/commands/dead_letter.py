@@ -13,7 +13,7 @@ import typer
 from voltpay_cli.console.progress import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
+from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
@@ -28,9 +28,7 @@ def list_letters(
     wiring: Wiring,
     *,
     code: Code = None,
-    limit: Annotated[
-        int | None, typer.Option(help="dead letters to show, at most", min=0, metavar="N")
-    ] = None,
+    limit: Annotated[int | None, number("dead letters to show, at most", 0)] = None,
     output: Annotated[Output, typer.Option(help="format of the list")] = "text",
 ) -> None:
     """Count the dead letters by code, then list each, without anything of its payment."""
@@ -56,16 +54,10 @@ def replay_letters(
     wiring: Wiring,
     *,
     code: Code = None,
-    limit: Annotated[
-        int | None, typer.Option(help="dead letters to send, at most", min=1, metavar="N")
-    ] = None,
-    max_attempts: Annotated[
-        int, typer.Option(help="skip dead letters that have failed this often", min=1, metavar="N")
-    ] = 5,
-    yes: Annotated[bool, typer.Option("--yes", help="send them, not only count them")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="also send letters whose claims may be purged")
-    ] = False,
+    limit: Annotated[int | None, number("dead letters to send, at most")] = None,
+    max_attempts: Annotated[int, number("skip dead letters that have failed this often")] = 5,
+    yes: Annotated[bool, switch("--yes", "send them, not only count them")] = False,
+    force: Annotated[bool, switch("--force", "also letters whose claims may be purged")] = False,
 ) -> None:
     """Send dead letters back to the input topic, under the same key and message id."""
     settings, letters = wiring.settings, wiring.dead_letters()

@@ -37,9 +37,9 @@ def demo(
 def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
     _clear(folder)
     _make(folder, wiring, stop)
-    settings = wiring.settings
-    command = f"voltpay consume --source {settings.source} --store {settings.store}"
-    typer.echo(f"\n$ {command} --events {settings.events}")
+    given = wiring.settings
+    urls = f"--source {given.source} --store {given.store} --events {given.events}"
+    typer.echo(f"\n$ voltpay consume {urls}")
     code = run(wiring, stop)
     first = _events(folder)
     _show(folder, first)
@@ -66,11 +66,7 @@ def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier demo left, and never anything else.
-
-    Raises:
-        Misconfigured: The folder holds something, and no demo was there.
-    """
+    """Remove what an earlier demo left, and never anything else."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Misconfigured(f"{folder} holds files that no demo made: name another folder")
     for pattern in ("payments.jsonl", "voltpay.db*", "events/payment_*.jsonl"):
@@ -83,9 +79,8 @@ def _events(folder: Path) -> dict[str, bytes]:
 
 
 def _show(folder: Path, events: dict[str, bytes]) -> None:
-    typer.echo(
-        f"\n{folder}/voltpay.db: the payments; look with\n  sqlite3 {folder}/voltpay.db", nl=False
-    )
+    store = f"{folder}/voltpay.db"
+    typer.echo(f"\n{store}: the payments; look with\n  sqlite3 {store}", nl=False)
     typer.echo(" 'SELECT * FROM payment_core LIMIT 5'")
     for name, lines in events.items():
         typer.echo(f"{folder}/events/{name}: {len(lines.splitlines())} events")

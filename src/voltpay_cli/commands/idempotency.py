@@ -11,7 +11,7 @@ import typer
 
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
+from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.errors import Misconfigured
@@ -19,12 +19,7 @@ from voltpay_core.purging import ClaimRetention
 
 log = logging.getLogger("voltpay")
 
-_UNITS = {
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 app = typer.Typer(no_args_is_help=True, help="Maintain the claimed message ids.")
 
@@ -41,12 +36,12 @@ def purge(
             metavar="AGE",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count them")] = False,
+    dry_run: Annotated[bool, switch("--dry-run", "only count them")] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="also claims that the input topic or replays still need"),
+        switch("--force", "also claims that the input topic or replays still need"),
     ] = False,
-    chunk: Annotated[int, typer.Option(help="claims per transaction", min=1, metavar="N")] = 10_000,
+    chunk: Annotated[int, number("claims per transaction")] = 10_000,
 ) -> None:
     """Delete old claims in chunks. It can be stopped and run again."""
     replays = timedelta(days=wiring.settings.limits.claims_days)
@@ -76,4 +71,4 @@ def _age(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip(), re.ASCII)
     if found is None:
         raise Misconfigured("--older-than: needs a number and s, m, h or d, such as 7d")
-    return int(found[1]) * _UNITS[found[2]]
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -48,15 +48,14 @@ def stop_on_signals(time_limit: float | None = None) -> Iterator[StopFlag]:
     """Listen to the signals, and to the clock where there is a limit in seconds."""
     stop = StopFlag()
     before = {number: signal.signal(number, stop._signalled) for number in _SIGNALS}
-    timer = Timer(time_limit, stop._time_out) if time_limit is not None else None
+    timer = Timer(time_limit or 0, stop._time_out)
+    timer.daemon = True
     try:
-        if timer:
-            timer.daemon = True
+        if time_limit is not None:
             timer.start()
         yield stop
     finally:
-        if timer:
-            timer.cancel()
+        timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

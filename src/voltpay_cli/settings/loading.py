@@ -15,6 +15,7 @@ from typed_settings.dict_utils import get_path, set_path
 from typed_settings.loaders import DictLoader
 from typed_settings.types import OptionInfo
 
+from voltpay_adapters.text_files import read_text
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings.converters import MASK, masked
 from voltpay_cli.settings.schema import OPTIONS, Settings
@@ -87,37 +88,6 @@ def load(flags: Mapping[str, object], config: str | None = None) -> Loaded:
             set_path(values, name, value)
     settings = load_settings(Settings, [DictLoader(values)])
     return Loaded(settings, origins, tuple(_unknown_variables()))
-
-
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, without the byte order mark that it may begin with.
-
-    Raises:
-        Misconfigured: It cannot be read, or is in another encoding.
-    """
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise Misconfigured(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        text = "\0"
-    if "\0" in text:
-        raise Misconfigured(f"cannot read {path}: save it as text in UTF-8")
-    return text
-
-
-def secret(value: str | None, file: str | None, name: str) -> str | None:
-    """A secret as it is set, or as a file holds it.
-
-    Raises:
-        Misconfigured: The file cannot be read, or is not in UTF-8.
-    """
-    if value or not file:
-        return value
-    try:
-        return read_text(Path(file)).rstrip("\r\n")
-    except Misconfigured as error:
-        raise Misconfigured(f"{name}_file: {error}") from None
 
 
 def _converted(option: OptionInfo, origin: str, value: object) -> object:

@@ -7,6 +7,7 @@ from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from ssl import SSLContext
 from typing import Any
 
 from attrs import field, fields, frozen
@@ -22,6 +23,8 @@ from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.postgres import database
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.liquibase import Liquibase
+from voltpay_adapters.postgres.tls import tls_context
+from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.settings.converters import masked, one_of, pairs, statuses, text, topic, whole
 from voltpay_core import consuming
@@ -32,11 +35,7 @@ from voltpay_core.payments import Status
 
 GIB = 1024**3
 
-_PURPOSES = {
-    "source": ("where payments come from", "file:payments.jsonl"),
-    "store": ("where they are written", "sqlite:voltpay.db"),
-    "events": ("where events go", "file:out"),
-}
+_SERVERLESS = {"source": "file:payments.jsonl", "store": "sqlite:voltpay.db", "events": "file:out"}
 _CODEC = Codec()
 _LIQUIBASE = fields(Liquibase)
 _POLICY = TopicPolicy()
@@ -147,6 +146,20 @@ class DatabaseSettings:
     liquibase: str = setting(_LIQUIBASE.program.default, text)
     liquibase_classpath: str | None = setting(None, text)
 
+    def writer_secret(self) -> str | None:
+        """The writer's password, where its URL has none."""
+        return read_secret(self.password, self.password_file, "database.password")
+
+    def migrator_secret(self) -> str | None:
+        """The migrator's password, where its URL has none."""
+        return read_secret(
+            self.migrator_password, self.migrator_password_file, "database.migrator_password"
+        )
+
+    def tls(self) -> SSLContext | None:
+        """How connections are encrypted; None where they are not."""
+        return tls_context(self.sslmode, self.sslrootcert)
+
 
 @frozen
 class Settings:
@@ -200,11 +213,12 @@ class Settings:
         """
         given = {"source": self.source, "store": self.store, "events": self.events_url}
         if missing := [name for name in names if not given[name]]:
-            parts = ", ".join(f"{name} ({_PURPOSES[name][0]})" for name in missing)
-            flags = " ".join(f"--{name} {_PURPOSES[name][1]}" for name in missing)
+            meanings = {option.path: option.metadata["help"] for option in OPTIONS}
+            parts = (f"{name} ({meanings[name].partition(':')[0]})" for name in missing)
+            flags = " ".join(f"--{name} {_SERVERLESS[name]}" for name in missing)
             raise Misconfigured(
-                f"not set: {parts}; give each by its flag, as VOLTPAY_{missing[0].upper()} or in"
-                f" voltpay.toml; without any server: {flags}"
+                f"not set: {', '.join(parts)}; give each by its flag, as"
+                f" VOLTPAY_{missing[0].upper()} or in voltpay.toml; without any server: {flags}"
             )
         return [url for name in names if (url := given[name])]
 
