@@ -172,7 +172,7 @@ def test_an_error_of_postgresql_has_one_kind(
     assert kind(error, of_postgres(carries_payments=False)) == of_logins
 
 
-@pytest.mark.parametrize("refusable", [True, False])
+@pytest.mark.parametrize("carries_payments", [True, False])
 def test_an_answer_of_postgresql_is_named(carries_payments: bool) -> None:
     """A failure says which database it is of and its SQLSTATE, and keeps what caused it."""
     error = DatabaseError({"C": "42P01", "M": "no such table"})
@@ -191,7 +191,7 @@ def test_a_database_out_of_reach_is_named(error: Exception) -> None:
     with pytest.raises(Unavailable) as caught, of_postgres(carries_payments=True):
         raise KeyError("canary")
     told = (
-        "PostgreSQL at db gave an answer that cannot be read (KeyError): is it a PostgreSQL server?"
+        "PostgreSQL at db sent an answer that cannot be read (KeyError): is it a PostgreSQL server?"
     )
     assert str(caught.value) == told
 

@@ -21,7 +21,7 @@ from trustme import CA
 from voltpay_adapters.local import SqliteDatabase
 from voltpay_adapters.postgres.urls import Host
 from voltpay_adapters.testing import MemoryPublisher
-from voltpay_cli import administration
+from voltpay_cli import operations
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.settings import OPTIONS, Settings, Url
 from voltpay_cli.settings.loading import load
@@ -316,9 +316,9 @@ def picture(settings: Settings) -> dict[str, object]:
             "warm-ups sent": tuple(event.topic for event in sent.events),
             "replays": replays,
             "topics": wiring.topics(),
-            "liquibase": administration.liquibase(settings),
-            "bootstrap": unreachable(lambda: administration.bootstrap_database(settings)),
-            "maintain": unreachable(lambda: administration.maintain(settings)),
+            "liquibase": operations.liquibase(settings),
+            "bootstrap": unreachable(lambda: operations.bootstrap_database(settings)),
+            "maintain": unreachable(lambda: operations.maintain(settings)),
             "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
             "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]
