@@ -16,7 +16,6 @@ from voltpay_adapters.testing.faults import (
     Faults,
     FaultyPublisher,
     FaultySource,
-    LateEvents,
     faulty_begin,
 )
 from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
@@ -111,7 +110,7 @@ class World:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
         begin = faulty_begin((database or self._database).begin, faults)
-        events = LateEvents(self.published) if way.late_events else MemoryPublisher(self.published)
+        events = MemoryPublisher(self.published, prompt=not way.late_events)
         return PaymentConsumer(
             source=FaultySource(source, faults),
             begin=begin,

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.base import MemberState
 from tests.harness.deployment import eventually
 from tests.harness.stack.kafka import KafkaAddress
@@ -19,7 +20,12 @@ from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
-from voltpay_adapters.testing.contracts.events import EventsContract, EventsHarness, contents
+from voltpay_adapters.testing.contracts.events import (
+    EventsContract,
+    EventsHarness,
+    RefusalsContract,
+    contents,
+)
 from voltpay_adapters.testing.contracts.source import (
     GapsContract,
     SharedSourceContract,
@@ -325,6 +331,26 @@ def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:
         eventually(made)
 
 
+def configure(connection: KafkaConnection, topic: str, name: str, value: int) -> None:
+    """Change a setting of a topic; on return every broker goes by it.
+
+    Brokers apply changes one after the other: one that knows a later change has applied this one.
+    """
+    with closing(connection.admin()) as admin:
+        brokers = [broker["broker_id"] for broker in admin.describe_cluster()["brokers"]]
+        for setting, wanted in ((name, value), ("file.delete.delay.ms", secrets.randbits(32))):
+            topics = [ConfigResource(ConfigResourceType.TOPIC, topic, {setting: str(wanted)})]
+            admin.alter_configs(topics)
+            asked = admin._describe_configs_request(topics)
+
+            def known(asked: Any = asked, wanted: int = wanted) -> bool:
+                answers = [admin._manager.run(admin._manager.send, asked, node) for node in brokers]
+                found = [config.value for answer in answers for config in answer.results[0].configs]
+                return found == [str(wanted)] * len(brokers)
+
+            eventually(known)
+
+
 def transactional(connection: KafkaConnection) -> KafkaProducer:
     producer = KafkaProducer(
         bootstrap_servers=connection.servers, transactional_id=secrets.token_hex(4)
@@ -350,6 +376,7 @@ class KafkaTopics:
     topics: Sequence[str] = field(
         factory=lambda: [f"output-{secrets.token_hex(4)}" for _ in range(2)]
     )
+    longest: int = 1_048_588
     _opened: list[KafkaPublisher] = field(factory=list, init=False)
 
     def open(self) -> KafkaPublisher:
@@ -375,12 +402,19 @@ class KafkaTopics:
                     ]
         return events
 
+    @contextmanager
+    def outage(self, topic: str) -> Iterator[None]:
+        """No record is short enough for the topic."""
+        configure(self.connection, topic, "max.message.bytes", 1)
+        yield
+        configure(self.connection, topic, "max.message.bytes", self.longest)
+
     def close(self) -> None:
         for publisher in self._opened:
             publisher.close()
 
 
-class TestKafkaEvents(EventsContract):
+class TestKafkaEvents(EventsContract, RefusalsContract):
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaTopics]:
         connection = KafkaConnection.parse(kafka.url)

@@ -9,7 +9,12 @@ pytest.register_assert_rewrite(
     *(f"{__name__}.{module}" for module in ("events", "source", "store"))
 )  # before they are imported
 
-from voltpay_adapters.testing.contracts.events import EventsContract, EventsHarness  # noqa: E402
+from voltpay_adapters.testing.contracts.events import (  # noqa: E402
+    EventsContract,
+    EventsHarness,
+    RefusalsContract,
+    RefusalsHarness,
+)
 from voltpay_adapters.testing.contracts.source import (  # noqa: E402
     GapsContract,
     GapsHarness,
@@ -18,6 +23,8 @@ from voltpay_adapters.testing.contracts.source import (  # noqa: E402
     SourceHarness,
 )
 from voltpay_adapters.testing.contracts.store import (  # noqa: E402
+    RemoteStoreContract,
+    RemoteStoreHarness,
     SharedStoreContract,
     StoreContract,
     StoreHarness,
@@ -28,6 +35,10 @@ __all__ = [
     "EventsHarness",
     "GapsContract",
     "GapsHarness",
+    "RefusalsContract",
+    "RefusalsHarness",
+    "RemoteStoreContract",
+    "RemoteStoreHarness",
     "SharedSourceContract",
     "SharedStoreContract",
     "SourceContract",
