@@ -1,7 +1,7 @@
 """Kafka passes the contracts of sources and publishers."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -12,19 +12,22 @@ from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.base import MemberState
+from kafka.errors import KafkaConnectionError
 from tests.harness.deployment import eventually
-from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.kafka import BROKERS, KafkaAddress, KafkaCluster
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
+from voltpay_adapters.testing import Crash
 from voltpay_adapters.testing.contracts.events import (
     EventsContract,
     EventsHarness,
     RefusalsContract,
     contents,
+    event,
 )
 from voltpay_adapters.testing.contracts.source import (
     GapsContract,
@@ -46,11 +49,12 @@ class KafkaGroup:
     connection: KafkaConnection
     events: KafkaPublisher
     topic: str = field(factory=lambda: f"input-{secrets.token_hex(4)}")
+    count: int = 2
     _opened: list[KafkaSource] = field(factory=list, init=False)
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        return [Partition(self.topic, number) for number in range(2)]
+        return [Partition(self.topic, number) for number in range(self.count)]
 
     def produce(
         self,
@@ -67,14 +71,45 @@ class KafkaGroup:
     def leave_gap(self, partition: Partition) -> int:
         """What an aborted transaction leaves: its records, which nobody sees, and its mark."""
         place = TopicPartition(partition.topic, partition.number)
-        with closing(transactional(self.connection)) as producer:
-            producer.begin_transaction()
-            producer.send(partition.topic, b"aborted", b"1", partition=partition.number)
-            producer.flush()
-            producer.abort_transaction()
+        with suppress(Crash), self.transaction() as produce:
+            produce(partition, b"aborted")
+            raise Crash
         with closing(self.connection.consumer()) as consumer:
             end: int = consumer.end_offsets([place])[place]
         return end
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[Partition, bytes], None]]:
+        with closing(transactional(self.connection)) as producer:
+
+            def produce(partition: Partition, value: bytes) -> None:
+                producer.send(partition.topic, value, b"1", partition=partition.number)
+                producer.flush()
+
+            producer.begin_transaction()
+            try:
+                yield produce
+            except Crash:
+                producer.abort_transaction()
+                raise
+            producer.commit_transaction()
+
+    def expire(self, partition: Partition, offset: int) -> None:
+        with closing(self.connection.admin()) as admin:
+            admin.delete_records({TopicPartition(partition.topic, partition.number): offset})
+
+    def replace(self) -> None:
+        recreate(self.connection, self.topic, self.count)
+        self.events.reset()
+
+    def add_partition(self) -> Partition:
+        self.count += 1
+        with closing(self.connection.admin()) as admin:
+            admin.create_partitions({self.topic: self.count})
+        configure(self.connection, self.topic, "segment.ms", 10**9)  # every broker knows it by then
+        self.events.close()
+        self.events = KafkaPublisher(self.connection, lambda: self.count)
+        return self.partitions[-1]
 
     def open(self, **options: Any) -> KafkaSource:
         source = KafkaSource(self.connection, self.topic, "group-" + self.topic, **options)
@@ -119,6 +154,25 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
             collect(harness.open(), 2)
         assert told.value.halt
+
+    def test_what_a_failed_poll_learnt_is_reported_by_the_next(self, harness: KafkaGroup) -> None:
+        """Partitions that are assigned during a poll that raises are reported all the same."""
+        source = harness.open()
+        consumer = source._consumer()
+        poll = consumer.poll
+
+        def fail(*arguments: Any, **options: Any) -> Any:
+            try:
+                return poll(*arguments, **options)
+            finally:
+                if source._rebalance.assigned:
+                    consumer.poll = poll
+                    raise KafkaConnectionError
+
+        consumer.poll = fail
+        with pytest.raises(Unavailable):
+            collect(source, 1)
+        own(source, harness.partitions)
 
     def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
         """Where kafka-python forgets a join that outlasted its poll, the member joins anew."""
@@ -485,6 +539,38 @@ class TestKafkaEvents(EventsContract, RefusalsContract):
         sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
         with pytest.raises(Unavailable, match="MessageSizeTooLargeError"):
             harness.open().publish(sent).wait()
+
+
+def test_what_is_overdue_is_not_published(kafka_cluster: KafkaCluster) -> None:
+    """While brokers are silent nothing counts as published; what they take later counts once."""
+    connection = KafkaConnection.parse(kafka_cluster.url)
+    with closing(KafkaTopics(connection)) as topics:
+        topic, _ = topics.topics
+        create(connection, [Topic(topic, 1, 2)])
+        publisher = topics.open()
+        sent = [event(topic, number) for number in range(2)]
+        publisher.publish(sent[:1]).wait()
+        publisher._ack_timeout = 1
+        for broker in BROKERS:
+            kafka_cluster.suspend_broker(broker)
+        try:
+            publication = publisher.publish(sent[1:])
+            with pytest.raises(Unavailable, match="acknowledgement"):
+                publication.wait()
+        finally:
+            for broker in BROKERS:
+                kafka_cluster.resume_broker(broker)
+
+        def acknowledged() -> bool:
+            with suppress(Unavailable):
+                publication.wait()
+                return True
+            return False
+
+        eventually(acknowledged)
+        assert contents(topics.read(topic, 2)) == contents(sent)
+        for broker in BROKERS:
+            kafka_cluster.wait_until_in_sync(broker)
 
 
 def create_topic_taking(size: int, connection: KafkaConnection) -> str:

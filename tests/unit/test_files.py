@@ -68,6 +68,9 @@ class FileTopic:
             if opened is source:
                 opened.close()
 
+    def replace(self) -> None:
+        self.path.unlink()
+
     def close_all(self) -> None:
         for opened in self._opened:
             opened.close()

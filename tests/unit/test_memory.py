@@ -19,10 +19,11 @@ class MemoryGroup:
 
     log: MemoryLog = field(factory=MemoryLog)
     members: list[MemorySource] = field(factory=list)
+    count: int = 3
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        return [Partition(self.log.topic, number) for number in range(3)]
+        return [Partition(self.log.topic, number) for number in range(self.count)]
 
     def produce(
         self,
@@ -44,6 +45,14 @@ class MemoryGroup:
     def close(self, source: MessageSource) -> None:
         self.members = [member for member in self.members if member is not source]
         self._share()
+
+    def replace(self) -> None:
+        self.log = MemoryLog()
+
+    def add_partition(self) -> Partition:
+        self.count += 1
+        self._share()
+        return self.partitions[-1]
 
     def _share(self) -> None:
         for number, member in enumerate(self.members):

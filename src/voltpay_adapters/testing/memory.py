@@ -70,6 +70,7 @@ class MemorySource:
     _assigned: set[Partition] = field(factory=set, init=False)
     _revoked: set[Partition] = field(factory=set, init=False)
     _positions: dict[Partition, int] = field(factory=dict, init=False)
+    _ends: dict[Partition, int] | None = field(default=None, init=False)
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         """Own exactly these partitions from the next poll on."""
@@ -82,6 +83,7 @@ class MemorySource:
 
     def poll(self, limit: int) -> PollResult:
         """At most `limit` records, at once."""
+        self._start()
         assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
         self._assigned, self._revoked = set(), set()
         records: list[Record] = []
@@ -105,10 +107,10 @@ class MemorySource:
         self._log.acknowledged.update(positions)
 
     def drained(self) -> bool:
-        """True when everything in the log is acknowledged."""
+        """True when everything is acknowledged that was in the log when it was first polled."""
         return all(
-            self._log.acknowledged.get(partition, 0) >= len(records)
-            for partition, records in self._log.partitions.items()
+            self._log.acknowledged.get(partition, 0) >= end
+            for partition, end in self._start().items()
         )
 
     def lag(self) -> int:
@@ -121,6 +123,11 @@ class MemorySource:
     def close(self) -> None:
         """Leave the group: another source over the log may be assigned the partitions."""
         self.assign(())
+
+    def _start(self) -> dict[Partition, int]:
+        if self._ends is None:
+            self._ends = {place: len(records) for place, records in self._log.partitions.items()}
+        return self._ends
 
 
 @define(eq=False)

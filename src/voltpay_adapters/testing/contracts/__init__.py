@@ -19,6 +19,7 @@ from voltpay_adapters.testing.contracts.source import (  # noqa: E402
     GapsContract,
     GapsHarness,
     SharedSourceContract,
+    SharedSourceHarness,
     SourceContract,
     SourceHarness,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "RemoteStoreContract",
     "RemoteStoreHarness",
     "SharedSourceContract",
+    "SharedSourceHarness",
     "SharedStoreContract",
     "SourceContract",
     "SourceHarness",
