@@ -525,6 +525,22 @@ class TestKafkaEvents(EventsContract, RefusalsContract):
                 events.publish([event])
             first.wait()
 
+    def test_a_reset_drops_what_lingers(self, harness: KafkaTopics) -> None:
+        """What the client still holds at a reset is not sent later, behind what follows."""
+        (topic, *_) = harness.topics
+        place = TopicPartition(topic, 0)
+        sent = [ProducerRecord(topic, b"k", b"%d" % number, (), 0) for number in range(4)]
+        publisher = harness.open()
+        publisher.publish(sent[:1]).wait()
+        publisher.publish(sent[1:2])
+        publisher.reset()
+        publisher.publish(sent[2:3]).wait()
+        publisher.publish(sent[3:])  # it lingers for as long as the dropped one would have
+        with closing(harness.connection.consumer()) as consumer:
+            eventually(lambda: consumer.end_offsets([place])[place] == 3)
+        kept = [*sent[:1], *sent[2:]]
+        assert contents(harness.read(topic, len(kept))) == contents(kept)
+
     def test_what_is_too_long_together_goes_in_parts(self, harness: KafkaTopics) -> None:
         """A topic that takes each event, and not as many in a row as are sent, gets them all."""
         topic = create_topic_taking(65536, harness.connection)
