@@ -193,7 +193,12 @@ REFUSED = 13
 
 headers = st.lists(
     st.tuples(
-        st.sampled_from(("traceparent", "correlation-id", "x", "voltpay-dlq-attempt")),
+        st.sampled_from(
+            (
+                *("traceparent", "correlation-id", "x", "voltpay-dlq-attempt"),
+                *("voltpay-dlq-code", "__connect.errors.topic", "__connect.errors.class.name"),
+            )
+        ),
         st.sampled_from((b"1", b"", b"\xff", b"a" * 600, None)),
     ),
     max_size=3,

@@ -16,7 +16,6 @@ from voltpay_adapters.testing.faults import (
     Faults,
     FaultyPublisher,
     FaultySource,
-    LateEvents,
     faulty_begin,
 )
 from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
@@ -26,7 +25,7 @@ from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.ports import EventPublisher, PaymentDatabase, Retry
+from voltpay_core.ports import PaymentDatabase, Retry
 from voltpay_core.records import ProducerRecord, Record
 
 T = TypeVar("T")
@@ -113,8 +112,7 @@ class World:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
         begin = faulty_begin((database or self._database).begin, faults)
-        make = LateEvents if way.late_events else MemoryPublisher
-        events: EventPublisher = make(self.published)
+        events = MemoryPublisher(self.published, prompt=not way.late_events)
         return PaymentConsumer(
             source=FaultySource(source, faults),
             begin=begin,

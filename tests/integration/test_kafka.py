@@ -1,8 +1,8 @@
 """Kafka passes the contracts of sources and publishers."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,16 +11,25 @@ from uuid import uuid4
 import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.base import MemberState
+from kafka.errors import KafkaConnectionError
 from tests.harness.deployment import eventually
-from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.kafka import BROKERS, KafkaAddress, KafkaCluster
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
-from voltpay_adapters.testing.contracts.events import EventsContract, EventsHarness, contents
+from voltpay_adapters.testing import Crash
+from voltpay_adapters.testing.contracts.events import (
+    EventsContract,
+    EventsHarness,
+    RefusalsContract,
+    contents,
+    event,
+)
 from voltpay_adapters.testing.contracts.source import (
     GapsContract,
     SharedSourceContract,
@@ -41,11 +50,12 @@ class KafkaGroup:
     connection: KafkaConnection
     events: KafkaPublisher
     topic: str = field(factory=lambda: f"input-{secrets.token_hex(4)}")
+    count: int = 2
     _opened: list[KafkaSource] = field(factory=list, init=False)
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        return [Partition(self.topic, number) for number in range(2)]
+        return [Partition(self.topic, number) for number in range(self.count)]
 
     def produce(
         self,
@@ -62,14 +72,45 @@ class KafkaGroup:
     def leave_gap(self, partition: Partition) -> int:
         """What an aborted transaction leaves: its records, which nobody sees, and its mark."""
         place = TopicPartition(partition.topic, partition.number)
-        with closing(transactional(self.connection)) as producer:
-            producer.begin_transaction()
-            producer.send(partition.topic, b"aborted", b"1", partition=partition.number)
-            producer.flush()
-            producer.abort_transaction()
+        with suppress(Crash), self.transaction() as produce:
+            produce(partition, b"aborted")
+            raise Crash
         with closing(self.connection.consumer()) as consumer:
             end: int = consumer.end_offsets([place])[place]
         return end
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[Partition, bytes], None]]:
+        with closing(transactional(self.connection)) as producer:
+
+            def produce(partition: Partition, value: bytes) -> None:
+                producer.send(partition.topic, value, b"1", partition=partition.number)
+                producer.flush()
+
+            producer.begin_transaction()
+            try:
+                yield produce
+            except Crash:
+                producer.abort_transaction()
+                raise
+            producer.commit_transaction()
+
+    def expire(self, partition: Partition, offset: int) -> None:
+        with closing(self.connection.admin()) as admin:
+            admin.delete_records({TopicPartition(partition.topic, partition.number): offset})
+
+    def replace(self) -> None:
+        recreate(self.connection, self.topic, self.count)
+        self.events.reset()
+
+    def add_partition(self) -> Partition:
+        self.count += 1
+        with closing(self.connection.admin()) as admin:
+            admin.create_partitions({self.topic: self.count})
+        configure(self.connection, self.topic, "segment.ms", 10**9)  # every broker knows it by then
+        self.events.close()
+        self.events = KafkaPublisher(self.connection, lambda: self.count)
+        return self.partitions[-1]
 
     def open(self, **options: Any) -> KafkaSource:
         source = KafkaSource(self.connection, self.topic, "group-" + self.topic, **options)
@@ -114,6 +155,25 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
             collect(harness.open(), 2)
         assert told.value.halt
+
+    def test_what_a_failed_poll_learnt_is_reported_by_the_next(self, harness: KafkaGroup) -> None:
+        """Partitions that are assigned during a poll that raises are reported all the same."""
+        source = harness.open()
+        consumer = source._consumer()
+        poll = consumer.poll
+
+        def fail(*arguments: Any, **options: Any) -> Any:
+            try:
+                return poll(*arguments, **options)
+            finally:
+                if source._rebalance.assigned:
+                    consumer.poll = poll
+                    raise KafkaConnectionError
+
+        consumer.poll = fail
+        with pytest.raises(Unavailable):
+            collect(source, 1)
+        own(source, harness.partitions)
 
     def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
         """If kafka-python does not finish a join within its poll, the member joins again."""
@@ -327,6 +387,26 @@ def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:
         eventually(made)
 
 
+def configure(connection: KafkaConnection, topic: str, name: str, value: int) -> None:
+    """Change a setting of a topic; on return every broker goes by it.
+
+    Brokers apply changes one after the other: one that knows a later change has applied this one.
+    """
+    with closing(connection.admin()) as admin:
+        brokers = [broker["broker_id"] for broker in admin.describe_cluster()["brokers"]]
+        for setting, wanted in ((name, value), ("file.delete.delay.ms", secrets.randbits(32))):
+            topics = [ConfigResource(ConfigResourceType.TOPIC, topic, {setting: str(wanted)})]
+            admin.alter_configs(topics)
+            asked = admin._describe_configs_request(topics)
+
+            def known(asked: Any = asked, wanted: int = wanted) -> bool:
+                answers = [admin._manager.run(admin._manager.send, asked, node) for node in brokers]
+                found = [config.value for answer in answers for config in answer.results[0].configs]
+                return found == [str(wanted)] * len(brokers)
+
+            eventually(known)
+
+
 def transactional(connection: KafkaConnection) -> KafkaProducer:
     producer = KafkaProducer(
         bootstrap_servers=connection.servers, transactional_id=secrets.token_hex(4)
@@ -352,6 +432,7 @@ class KafkaTopics:
     topics: Sequence[str] = field(
         factory=lambda: [f"output-{secrets.token_hex(4)}" for _ in range(2)]
     )
+    longest: int = 1_048_588
     _opened: list[KafkaPublisher] = field(factory=list, init=False)
 
     def open(self) -> KafkaPublisher:
@@ -377,12 +458,19 @@ class KafkaTopics:
                     ]
         return events
 
+    @contextmanager
+    def outage(self, topic: str) -> Iterator[None]:
+        """No record is short enough for the topic."""
+        configure(self.connection, topic, "max.message.bytes", 1)
+        yield
+        configure(self.connection, topic, "max.message.bytes", self.longest)
+
     def close(self) -> None:
         for publisher in self._opened:
             publisher.close()
 
 
-class TestKafkaEvents(EventsContract):
+class TestKafkaEvents(EventsContract, RefusalsContract):
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaTopics]:
         connection = KafkaConnection.parse(kafka.url)
@@ -443,6 +531,22 @@ class TestKafkaEvents(EventsContract):
                 events.publish([event])
             first.wait()
 
+    def test_a_reset_drops_what_lingers(self, harness: KafkaTopics) -> None:
+        """What the client still holds at a reset is not sent later, behind what follows."""
+        (topic, *_) = harness.topics
+        place = TopicPartition(topic, 0)
+        sent = [ProducerRecord(topic, b"k", b"%d" % number, (), 0) for number in range(4)]
+        publisher = harness.open()
+        publisher.publish(sent[:1]).wait()
+        publisher.publish(sent[1:2])
+        publisher.reset()
+        publisher.publish(sent[2:3]).wait()
+        publisher.publish(sent[3:])  # it lingers for as long as the dropped one would have
+        with closing(harness.connection.consumer()) as consumer:
+            eventually(lambda: consumer.end_offsets([place])[place] == 3)
+        kept = [*sent[:1], *sent[2:]]
+        assert contents(harness.read(topic, len(kept))) == contents(kept)
+
     def test_what_is_too_long_together_goes_in_parts(self, harness: KafkaTopics) -> None:
         """A topic that takes each event, and not as many in a row as are sent, gets them all."""
         topic = create_topic_taking(65536, harness.connection)
@@ -457,6 +561,38 @@ class TestKafkaEvents(EventsContract):
         sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
         with pytest.raises(Unavailable, match="MessageSizeTooLargeError"):
             harness.open().publish(sent).wait()
+
+
+def test_what_is_overdue_is_not_published(kafka_cluster: KafkaCluster) -> None:
+    """While brokers are silent nothing counts as published; what they take later counts once."""
+    connection = KafkaConnection.parse(kafka_cluster.url)
+    with closing(KafkaTopics(connection)) as topics:
+        topic, _ = topics.topics
+        create(connection, [Topic(topic, 1, 2)])
+        publisher = topics.open()
+        sent = [event(topic, number) for number in range(2)]
+        publisher.publish(sent[:1]).wait()
+        publisher._ack_timeout = 1
+        for broker in BROKERS:
+            kafka_cluster.suspend_broker(broker)
+        try:
+            publication = publisher.publish(sent[1:])
+            with pytest.raises(Unavailable, match="acknowledgement"):
+                publication.wait()
+        finally:
+            for broker in BROKERS:
+                kafka_cluster.resume_broker(broker)
+
+        def acknowledged() -> bool:
+            with suppress(Unavailable):
+                publication.wait()
+                return True
+            return False
+
+        eventually(acknowledged)
+        assert contents(topics.read(topic, 2)) == contents(sent)
+        for broker in BROKERS:
+            kafka_cluster.wait_until_in_sync(broker)
 
 
 def create_topic_taking(size: int, connection: KafkaConnection) -> str:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,9 @@ class FileTopic:
         for opened in self._opened:
             if opened is source:
                 opened.close()
+
+    def replace(self) -> None:
+        self.path.unlink()
 
     def close_all(self) -> None:
         for opened in self._opened:
@@ -287,6 +290,16 @@ class FileTopics:
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
         path = self.folder / f"{topic}.jsonl"
         return read_events(path) if path.exists() else []
+
+    @contextmanager
+    def outage(self, topic: str) -> Iterator[None]:
+        """A folder stands where the file was."""
+        path, aside = self.folder / f"{topic}.jsonl", self.folder / "aside"
+        path.rename(aside)
+        path.mkdir()
+        yield
+        path.rmdir()
+        aside.rename(path)
 
     def close(self) -> None:
         for events in self._opened:

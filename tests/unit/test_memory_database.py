@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
-from voltpay_adapters.testing.contracts.store import SharedStoreContract
+from voltpay_adapters.testing.contracts.store import RemoteStoreContract
 from voltpay_adapters.testing.database import MemoryDatabase, MemoryTables
 from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
+from voltpay_core.ports import PaymentDatabase
 
 
 @define
@@ -34,6 +35,9 @@ class MemoryHarness:
         for row, (partition, payload, created_at) in self.memory.outbox.items():
             self.memory.outbox[row] = (partition, payload, created_at - by)
 
+    def disconnect(self, database: PaymentDatabase) -> None:
+        database.close()
+
     def tables(self) -> Tables:
         return self.memory.read()
 
@@ -43,7 +47,7 @@ class MemoryHarness:
         self._opened.clear()
 
 
-class TestMemoryDatabase(SharedStoreContract):
+class TestMemoryDatabase(RemoteStoreContract):
     @pytest.fixture
     def harness(self) -> Iterator[MemoryHarness]:
         harness = MemoryHarness()

@@ -86,6 +86,7 @@ class _Transaction:
     node_id: int
     now: datetime
     changes: _Changes = field(factory=_Changes)
+    broken: bool = False
     _held: list[object] = field(factory=list)
 
     @property
@@ -94,23 +95,29 @@ class _Transaction:
 
     @property
     def payments(self) -> _Payments:
-        return _Payments(self)
+        return _Payments(self.connected())
 
     @property
     def idempotency(self) -> _Claims:
-        return _Claims(self)
+        return _Claims(self.connected())
 
     @property
     def outbox(self) -> _Outbox:
-        return _Outbox(self)
+        return _Outbox(self.connected())
 
     @property
     def fence(self) -> _Fence:
-        return _Fence(self)
+        return _Fence(self.connected())
 
     @property
     def positions(self) -> _Positions:
-        return _Positions(self)
+        return _Positions(self.connected())
+
+    def connected(self) -> _Transaction:
+        """This transaction, unless its connection is lost."""
+        if self.broken:
+            raise Unavailable("terminating connection due to administrator command")
+        return self
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -138,6 +145,7 @@ class _Transaction:
 
     def commit(self) -> None:
         """Make every change, and release every lock."""
+        self.connected()
         tables, changes = self.tables, self.changes
         with tables.changed:
             tables.payments.update(changes.payments)
@@ -287,6 +295,7 @@ class MemoryDatabase:
     tables: MemoryTables = field(factory=MemoryTables)
     _node_ids: Sequence[int] = NODE_IDS
     _node_id: int | None = field(default=None, init=False)
+    _work: _Transaction | None = field(default=None, init=False)
 
     def connect(self) -> object:
         if self._node_id is None:
@@ -298,19 +307,18 @@ class MemoryDatabase:
     def begin(self) -> Iterator[_Transaction]:
         self.connect()
         assert self._node_id is not None
-        work = _Transaction(self, self._node_id, self.tables.now())
+        self._work = work = _Transaction(self, self._node_id, self.tables.now())
         try:
             yield work
-        except BaseException:
+            work.commit()
+        finally:
             work.roll_back()
-            raise
-        if self.tables.leases.get(work.node_id) is not self:
-            work.roll_back()
-            raise Unavailable("terminating connection due to administrator command")
-        work.commit()
 
     def close(self) -> None:
-        """Lose the connection, and the node id with it."""
+        """Lose the connection, and with it the node id and the transaction with its locks."""
+        if self._work is not None:
+            self._work.broken = True
+            self._work.roll_back()
         if self._node_id is not None:
             self.tables.leases.pop(self._node_id, None)
         self._node_id = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field
 
-from voltpay_adapters.local.files import Acknowledged
 from voltpay_core.codec import Topics
-from voltpay_core.errors import Fenced
+from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
@@ -70,6 +70,7 @@ class MemorySource:
     _assigned: set[Partition] = field(factory=set, init=False)
     _revoked: set[Partition] = field(factory=set, init=False)
     _positions: dict[Partition, int] = field(factory=dict, init=False)
+    _ends: dict[Partition, int] | None = field(default=None, init=False)
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         """Assign exactly these partitions from the next poll on."""
@@ -82,6 +83,7 @@ class MemorySource:
 
     def poll(self, limit: int) -> PollResult:
         """Return at most `limit` records, without waiting."""
+        self._start()
         assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
         self._assigned, self._revoked = set(), set()
         records: list[Record] = []
@@ -105,10 +107,10 @@ class MemorySource:
         self._log.acknowledged.update(positions)
 
     def drained(self) -> bool:
-        """True when everything in the log is acknowledged."""
+        """True when everything is acknowledged that was in the log when it was first polled."""
         return all(
-            self._log.acknowledged.get(partition, 0) >= len(records)
-            for partition, records in self._log.partitions.items()
+            self._log.acknowledged.get(partition, 0) >= end
+            for partition, end in self._start().items()
         )
 
     def lag(self) -> int:
@@ -122,20 +124,88 @@ class MemorySource:
         """Leave the group: another source over the log may be assigned the partitions."""
         self.assign(())
 
+    def _start(self) -> dict[Partition, int]:
+        if self._ends is None:
+            self._ends = {place: len(records) for place, records in self._log.partitions.items()}
+        return self._ends
 
-@define
+
+@define(eq=False)
 class MemoryPublisher:
-    """An `EventPublisher` that keeps the published records, in order."""
+    """An `EventPublisher` over a list; as with Kafka, what has failed stays failed until `reset`.
+
+    Attributes:
+        events: What has arrived, in order; several publishers can share it.
+        prompt: Records arrive when they are sent; otherwise when they are awaited.
+        longest: Bytes of a value, at most; a longer one is refused, which breaks the publisher.
+        broken: Nothing arrives and nothing is acknowledged until `reset`.
+    """
 
     events: list[ProducerRecord] = field(factory=list)
+    prompt: bool = True
+    longest: int = 1_000_000
+    broken: bool = False
+    _on_their_way: deque[ProducerRecord] = field(factory=deque, init=False)
+    _sent: int = field(default=0, init=False)
+    _arrived: int = field(default=0, init=False)
+    _resets: int = field(default=0, init=False)
 
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
-        """Append the events."""
-        self.events += events
-        return Acknowledged()
+        """Send the events behind those that are on their way."""
+        self._on_their_way.extend(events)
+        self._sent += len(events)
+        if self.prompt and not self.broken:
+            self.arrive(len(self._on_their_way))
+        return _Publication(self, self._sent, self._resets)
 
     def reset(self) -> None:
-        """Nothing is ever on its way here."""
+        """Drop what is on its way."""
+        self._on_their_way.clear()
+        self._sent = self._arrived
+        self._resets += 1
+        self.broken = False
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Drop what is on its way."""
+        self.reset()
+
+    def arrive(self, count: int) -> None:
+        """Let that many records arrive, acknowledged or not."""
+        for _ in range(min(count, len(self._on_their_way))):
+            if len(self._on_their_way[0].value or b"") > self.longest:
+                self.broken = True
+                return
+            self.events.append(self._on_their_way.popleft())
+            self._arrived += 1
+
+    def acknowledge(self, sent: int, resets: int) -> None:
+        """Let the first `sent` records arrive and be acknowledged.
+
+        Raises:
+            Unavailable: One of them is refused, or the publisher is broken or was reset.
+        """
+        if not self.broken and resets == self._resets:
+            self.arrive(sent - self._arrived)
+        if self.broken or resets != self._resets:
+            raise Unavailable("an event is not acknowledged")
+
+
+@define(eq=False)
+class _Publication:
+    _publisher: MemoryPublisher
+    _sent: int
+    _resets: int
+    _failure: Unavailable | None = field(default=None, init=False)
+    _done: bool = field(default=False, init=False)
+
+    def wait(self) -> None:
+        """Return once acknowledged; what is done stays done, and what has failed stays failed."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            if not self._done:
+                self._publisher.acknowledge(self._sent, self._resets)
+        except Unavailable as failure:
+            self._failure = failure
+            raise
+        self._done = True

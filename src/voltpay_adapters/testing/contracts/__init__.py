@@ -9,15 +9,23 @@ pytest.register_assert_rewrite(
     *(f"{__name__}.{module}" for module in ("events", "source", "store"))
 )  # before they are imported
 
-from voltpay_adapters.testing.contracts.events import EventsContract, EventsHarness  # noqa: E402
+from voltpay_adapters.testing.contracts.events import (  # noqa: E402
+    EventsContract,
+    EventsHarness,
+    RefusalsContract,
+    RefusalsHarness,
+)
 from voltpay_adapters.testing.contracts.source import (  # noqa: E402
     GapsContract,
     GapsHarness,
     SharedSourceContract,
+    SharedSourceHarness,
     SourceContract,
     SourceHarness,
 )
 from voltpay_adapters.testing.contracts.store import (  # noqa: E402
+    RemoteStoreContract,
+    RemoteStoreHarness,
     SharedStoreContract,
     StoreContract,
     StoreHarness,
@@ -28,7 +36,12 @@ __all__ = [
     "EventsHarness",
     "GapsContract",
     "GapsHarness",
+    "RefusalsContract",
+    "RefusalsHarness",
+    "RemoteStoreContract",
+    "RemoteStoreHarness",
     "SharedSourceContract",
+    "SharedSourceHarness",
     "SharedStoreContract",
     "SourceContract",
     "SourceHarness",

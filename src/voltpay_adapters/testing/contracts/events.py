@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
-from voltpay_core.ports import EventPublisher
-from voltpay_core.records import ProducerRecord
+from voltpay_core.codec import Codec, Topics
+from voltpay_core.errors import Rejected, Unavailable
+from voltpay_core.outcomes import DeadLettered
+from voltpay_core.ports import EventPublisher, Publication
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 
 class EventsHarness(Protocol):
@@ -24,6 +29,9 @@ class EventsHarness(Protocol):
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
         """All that is in a topic, once that many events are; in order for each key."""
+
+    def outage(self, topic: str) -> AbstractContextManager[None]:
+        """While it lasts nothing arrives in the topic and nothing there is acknowledged."""
 
 
 class EventsContract:
@@ -110,6 +118,129 @@ class EventsContract:
         harness.open().publish([event(topic, 1)]).wait()
         harness.open().publish([event(topic, 2)]).wait()
         assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 2)])
+
+    def test_what_is_not_acknowledged_is_not_published(self, harness: EventsHarness) -> None:
+        """An acknowledgement that does not come is an outage, however often it is awaited."""
+        (topic, *_) = harness.topics
+        publisher = harness.open()
+        publisher.publish([event(topic, 1)]).wait()
+        with harness.outage(topic):
+            sent = attempt(publisher, [event(topic, 2)])
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    sent.wait()
+            publisher.reset()
+        with pytest.raises(Unavailable):
+            sent.wait()
+        assert contents(harness.read(topic, 1)) == contents([event(topic, 1)])
+
+    @pytest.mark.parametrize("awaited", [True, False])
+    def test_nothing_dropped_comes_behind_what_follows(
+        self, harness: EventsHarness, awaited: bool
+    ) -> None:
+        """What a reset drops never arrives behind what is published next, awaited or not."""
+        (topic, *_) = harness.topics
+        publisher = harness.open()
+        publisher.publish([event(topic, 1)]).wait()
+        with harness.outage(topic):
+            dropped = [attempt(publisher, [event(topic, number)]) for number in (2, 3)]
+            if awaited:
+                with pytest.raises(Unavailable):
+                    dropped[0].wait()
+            publisher.reset()
+        later = [event(topic, number) for number in (2, 3, 4)]
+        publisher.publish(later).wait()
+        assert contents(harness.read(topic, 4)) == contents([event(topic, 1), *later])
+
+    def test_who_closes_drops_what_waits(self, harness: EventsHarness) -> None:
+        """What waits when its publisher closes never arrives behind another one's events."""
+        (topic, *_) = harness.topics
+        publisher = harness.open()
+        publisher.publish([event(topic, 1)]).wait()
+        with harness.outage(topic):
+            attempt(publisher, [event(topic, 2)])
+            publisher.close()
+        harness.open().publish([event(topic, 3)]).wait()
+        assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 3)])
+
+    def test_a_dead_letter_keeps_every_header(self, harness: EventsHarness) -> None:
+        """A letter has the headers of its record, earlier reasons too, and its own behind them."""
+        (topic, *_) = harness.topics
+        earlier = (
+            ("__connect.errors.topic", b"earlier"),
+            ("__connect.errors.class.name", b"java.lang.Error"),
+            ("voltpay-dlq-code", b"bad-json"),
+            ("traceparent", b"00-1"),
+        )
+        record = Record(Partition("payments", 0), 7, 1_700_000_000_000, b"1", b"x", earlier)
+        codec = Codec(Topics(dead_letter=topic))
+        letter = DeadLettered(record, Rejected("bad-json", "no JSON"))
+        harness.open().publish([codec.dead_letter(letter, datetime.now(UTC))]).wait()
+        (found,) = harness.read(topic, 1)
+        assert found.headers[:4] == earlier
+        assert ("__connect.errors.topic", b"payments") in found.headers[4:]
+        assert ("__connect.errors.offset", b"7") in found.headers[4:]
+        assert (found.key, found.value, found.timestamp) == (b"1", b"x", 1_700_000_000_000)
+
+
+class RefusalsHarness(EventsHarness, Protocol):
+    """Topics that refuse what is too long for them, after it was sent."""
+
+    @property
+    def longest(self) -> int:
+        """Bytes of a record, at most."""
+
+
+class RefusalsContract:
+    """The laws of a publisher whose topics may refuse a record that was sent."""
+
+    def test_what_is_refused_stays_refused(self, harness: RefusalsHarness) -> None:
+        """A publication that has failed fails again each time it is awaited, reset or not."""
+        (topic, *_) = harness.topics
+        publisher = harness.open()
+        publisher.publish([event(topic, 1)]).wait()
+        long = evolve(event(topic, 2), value=b"x" * (2 * harness.longest))
+        refused = publisher.publish([long])
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                refused.wait()
+        publisher.reset()
+        with pytest.raises(Unavailable):
+            refused.wait()
+        publisher.publish([event(topic, 3)]).wait()
+        assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 3)])
+
+    def test_an_earlier_publication_is_done_all_the_same(self, harness: RefusalsHarness) -> None:
+        """What was acknowledged stays done, though a later record is refused."""
+        (topic, *_) = harness.topics
+        publisher = harness.open()
+        first = publisher.publish([event(topic, 1)])
+        first.wait()
+        long = evolve(event(topic, 2), value=b"x" * (2 * harness.longest))
+        with pytest.raises(Unavailable):
+            publisher.publish([long]).wait()
+        first.wait()
+        publisher.reset()
+        first.wait()
+
+
+def attempt(publisher: EventPublisher, records: Sequence[ProducerRecord]) -> Publication:
+    """Publish what cannot be acknowledged; a publisher may say so at once."""
+    try:
+        return publisher.publish(records)
+    except Unavailable as failure:
+        return Failed(failure)
+
+
+@frozen
+class Failed:
+    """A publication that its publisher did not take."""
+
+    _failure: Unavailable
+
+    def wait(self) -> None:
+        """Fail again."""
+        raise self._failure
 
 
 def event(topic: str, number: int) -> ProducerRecord:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from voltpay_adapters.testing.faults import Crash
 from voltpay_adapters.testing.strategies import new_payments, texts
 from voltpay_adapters.testing.tables import Tables, rows_of
-from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
+from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.ports import PaymentDatabase, UnitOfWork
@@ -434,6 +434,128 @@ class SharedStoreContract(StoreContract):
             if not commits:
                 raise Crash
         assert rival.result(30) == (set() if commits else {"m"})
+
+    def test_a_lease_that_another_took_is_not_taken_again(self, harness: StoreHarness) -> None:
+        """Who comes back after another one took its node id is refused, and writes nothing."""
+        first, second = harness.open((7,)), harness.open((7,))
+        first.connect()
+        first.close()
+        second.connect()
+        for _ in range(2):
+            with pytest.raises((Misconfigured, Unavailable)), first.begin() as work:
+                fill(work)
+        assert harness.tables() == Tables()
+        second.close()
+        with first.begin() as work:
+            assert work.node_id == 7
+
+    def test_connecting_again_changes_nothing(self, harness: StoreHarness) -> None:
+        """An open connection stays, and so does its node id."""
+        database = harness.open((8, 9))
+        assert database.connect() == database.connect()
+        with database.begin() as work:
+            assert work.node_id == 8
+        database.connect()
+        with database.begin() as work:
+            assert work.node_id == 8
+
+    @pytest.mark.parametrize("position", ["before", "after"])
+    def test_an_epoch_bumped_between_two_units_fences(
+        self, harness: StoreHarness, database: PaymentDatabase, position: str
+    ) -> None:
+        """A former owner's next unit is fenced and leaves nothing, whatever it did before that."""
+        with database.begin() as work:
+            former = work.fence.bump_epochs([ONE, TWO])
+        with database.begin() as work:
+            work.fence.hold(former)
+        current = alone(harness, lambda work: work.fence.bump_epochs([ONE]))
+        before = harness.tables()
+        with pytest.raises(Fenced) as caught, database.begin() as work:  # noqa: PT012 - one unit
+            if position == "after":
+                work.idempotency.claim(["m"])
+                work.payments.add([a_payment(1)])
+                work.outbox.put({TWO: b"x"})
+                work.positions.save(TWO, 5)
+            work.fence.hold(former)
+        assert caught.value.partitions == {ONE}
+        assert caught.value.code == "epoch-bumped"
+        assert harness.tables() == before
+        alone(harness, lambda work: work.fence.hold({**former, **current}))
+
+
+class RemoteStoreHarness(StoreHarness, Protocol):
+    """A database behind a connection that can break."""
+
+    def disconnect(self, database: PaymentDatabase) -> None:
+        """Break the connection from the other end; on return its lease and locks are free."""
+
+
+class RemoteStoreContract(SharedStoreContract):
+    """The laws of a database behind a connection that can break."""
+
+    def test_a_lease_is_taken_again_after_a_reconnect(self, harness: RemoteStoreHarness) -> None:
+        """Who finds its connection broken connects again and holds its node id again."""
+        database = harness.open((7,))
+        database.connect()
+        harness.disconnect(database)
+        with suppress(Unavailable), database.begin():
+            pass
+        with database.begin() as work:
+            assert work.node_id == 7
+            with pytest.raises(Misconfigured, match="7"):
+                harness.open((7,)).connect()
+
+    def test_a_lease_that_another_took_meanwhile_is_lost(self, harness: RemoteStoreHarness) -> None:
+        """Where another one holds the node id by now, nothing is written under it."""
+        first, second = harness.open((7,)), harness.open((7,))
+        first.connect()
+        harness.disconnect(first)
+        second.connect()
+        for _ in range(3):
+            with pytest.raises((Misconfigured, Unavailable)), first.begin() as work:
+                fill(work)
+        assert harness.tables() == Tables()
+        with second.begin() as work:
+            payment = fill(work)
+        assert holds(harness.tables(), payment)
+
+    def test_a_connection_lost_within_a_unit_leaves_nothing(
+        self, harness: RemoteStoreHarness
+    ) -> None:
+        """Its node id and its partitions are another's at once, and none of its work stays."""
+        first, second = harness.open((7,)), harness.open((7,))
+        with pytest.raises(Unavailable), first.begin() as work:  # noqa: PT012 - one unit
+            fill(work)
+            harness.disconnect(first)
+            with second.begin() as other:
+                assert other.node_id == 7
+                payment = fill(other)
+        assert holds(harness.tables(), payment)
+        assert len(harness.tables().core) == 1
+
+    def test_any_call_on_a_broken_connection_is_an_outage(
+        self, harness: RemoteStoreHarness, database: PaymentDatabase
+    ) -> None:
+        """Whatever the first call on a broken connection is: `Unavailable`, and nothing stays."""
+        week, nothing = timedelta(days=7), harness.tables()
+        calls: list[Callable[[UnitOfWork], object]] = [
+            lambda work: work.payments.add([a_payment(1)]),
+            lambda work: work.idempotency.claim(["m"]),
+            lambda work: work.idempotency.purge(week, 1),
+            lambda work: work.outbox.put({ONE: b"x"}),
+            lambda work: work.outbox.pending([ONE]),
+            lambda work: work.outbox.delete([1]),
+            lambda work: work.fence.bump_epochs([ONE]),
+            lambda work: work.fence.hold({ONE: 1}),
+            lambda work: work.positions.save(ONE, 1),
+            lambda work: work.positions.load(ONE),
+        ]
+        for call in calls:
+            with pytest.raises(Unavailable) as caught, database.begin() as work:  # noqa: PT012
+                harness.disconnect(database)
+                call(work)
+            assert not caught.value.halt
+            assert harness.tables() == nothing
 
 
 def fill(work: UnitOfWork) -> Payment:
