@@ -175,6 +175,24 @@ def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None
     assert not re.search(r"[a-z]_[a-z]", refused.reason.reason)
 
 
+@pytest.mark.parametrize("end", [b"", b" ", b"\n", b" \r\n"])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b'{"messageId":"\\ud800"}', "bad-text"),
+        (b'{"messageId":"\\ud800"', "bad-json"),
+        (b'{"messageId":"\xff"}', "bad-text"),
+        (b'\xef\xbb\xbf{"messageId":"m"}', "bad-json"),
+        (b"[]", "bad-json"),
+    ],
+)
+def test_what_cannot_be_read_has_its_code(value: bytes, code: str, end: bytes) -> None:
+    """Text that cannot be is told from JSON that cannot be, whatever space follows."""
+    with pytest.raises(Rejected) as caught:
+        CODEC.decode_payment(value + end)
+    assert caught.value.code == code
+
+
 def a_payment() -> NewPayment:
     return NewPayment("m", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
 
