@@ -31,6 +31,21 @@ def fill(world: World, count: int, start: int = 0) -> None:
         world.log.append(world.codec.encode_payment(payment), key=b"1")
 
 
+@pytest.mark.parametrize(("commit_unit", "units"), [(1, 4), (2, 2), (3, 2), (None, 1)])
+def test_a_commit_unit_holds_so_many_accounts(commit_unit: int | None, units: int) -> None:
+    """A batch is written in as many transactions as its accounts ask for."""
+    faults = Faults()
+    with closing(SqliteHarness()) as harness:
+        world = World(harness)
+        for number in range(8):
+            new = NewPayment(f"m{number}", number % 4, Decimal(1), "EUR", Status.PENDING, "VSA")
+            key = str(new.account_id).encode()
+            world.log.append(world.codec.encode_payment(new), key=key)
+        world.run(RunOptions(batch_size=100, commit_unit=commit_unit), faults)
+        assert world.violations() == []
+    assert faults.trace.count("before payments.add") == units
+
+
 def steps(count: int, way: RunOptions) -> list[str]:
     """The steps of the way with so many records on which nothing fails."""
     with closing(SqliteHarness()) as harness:
