@@ -46,6 +46,28 @@ def test_a_commit_unit_holds_so_many_accounts(commit_unit: int | None, units: in
     assert faults.trace.count("before payments.add") == units
 
 
+def test_the_breaker_is_the_one_that_is_given(world: World) -> None:
+    """A consumer halts at its own limit of rejections."""
+    world.harness.refuse(1)
+    fill(world, 3)
+    process = world.process(RunOptions(breaker=2))
+    with pytest.raises(Unavailable) as caught:
+        process.run(Patience())
+    assert caught.value.code == "breaker"
+
+
+def test_a_drained_source_ends_a_run_only_where_that_is_asked(world: World) -> None:
+    """Without `until_drained` a run waits for more, until it is stopped."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 5
+
+    world.process(RunOptions()).run(stop)
+    assert len(asked) == 6
+
+
 def steps(count: int, way: RunOptions) -> list[str]:
     """The steps of the way with so many records on which nothing fails."""
     with closing(SqliteHarness()) as harness:
