@@ -191,6 +191,49 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     assert {place: row.epoch for place, row in fence.items()} == {kept: 1, assigned: 1}
 
 
+def test_what_is_kept_is_read_on_while_another_is_taken_over(world: World) -> None:
+    """A take-over of what is assigned passes over no record of what is kept."""
+    fill(world, 6)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, assigned = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(RunOptions(batch_size=1), source=source)
+    process.run(Patience(), max_records=1)
+    source.assign([kept, assigned])
+    assert process.run(Patience(), until_drained=True).written == 6
+    assert world.violations() == []
+
+
+def test_what_is_revoked_before_it_is_taken_over_is_nothing(world: World) -> None:
+    """A partition that comes and goes at once is neither taken over nor missed."""
+    fill(world, 1)
+    source = MemorySource(world.log)
+    source.assign(world.log.partitions)
+    turns = iter((False, True, False, True))
+    process = world.process(RunOptions(), source=source)
+    process.run(lambda: next(turns))
+    source.assign([])
+    process.run(lambda: next(turns))
+    assert world.tables().fence == {}
+
+
+def test_any_rebalance_explains_a_fence(world: World) -> None:
+    """Fences with a rebalance in between, be it of gains or of losses alone, halt nobody."""
+    fill(world, 12)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, other = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(RunOptions(batch_size=1), source=source)
+    for number in range(10):
+        process.run(Patience(), max_records=1)
+        source.assign([kept, other] if number % 2 else [kept])
+        with world.harness.open().begin() as work:
+            work.fence.bump_epochs([kept])
+    assert process.run(Patience(), until_drained=True).written == 12
+
+
 # The relay
 
 
