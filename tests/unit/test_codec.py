@@ -179,6 +179,50 @@ def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None
     assert not re.search(r"[a-z]_[a-z]", refused.reason.reason)
 
 
+@pytest.mark.parametrize(
+    ("stated", "amount"),
+    [
+        ("1", "1"),
+        ("1.0", "1.0"),
+        ('"12.50"', "12.50"),
+        ("12e0", "12"),
+        ("1e1", "10"),
+        ("1.5E+3", "1500"),
+        ("120e-2", "1.20"),
+        ("1e13", "10000000000000"),
+        *((f"1e{power}", None) for power in (14, 27, 28, 29, 9999, -7)),
+        *((f"{number}e1", None) for number in (10**26, 10**27, 10**28)),
+        ("1e10000", None),
+    ],
+)
+def test_an_amount_has_its_digits(stated: str, amount: str | None) -> None:
+    """An amount is kept with the digits that are stated, powers written out, or is refused."""
+    value = CODEC.encode_payment(a_payment()).replace(b'"amount":1', f'"amount":{stated}'.encode())
+    if amount is None:
+        with pytest.raises(Rejected, match="invalid-field: amount"):
+            CODEC.decode_payment(value)
+    else:
+        assert str(CODEC.decode_payment(value).amount) == amount
+
+
+@pytest.mark.parametrize("end", [b"", b" ", b"\n", b" \r\n"])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b'{"messageId":"\\ud800"}', "bad-text"),
+        (b'{"messageId":"\\ud800"', "bad-json"),
+        (b'{"messageId":"\xff"}', "bad-text"),
+        (b'\xef\xbb\xbf{"messageId":"m"}', "bad-json"),
+        (b"[]", "bad-json"),
+    ],
+)
+def test_what_cannot_be_read_has_its_code(value: bytes, code: str, end: bytes) -> None:
+    """Text that cannot be is told from JSON that cannot be, whatever space follows."""
+    with pytest.raises(Rejected) as caught:
+        CODEC.decode_payment(value + end)
+    assert caught.value.code == code
+
+
 def a_payment() -> NewPayment:
     return NewPayment("m", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
 

@@ -33,6 +33,43 @@ def fill(world: World, count: int, start: int = 0) -> None:
         world.log.append(world.codec.encode_payment(payment), key=b"1")
 
 
+@pytest.mark.parametrize(("commit_unit", "units"), [(1, 4), (2, 2), (3, 2), (None, 1)])
+def test_a_commit_unit_holds_so_many_accounts(commit_unit: int | None, units: int) -> None:
+    """A batch is written in as many transactions as its accounts ask for."""
+    faults = Faults()
+    with closing(SqliteHarness()) as harness:
+        world = World(harness)
+        for number in range(8):
+            new = NewPayment(f"m{number}", number % 4, Decimal(1), "EUR", Status.PENDING, "VSA")
+            key = str(new.account_id).encode()
+            world.log.append(world.codec.encode_payment(new), key=key)
+        world.run(RunOptions(batch_size=100, commit_unit=commit_unit), faults)
+        assert world.violations() == []
+    assert faults.trace.count("before payments.add") == units
+
+
+def test_the_breaker_is_the_one_that_is_given(world: World) -> None:
+    """A consumer halts at its own limit of rejections."""
+    world.harness.refuse(1)
+    fill(world, 3)
+    process = world.process(RunOptions(breaker=2))
+    with pytest.raises(Unavailable) as caught:
+        process.run(Patience())
+    assert caught.value.code == "breaker"
+
+
+def test_a_drained_source_ends_a_run_only_where_that_is_asked(world: World) -> None:
+    """Without `until_drained` a run waits for more, until it is stopped."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 5
+
+    world.process(RunOptions()).run(stop)
+    assert len(asked) == 6
+
+
 def steps(count: int, way: RunOptions) -> list[str]:
     """The steps of a run with this number of records and without a fault."""
     with closing(SqliteHarness()) as harness:
@@ -177,6 +214,49 @@ def test_what_is_revoked_is_not_acknowledged(world: World) -> None:
     process.run(stop)
     assert world.log.acknowledged == {kept: 2}
     assert [type(notice) for notice in notices] == [TakenOver, BatchDone]
+
+
+def test_what_is_kept_is_read_on_while_another_is_taken_over(world: World) -> None:
+    """A take-over of what is assigned passes over no record of what is kept."""
+    fill(world, 6)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, assigned = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(RunOptions(batch_size=1), source=source)
+    process.run(Patience(), max_records=1)
+    source.assign([kept, assigned])
+    assert process.run(Patience(), until_drained=True).written == 6
+    assert world.violations() == []
+
+
+def test_what_is_revoked_before_it_is_taken_over_is_nothing(world: World) -> None:
+    """A partition that comes and goes at once is neither taken over nor missed."""
+    fill(world, 1)
+    source = MemorySource(world.log)
+    source.assign(world.log.partitions)
+    turns = iter((False, True, False, True))
+    process = world.process(RunOptions(), source=source)
+    process.run(lambda: next(turns))
+    source.assign([])
+    process.run(lambda: next(turns))
+    assert world.tables().fence == {}
+
+
+def test_any_rebalance_explains_a_fence(world: World) -> None:
+    """Fences with a rebalance in between, be it of gains or of losses alone, halt nobody."""
+    fill(world, 12)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, other = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(RunOptions(batch_size=1), source=source)
+    for number in range(10):
+        process.run(Patience(), max_records=1)
+        source.assign([kept, other] if number % 2 else [kept])
+        with world.harness.open().begin() as work:
+            work.fence.bump_epochs([kept])
+    assert process.run(Patience(), until_drained=True).written == 12
 
 
 # The relay

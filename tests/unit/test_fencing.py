@@ -71,7 +71,7 @@ def halts(guard: FencingGuard, fence: Fenced) -> bool:
 def test_the_limit_of_raised_epochs_halts(limit: int) -> None:
     """One fence below the limit waits, and the limit halts and names some of the partitions."""
     fence = Fenced([Partition("in", number) for number in range(10)], "x", code="epoch-bumped")
-    guard = FencingGuard(limit)
+    guard = FencingGuard(limit).fenced(fence).rebalanced()
     for count in range(1, limit):
         guard = guard.fenced(fence)
         assert halts(guard, fence) is False, count

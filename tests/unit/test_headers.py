@@ -149,6 +149,12 @@ def test_an_event_has_its_id_the_fixed_headers_and_the_trace(
         assert (name, tuple(others)) == ("event-id", (*fixed, *passed_on))
 
 
+def test_a_letter_of_others_loses_what_is_named_like_ours() -> None:
+    """A letter that names no topic was not made by the writer: what looks added is not sent."""
+    foreign = (("voltpay-dlq-code", b"x"), ("a", b"1"), (ATTEMPT, b"2"))
+    assert without_letter_headers(foreign) == foreign[1:]
+
+
 @given(headers, st.integers(1, 3))
 def test_a_replay_has_the_headers_of_the_record(came: Headers, times: int) -> None:
     """However often a letter is replayed, what its record came with goes back, and the count."""

@@ -181,6 +181,29 @@ def test_a_letter_says_where_it_is_and_comes_from() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "timestamp", "instant"),
+    [
+        (b"2025-01-31T00:00:00Z", 5, NOW),
+        (b"2025-01-31T02:00:00+02:00", 5, NOW),
+        (b"2025-01-31T00:00:00", 1_738_281_600_000, NOW),  # of no time zone
+        (b"yesterday", 1_738_281_600_000, NOW),
+        (None, 1_738_281_600_000, NOW),
+        (None, 253_402_300_800_000, datetime.max.replace(microsecond=999_000, tzinfo=UTC)),
+        *((None, nothing, datetime(1970, 1, 1, tzinfo=UTC)) for nothing in (None, 0, -1)),
+    ],
+)
+def test_a_first_failure_is_that_of_the_header_or_the_record(
+    header: bytes | None, timestamp: int | None, instant: datetime
+) -> None:
+    """A header without a time that can be read leaves the timestamp of the letter."""
+    headers = ((FIRST_FAILED_HEADER, header), ("__connect.errors.exception.message", b"a\x07b"))
+    found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
+    assert found == DeadLetter(
+        "unknown", "dlq-0@0", "-@", 1, instant, "a\N{REPLACEMENT CHARACTER}b"
+    )
+
+
+@pytest.mark.parametrize(
     ("codes", "limit", "sent", "committed"),
     [
         ("aaa", 0, 0, None),

@@ -293,3 +293,21 @@ def test_unlike_rejections_do_not_add_up(refusals: list[tuple[str, str | None]])
     breaker = Breaker(2).after(refused)
     with pytest.raises(Unavailable, match=refusals[-1][0]):
         breaker.after(refused[-1:])
+
+
+@pytest.mark.parametrize(
+    ("record", "key"),
+    [
+        (
+            Record(PLACE, 5, 7, b"k", b"v"),
+            "523561cbbb2ff75d0c5cb5074fabad59a0ef6ffdd417ab4a68870be2644b6b28",
+        ),
+        (
+            Record(PLACE, 5, None, None, None),
+            "6d6ebdc53e0cae4989f6c5c702793583b065781f47ef512e2071a1cbc3f3b04a",
+        ),
+    ],
+)
+def test_a_dead_letters_claim_is_the_same_for_ever(record: Record, key: str) -> None:
+    """A record that comes again after an update of the writer still finds its claim."""
+    assert dead_letter_key(record) == f"dead:{key}"
