@@ -78,7 +78,7 @@ def test_a_stop_says_why(history: str, reason: str) -> None:
     assert (caught.value.halt, caught.value.code) == (True, "breaker")
     assert str(caught.value) == (
         f"the database rejected 3 messages in a row with {reason}:"
-        " the database is wrong, not the messages"
+        " the database is at fault, not the messages"
     )
 
 
