@@ -222,7 +222,7 @@ class Slow(MemorySource):
         ("abab", 1, 1, 1),
         ("babab", 2, 2, 4),
         ("aabb", 3, 2, 4),
-        ("aaa", 3, 3, 3),
+        ("aaaa", 3, 3, 3),  # cut in the middle of a poll
         ("aaa", None, 3, 3),
     ],
 )
