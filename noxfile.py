@@ -96,7 +96,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Whether tests without a server catch the mutants that mutmut makes: hours, so not by default.
+    """Whether tests without a server catch the mutants that mutmut makes: slow, so not by default.
 
     A pattern chooses modules or functions: ``nox -s mutation -- 'voltpay_core.writer.*'``.
     """

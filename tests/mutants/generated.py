@@ -55,7 +55,7 @@ def main(patterns: Sequence[str]) -> int:
         1 where a mutant survives that is not listed, or a listed one survives no longer.
     """
     os.chdir(ROOT)
-    patterns = patterns or ["voltpay_core.*", "voltpay_adapters.*"]
+    patterns = patterns or ["voltpay_core.*"]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     environment = {"HYPOTHESIS_PROFILE": "mutation", **os.environ}
     children = ["--max-children", os.environ.get("MUTATION_PROCESSES", "1")]
