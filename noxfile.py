@@ -115,6 +115,16 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Whether tests without a server catch the mutants that mutmut makes: slow, so not by default.
+
+    A pattern chooses modules or functions: ``nox -s mutation -- 'voltpay_core.writer.*'``.
+    """
+    session.run("pip", "install", "--quiet", "--group", "mutation")
+    session.run("python", "-m", "tests.mutants.generated", *session.posargs)
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Everything that breaks, also what takes its time."""
     seed = os.environ.get("SEED") or str(secrets.randbits(32))

@@ -23,6 +23,9 @@ settings.register_profile(
     database=None,
     phases=[Phase.explicit, Phase.generate],
 )
+settings.register_profile(
+    "mutation", parent=settings.get_profile("mutants"), max_examples=20, derandomize=True
+)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev")
 )

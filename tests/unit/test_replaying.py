@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySo
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
-from voltpay_core.ports import Publication
+from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
 from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, plans, replay
 
@@ -203,6 +204,16 @@ def test_a_first_failure_is_that_of_the_header_or_the_record(
     )
 
 
+@define
+class Slow(MemorySource):
+    """A source that gives no more than so many records at a time."""
+
+    chunk: int = 1
+
+    def poll(self, limit: int) -> PollResult:
+        return super().poll(min(limit, self.chunk))
+
+
 @pytest.mark.parametrize(
     ("codes", "limit", "sent", "committed"),
     [
@@ -211,18 +222,21 @@ def test_a_first_failure_is_that_of_the_header_or_the_record(
         ("abab", 1, 1, 1),
         ("babab", 2, 2, 4),
         ("aabb", 3, 2, 4),
-        ("aaa", 3, 3, 3),
+        ("aaaa", 3, 3, 3),  # cut in the middle of a poll
         ("aaa", None, 3, 3),
     ],
 )
+@pytest.mark.parametrize("chunk", [1, 2, 500])
 def test_a_limit_commits_what_it_has_looked_at(
-    codes: str, limit: int | None, sent: int, committed: int | None
+    codes: str, limit: int | None, sent: int, committed: int | None, chunk: int
 ) -> None:
     """Offsets are committed behind the last letter that was looked at, and none behind it."""
     named = {"a": CODES[0], "b": CODES[1]}
     log, events = filled([(named[code], 1, 0, b"1", b"x") for code in codes]), MemoryPublisher()
     options = {"code": CODES[0], "max_attempts": 5}
-    done = replay(reader(log), events, "in", None, limit=limit, **options)  # type: ignore[arg-type]
+    source = Slow(log, chunk)
+    source.assign(log.partitions)
+    done = replay(source, events, "in", None, limit=limit, **options)  # type: ignore[arg-type]
     assert (done, len(events.events)) == (Replayed(sent, 0), sent)
     assert log.acknowledged.get(Partition("dlq", 0)) == committed
 
