@@ -134,6 +134,7 @@ class Codec:
         """Return the read event of a payment, and its e-mail event if its status gets one."""
         payment, stated = written.payment, written.payment.stated
         created_at = _iso(payment.created_at)
+        headers = (*self.event_headers, *_passed_on(written.record.headers))
         common = {"id": payment.id.text, **self._fields(stated)}
         read = {
             **common,
@@ -142,10 +143,10 @@ class Codec:
             "updatedAt": created_at,
             "version": payment.version,
         }
-        events = [self._event(self.topics.read, "read", read, written)]
+        events = [_event(self.topics.read, "read", read, headers, written)]
         if stated.status in self.email_statuses:
             email = {**common, "createdAt": created_at}
-            events.append(self._event(self.topics.email, "email", email, written))
+            events.append(_event(self.topics.email, "email", email, headers, written))
         return events
 
     def dead_letter(self, letter: DeadLettered, now: datetime) -> ProducerRecord:
@@ -170,23 +171,6 @@ class Codec:
             headers=(*kept, *((name, text.encode()) for name, text in added.items() if text)),
             partition=record.partition.number,
             timestamp=record.timestamp,
-        )
-
-    def _event(
-        self, topic: str, kind: str, fields: Mapping[str, Any], written: Written
-    ) -> ProducerRecord:
-        payment, record = written.payment, written.record
-        event_id = f"{payment.id}:{payment.version}:{kind}"
-        return ProducerRecord(
-            topic=topic,
-            key=record.key,
-            value=_encode_json(fields),
-            headers=(
-                (EVENT_ID_HEADER, event_id.encode()),
-                *self.event_headers,
-                *_passed_on(record.headers),
-            ),
-            partition=record.partition.number,
         )
 
     def _fields(self, payment: NewPayment) -> dict[str, Any]:
@@ -286,6 +270,20 @@ def _check_key(key: bytes | None, account_id: int) -> None:
         raise Rejected("key-missing", "the record has no key; it needs the account id")
     if key != str(account_id).encode():
         raise Rejected("key-mismatch", "the record's key is not the payment's account id")
+
+
+def _event(
+    topic: str, kind: str, fields: Mapping[str, Any], headers: Headers, written: Written
+) -> ProducerRecord:
+    payment, record = written.payment, written.record
+    event_id = f"{payment.id.text}:{payment.version}:{kind}".encode()
+    return ProducerRecord(
+        topic=topic,
+        key=record.key,
+        value=_encode_json(fields),
+        headers=((EVENT_ID_HEADER, event_id), *headers),
+        partition=record.partition.number,
+    )
 
 
 def _notes(payment: NewPayment) -> dict[str, str]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from voltpay_adapters.postgres.stores import decompress
 from voltpay_adapters.testing.tables import (
     CoreRow,
     FenceRow,
@@ -48,7 +49,7 @@ def read_tables(query: Query, schema: str = "") -> Tables:
         ),
         tuple(key for (key,) in rows("message_id", "idempotency", "message_id")),
         tuple(
-            WaitingRow(i, Partition(topic, number), bytes(payload))
+            WaitingRow(i, Partition(topic, number), decompress(bytes(payload)))
             for i, topic, number, payload in rows("id, topic, partition, payload", "outbox", "id")
         ),
         {

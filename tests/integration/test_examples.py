@@ -76,7 +76,7 @@ def test_four_services_handle_a_payment_once(
         assert told == f"produced order-{token}\n"
 
     group = ("--group", f"writer-{token}", "--exit-eof")
-    assert "written=" in example("embedded_writer.py", kafka.url, migrated_database.writer, *group)
+    assert "written 1" in example("embedded_writer.py", kafka.url, migrated_database.writer, *group)
     with connected(migrated_database.superuser) as rows:
         sql = "SELECT amount::text FROM write.payment_core WHERE account_id = :account"
         assert rows.run(sql, account=account) == [["12.500000"]]

@@ -373,8 +373,8 @@ MUTANTS = (
     Mutant(
         "the clock is not clamped",
         IDS,
-        "        self._highest = max(self._highest, self._clock())\n",
-        "        self._highest = self._clock()\n",
+        "if now > self._milliseconds or",
+        "if now != self._milliseconds or",
         ("tests/unit/test_ids.py",),
     ),
     Mutant(

@@ -1,5 +1,6 @@
 """Payment ids: unique, sorted and readable whatever the clock does."""
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -29,6 +30,20 @@ def test_the_highest_reading_stands(clock: list[int]) -> None:
     for number in range(len(clock)):
         told = (ids.mint(0).created_at - UNIX_EPOCH).total_seconds() * 1000
         assert round(told) == max(clock[: number + 1])
+
+
+def test_a_millisecond_that_is_used_up_is_followed_by_the_next() -> None:
+    """Ids increase when a millisecond has no more of them, by the time of the next millisecond."""
+    ids = PaymentIdGenerator(lambda: 1)
+    first = ids.mint(0)
+    ids._count = 2**20 - 2
+    last, following = ids.mint(0), ids.mint(0)
+    assert first < last < following
+    assert last.text.endswith("ZZZZ-000")
+    assert (last.created_at, following.created_at) == (
+        UNIX_EPOCH + timedelta(milliseconds=1),
+        UNIX_EPOCH + timedelta(milliseconds=2),
+    )
 
 
 @given(moment=MOMENTS, node_id=st.integers(0, 999))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from attrs import frozen
+from zstandard import FRAME_HEADER, ZstdCompressor, ZstdDecompressor
 
 from voltpay_adapters.postgres.connection import Session
 from voltpay_core.errors import Fenced
@@ -16,7 +17,16 @@ from voltpay_core.payments import Payment
 from voltpay_core.ports import OutboxRow
 from voltpay_core.records import Partition
 
+compress = ZstdCompressor(level=1).compress
+"""The payload of an outbox row as it is stored: a fifth of the bytes to send, log and delete."""
+
 _encode = msgspec.json.Encoder().encode
+_decompress = ZstdDecompressor().decompress
+
+
+def decompress(payload: bytes) -> bytes:
+    """The events of an outbox row; rows of earlier versions are not compressed."""
+    return _decompress(payload) if payload.startswith(FRAME_HEADER) else payload
 
 
 def _json(rows: Any) -> str:
@@ -130,7 +140,11 @@ class PostgresOutbox:
         if not payloads:
             return frozenset()
         new = [
-            {"topic": p.topic, "partition": p.number, "payload": b64encode(packed).decode()}
+            {
+                "topic": p.topic,
+                "partition": p.number,
+                "payload": b64encode(compress(packed)).decode(),
+            }
             for p, packed in payloads.items()
         ]
         rows = self._session.run(
@@ -148,7 +162,7 @@ class PostgresOutbox:
             " AS wanted(topic text, partition integer) USING (topic, partition) ORDER BY id",
             partitions=_json_partitions(partitions),
         )
-        return [OutboxRow(row_id, payload) for row_id, payload in rows]
+        return [OutboxRow(row_id, decompress(payload)) for row_id, payload in rows]
 
     def delete(self, ids: Collection[int]) -> None:
         """Delete these rows."""
