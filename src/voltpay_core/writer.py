@@ -66,8 +66,8 @@ class PaymentWriter:
             work.fence.hold({item.record.partition: epochs[item.record.partition] for item in unit})
             work.outbox.delete(published)
             written = self._write_or_bisect(work, messages) if messages else []
-            breaker = self._breaker.after(written)
             outcomes = self._claim_letters(work, [*written, *letters])
+            breaker = self._breaker.after(outcomes[: len(written)])  # without what comes again
             events = self._events_by_partition(outcomes)
             rows = work.outbox.put({partition: pack(made) for partition, made in events.items()})
         self._breaker = breaker  # only committed outcomes count

@@ -138,8 +138,15 @@ MUTANTS = (
     Mutant(
         "the breaker counts what is rolled back",
         WRITER,
-        "            breaker = self._breaker.after(written)\n",
-        "            breaker = self._breaker = self._breaker.after(written)\n",
+        "            breaker = self._breaker.after(",
+        "            breaker = self._breaker = self._breaker.after(",
+    ),
+    Mutant(
+        "the breaker counts what comes again",
+        WRITER,
+        "self._breaker.after(outcomes[: len(written)])",
+        "self._breaker.after(written)",
+        ("tests/unit/test_writer.py",),
     ),
     Mutant(
         "nothing separates rejections",

@@ -276,6 +276,15 @@ def test_a_unit_that_is_tried_again_counts_once(harness: SqliteHarness) -> None:
     assert kinds(writer.write([message(0, "r", 13)], EPOCHS, []).outcomes) == [DeadLettered]
 
 
+def test_a_unit_that_comes_again_is_not_counted(harness: SqliteHarness) -> None:
+    """Rejections that are dead letters already are duplicates, so a redelivery never halts."""
+    harness.refuse(13)
+    unit = [message(number, f"{number}", 1 if number % 4 else 13) for number in range(12)]
+    a_writer(harness.open().begin, breaker=3).write(unit, EPOCHS, [])
+    again = a_writer(harness.open().begin, breaker=3).write(unit, EPOCHS, [])
+    assert kinds(again.outcomes) == [Duplicate] * 12
+
+
 @pytest.mark.parametrize(
     "refusals",
     [
