@@ -24,8 +24,8 @@ from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
-from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.samples import Mix, samples
