@@ -1,4 +1,4 @@
-"""Defaults, which the command line reads without the driver."""
+"""The defaults that the command line reads before it needs the driver."""
 
 CLOCK_SKEW = 30
 """Seconds that this machine's clock and the database's may be apart."""

@@ -7,8 +7,7 @@ from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ssl import SSLContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from attrs.converters import optional
@@ -22,7 +21,6 @@ from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.postgres import defaults as database_defaults
 from voltpay_adapters.postgres.timeouts import Timeouts
-from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.settings.converters import masked, one_of, pairs, statuses, text, topic, whole
@@ -31,6 +29,9 @@ from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 GIB = 1024**3
 
@@ -156,6 +157,8 @@ class DatabaseSettings:
 
     def tls(self) -> SSLContext | None:
         """How connections are encrypted; None where they are not."""
+        from voltpay_adapters.postgres.tls import tls_context  # noqa: PLC0415 - loads OpenSSL
+
         return tls_context(self.sslmode, self.sslrootcert)
 
 
