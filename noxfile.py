@@ -24,6 +24,12 @@ nox.options.sessions = [
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 LOCKED_TO_RUN, LOCKED_TO_DEVELOP = "requirements/cli.txt", "requirements/dev.txt"
 
+# The tests start the program some hundred times: let it keep what Python has compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+PARALLEL_ON_SERVERS = ("--numprocesses=2", "--dist=loadfile")  # each process starts its own servers
+
 # A shim of pyenv runs only a version that is chosen: choose each that is claimed.
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
 os.environ["PYENV_VERSION"] = ":".join(
@@ -53,13 +59,13 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def unit(session: nox.Session) -> None:
     """Tests that need no server."""
-    session.run("pytest", "tests/unit", *session.posargs)
+    session.run("pytest", *PARALLEL, "tests/unit", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The examples of the documentation."""
-    session.run("pytest", "tests/docs", *session.posargs)
+    session.run("pytest", *PARALLEL, "tests/docs", *session.posargs)
 
 
 @nox.session
@@ -77,35 +83,39 @@ def site(session: nox.Session) -> None:
 @nox.session
 def properties(session: nox.Session) -> None:
     """The laws, by random histories."""
-    session.run("pytest", "tests/properties", *session.posargs)
+    session.run("pytest", *PARALLEL, "tests/properties", *session.posargs)
 
 
 @nox.session(python=PYTHONS, venv_backend="uv")
 def pythons(session: nox.Session) -> None:
-    """What needs no server, on each Python; on the first of them, with the oldest dependencies."""
+    """What needs no server, on each Python; on the first of them, with the oldest dependencies.
+
+    The laws hold of the rules of the core, in which Pythons do not differ: once is enough for them.
+    """
     oldest = session.python == PYTHONS[0]
     versions = ("--resolution=lowest-direct",) if oldest else ("--constraint", LOCKED_TO_DEVELOP)
     session.install(".[cli]", "--group", "test", *versions)
-    _run_without_servers(session)
+    _run_without_servers(session, "tests/unit", *(["tests/properties"] if oldest else []))
 
 
 @nox.session(venv_backend="uv")
 def latest(session: nox.Session) -> None:
     """What needs no server, with the newest dependencies in place of the locked ones."""
     session.install(".[cli]", "--group", "test", "--upgrade")
-    _run_without_servers(session)
+    _run_without_servers(session, "tests/unit", "tests/properties")
 
 
-def _run_without_servers(session: nox.Session) -> None:
+def _run_without_servers(session: nox.Session, *tests: str) -> None:
     session.run("voltpay", "demo", str(Path(session.create_tmp(), "demo")), silent=True)
-    tests = ("--numprocesses=auto", "tests/unit", "tests/properties", *session.posargs)
-    session.run("pytest", *tests, env={"HYPOTHESIS_PROFILE": "lean"})
+    lean = {"HYPOTHESIS_PROFILE": "lean"}
+    session.run("pytest", *PARALLEL, *tests, *session.posargs, env=lean)
 
 
 @nox.session
 def integration(session: nox.Session) -> None:
     """Tests on real Kafka and real PostgreSQL, and a short selection of `faults`."""
-    session.run("pytest", "tests/integration", "-m", "not faults", *session.posargs)
+    tests = ("tests/integration", "-m", "not faults")
+    session.run("pytest", *PARALLEL_ON_SERVERS, *tests, *session.posargs)
 
 
 @nox.session
@@ -138,7 +148,7 @@ def faults(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """How much of the source is run by the tests that need no server."""
     report = ("--cov", "--cov-report=term")
-    session.run("pytest", *report, "tests/unit", "tests/properties", *session.posargs)
+    session.run("pytest", *PARALLEL, *report, "tests/unit", "tests/properties", *session.posargs)
 
 
 @nox.session

@@ -18,7 +18,8 @@ from tests.harness.stack.postgres import PostgresServer
 from bench.measuring import WARM_UP, Figures, Task
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_adapters.kafka.requirements import Topic
+from voltpay_adapters.kafka.topics import create
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.urls import DatabaseUrl

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.local.checking import check_readable, check_writable
-from voltpay_adapters.postgres import bootstrap, health, maintenance
-from voltpay_adapters.postgres.inspection import TablePartition
-from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
+
+if TYPE_CHECKING:
+    from voltpay_adapters.postgres.inspection import TablePartition
+    from voltpay_adapters.postgres.liquibase import Liquibase
 
 log = logging.getLogger("voltpay")
 
@@ -42,6 +44,8 @@ def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
     Args:
         locking: Warn where the changelog's lock is held, for which Liquibase would wait.
     """
+    from voltpay_adapters.postgres.liquibase import Liquibase
+
     given = settings.database
     found = Liquibase(
         _migrator(settings),
@@ -60,6 +64,8 @@ def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
 
 def bootstrap_database(settings: Settings) -> None:
     """Make roles, schemas and pg_partman, and set the passwords that are in the settings."""
+    from voltpay_adapters.postgres import bootstrap
+
     given = settings.database
     bootstrap.bootstrap(
         DatabaseUrl.parse(given.superuser or _store(settings)),
@@ -71,6 +77,8 @@ def bootstrap_database(settings: Settings) -> None:
 
 def maintain(settings: Settings) -> tuple[TablePartition, ...]:
     """Make the months ahead, and return all partitions that exist now."""
+    from voltpay_adapters.postgres import maintenance
+
     return maintenance.maintain(_migrator(settings), settings.database.tls())
 
 
@@ -87,6 +95,8 @@ def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Find
 
 
 def _database(settings: Settings, url: str) -> Iterator[Finding]:
+    from voltpay_adapters.postgres import health
+
     return health.check(
         DatabaseUrl.parse(url).with_password(settings.database.writer_secret()),
         settings.database.tls(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voltpay_adapters.kafka.topics import Difference
+from voltpay_adapters.kafka.requirements import Difference
 from voltpay_core.errors import Misconfigured, Unavailable
 
 _REMEDIES = {

@@ -10,26 +10,19 @@ from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
 from voltpay_adapters.assembly import payment_writer
-from voltpay_adapters.kafka.browsing import KafkaDeadLetters
-from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.payment_topics import PaymentTopics
-from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.security import KafkaSecurity
-from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
-from voltpay_adapters.postgres.connection import Timeouts
-from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
-from voltpay_adapters.testing.samples import Mix, samples
-from voltpay_adapters.testing.sending import send
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.remedies import with_remedy
@@ -45,6 +38,12 @@ from voltpay_core.ports import (
     Retry,
 )
 from voltpay_core.replaying import DeadLetters
+
+if TYPE_CHECKING:
+    from voltpay_adapters.kafka.connection import KafkaConnection
+    from voltpay_adapters.kafka.payment_topics import PaymentTopics
+    from voltpay_adapters.kafka.source import KafkaSource
+    from voltpay_adapters.postgres.database import PostgresDatabase
 
 log = logging.getLogger("voltpay")
 
@@ -76,6 +75,8 @@ class Wiring:
 
     def topics(self) -> PaymentTopics:
         """The four topics as the settings want them, where they are."""
+        from voltpay_adapters.kafka.payment_topics import PaymentTopics
+
         given = self.settings.topics
         policy = TopicPolicy(
             self._topic_names,
@@ -155,10 +156,10 @@ class Wiring:
     def input_publisher(self) -> Iterator[EventPublisher]:
         """A publisher to the input topic or file, closed in the end."""
         (url,) = self.settings.required("source")
-        seconds = self.settings.limits.publish_seconds
-        kafka = self._source_kafka
         with closing(
-            KafkaPublisher(kafka, ack_timeout=seconds) if kafka else PaymentFilePublisher(url.path)
+            self._kafka_publisher(kafka)
+            if (kafka := self._source_kafka)
+            else PaymentFilePublisher(url.path)
         ) as publisher:
             yield publisher
 
@@ -181,6 +182,9 @@ class Wiring:
             accounts: As `Mix` has it, and so are the shares of duplicates and poison.
             rate: Records a second, at most.
         """
+        from voltpay_adapters.testing.samples import Mix, samples
+        from voltpay_adapters.testing.sending import send
+
         mix = Mix(accounts, duplicates, poison)
         records = chain(self.codec.warm_ups(warm_ups), samples(self.codec, count, seed, mix))
         with self.input_publisher() as publisher:
@@ -197,6 +201,8 @@ class Wiring:
         (url,) = self.settings.required("events")
         topic = self.settings.topics.dead_letter
         if kafka := self._events_kafka:
+            from voltpay_adapters.kafka.browsing import KafkaDeadLetters
+
             return KafkaDeadLetters(kafka, topic, self.settings.group)
         return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
 
@@ -218,6 +224,8 @@ class Wiring:
         """How a cluster is reached, security included; None where the URL does not name one."""
         if not (url and url.is_kafka):
             return None
+        from voltpay_adapters.kafka.connection import KafkaConnection
+
         given = self.settings.kafka
         options = {name.replace(".", "_"): value for name, value in given.options.items()}
         security = KafkaSecurity(
@@ -237,6 +245,8 @@ class Wiring:
         given = self.settings.database
         if url.is_sqlite:
             return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
+        from voltpay_adapters.postgres.database import PostgresDatabase
+
         return PostgresDatabase(
             DatabaseUrl.parse(url).with_password(given.writer_secret()),
             node_ids,
@@ -253,6 +263,8 @@ class Wiring:
         longest = self.settings.limits.batch_bytes
         if (kafka := self._source_kafka) is None:
             return FileSource(url.path, begin, log.info, longest=longest)
+        from voltpay_adapters.kafka.source import KafkaSource
+
         return KafkaSource(
             kafka,
             self.settings.topics.writer,
@@ -265,7 +277,14 @@ class Wiring:
     def _publisher(self, url: Url, source: FileSource | KafkaSource) -> EventPublisher:
         if (kafka := self._events_kafka) is None:
             return FilePublisher(Path(url.path))
-        counted = source.count_partitions if isinstance(source, KafkaSource) else None
+        return self._kafka_publisher(kafka, None if isinstance(source, FileSource) else source)
+
+    def _kafka_publisher(
+        self, kafka: KafkaConnection, source: KafkaSource | None = None
+    ) -> EventPublisher:
+        from voltpay_adapters.kafka.publisher import KafkaPublisher
+
+        counted = source.count_partitions if source else None
         return KafkaPublisher(kafka, counted, self.settings.limits.publish_seconds)
 
     def _warm_up(self, publisher: EventPublisher | None) -> None:

@@ -27,7 +27,8 @@ from tests.harness.stack.processes import Process
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_adapters.kafka.requirements import Topic
+from voltpay_adapters.kafka.topics import create
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.records import ProducerRecord

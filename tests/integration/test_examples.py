@@ -21,7 +21,8 @@ from tests.harness.stack.processes import free_ports
 
 from voltpay_adapters.kafka import KafkaConnection, KafkaPublisher
 from voltpay_adapters.kafka.browsing import browse
-from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_adapters.kafka.requirements import Topic
+from voltpay_adapters.kafka.topics import create
 from voltpay_core import ProducerRecord, Topics
 
 

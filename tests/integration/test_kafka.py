@@ -19,9 +19,9 @@ from tests.harness.stack.kafka import BROKERS, KafkaAddress, KafkaCluster
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.requirements import exactly
+from voltpay_adapters.kafka.requirements import Topic, exactly
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.kafka.topics import Topic, create, retention
+from voltpay_adapters.kafka.topics import create, retention
 from voltpay_adapters.testing import Crash
 from voltpay_adapters.testing.contracts.events import (
     EventsContract,

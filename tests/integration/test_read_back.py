@@ -21,9 +21,11 @@ from tests.integration.test_sessions import bent, unusual
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
+from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.kafka.topics import Topic, create
-from voltpay_adapters.postgres.connection import Session, Timeouts
+from voltpay_adapters.kafka.topics import create
+from voltpay_adapters.postgres.connection import Session
+from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import ProducerRecord

@@ -1,14 +1,22 @@
 """Apache Kafka: the source of payments and the publisher of their events."""
 
-try:
-    import kafka  # noqa: F401 - only to name the missing package
-except ModuleNotFoundError:
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from voltpay_adapters.lazy_imports import exports
+
+if find_spec("kafka") is None:
     raise ModuleNotFoundError(
         "voltpay_adapters.kafka needs kafka-python: pip install 'voltpay[kafka]'", name="kafka"
-    ) from None
+    )
 
-from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.source import KafkaSource
+if TYPE_CHECKING:
+    from voltpay_adapters.kafka.connection import KafkaConnection
+    from voltpay_adapters.kafka.publisher import KafkaPublisher
+    from voltpay_adapters.kafka.source import KafkaSource
+else:
+    __getattr__ = exports(
+        __name__, KafkaConnection="connection", KafkaPublisher="publisher", KafkaSource="source"
+    )
 
 __all__ = ["KafkaConnection", "KafkaPublisher", "KafkaSource"]

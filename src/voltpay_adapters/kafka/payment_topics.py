@@ -10,9 +10,8 @@ from attrs import frozen
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.kafka import topics
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.requirements import Stake, whole_number
+from voltpay_adapters.kafka.requirements import Difference, Stake, Topic, whole_number
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
-from voltpay_adapters.kafka.topics import Difference, Topic
 from voltpay_adapters.kafka.urls import SCHEME
 from voltpay_core.errors import Misconfigured
 

@@ -12,12 +12,10 @@ from kafka.errors import UnknownError
 
 from voltpay_adapters.kafka import quirks
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
+from voltpay_adapters.kafka.defaults import ACK_TIMEOUT
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
 from voltpay_core.records import ProducerRecord
-
-ACK_TIMEOUT = 30
-"""Seconds to wait for acknowledgements."""
 
 
 @define

@@ -1,4 +1,4 @@
-"""What a topic setting must be, and what is at stake if it is not."""
+"""What a topic and its settings must be, and what is at stake if they are not."""
 
 from __future__ import annotations
 
@@ -42,6 +42,40 @@ class Requirement:
     reason: str
     stake: Stake = Stake.SERVICE
     unless: Collection[tuple[str, str]] = ()
+
+
+@frozen
+class Topic:
+    """What a topic must be.
+
+    Attributes:
+        replication: Replicas of each partition, at least.
+        requirements: What its settings must be.
+    """
+
+    name: str
+    partitions: int
+    replication: int
+    requirements: Collection[Requirement] = ()
+
+
+@frozen
+class Difference:
+    """A difference between a topic and its requirements.
+
+    Attributes:
+        message: What the topic has, and what it must have.
+        code: A stable word for programs, such as ``no-topic``.
+    """
+
+    topic: str
+    message: str
+    code: str
+    stake: Stake = Stake.SERVICE
+
+    def __str__(self) -> str:
+        """One sentence."""
+        return f"{self.topic} {self.message}"
 
 
 def exactly(name: str, value: str, reason: str, stake: Stake = Stake.SERVICE) -> Requirement:

@@ -18,6 +18,7 @@ from kafka.errors import (
 
 from voltpay_adapters.kafka import quirks
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
+from voltpay_adapters.kafka.defaults import BATCH_BYTES
 from voltpay_adapters.kafka.lookahead import Lookahead
 from voltpay_adapters.kafka.offsets import (
     TIMEOUT_MS,
@@ -29,9 +30,6 @@ from voltpay_adapters.kafka.quirks import topic_id
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
-
-BATCH_BYTES = 16 * 1024 * 1024
-"""Bytes that one fetch gets from one broker, at most."""
 
 SESSION_MS = 10_000
 """How long a member may be silent. During a rebalance the coordinator delays every other request

@@ -11,13 +11,13 @@ from voltpay_adapters.kafka.requirements import (
     UNLIMITED,
     Requirement,
     Stake,
+    Topic,
     at_least,
     at_most,
     exactly,
     roomy,
     without,
 )
-from voltpay_adapters.kafka.topics import Topic
 from voltpay_core.codec import Codec, Topics
 
 KAFKAS_MAX_MESSAGE = 1_048_588

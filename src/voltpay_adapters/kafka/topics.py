@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 
-from attrs import frozen
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
-from voltpay_adapters.kafka.requirements import Requirement, Stake, whole_number
+from voltpay_adapters.kafka.requirements import Difference, Topic, whole_number
 from voltpay_core.errors import Unavailable
 
 NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_CONFIGS on it"
@@ -19,40 +18,6 @@ NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_
 
 Configuration = Mapping[str, str]
 """The effective settings of a topic, the broker's defaults included."""
-
-
-@frozen
-class Topic:
-    """What a topic must be.
-
-    Attributes:
-        replication: Replicas of each partition, at least.
-        requirements: What its settings must be.
-    """
-
-    name: str
-    partitions: int
-    replication: int
-    requirements: Collection[Requirement] = ()
-
-
-@frozen
-class Difference:
-    """A difference between a topic and its requirements.
-
-    Attributes:
-        message: What the topic has, and what it must have.
-        code: A stable word for programs, such as ``no-topic``.
-    """
-
-    topic: str
-    message: str
-    code: str
-    stake: Stake = Stake.SERVICE
-
-    def __str__(self) -> str:
-        """One sentence."""
-        return f"{self.topic} {self.message}"
 
 
 def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:

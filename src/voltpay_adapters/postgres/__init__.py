@@ -1,14 +1,22 @@
 """PostgreSQL: the payment database, its schema and its maintenance."""
 
-try:
-    import pg8000  # noqa: F401 - only to name the missing package
-except ModuleNotFoundError:
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from voltpay_adapters.lazy_imports import exports
+
+if find_spec("pg8000") is None:
     raise ModuleNotFoundError(
         "voltpay_adapters.postgres needs pg8000: pip install 'voltpay[postgres]'", name="pg8000"
-    ) from None
+    )
 
-from voltpay_adapters.postgres.connection import Timeouts
-from voltpay_adapters.postgres.database import PostgresDatabase
-from voltpay_adapters.postgres.urls import DatabaseUrl
+if TYPE_CHECKING:
+    from voltpay_adapters.postgres.database import PostgresDatabase
+    from voltpay_adapters.postgres.timeouts import Timeouts
+    from voltpay_adapters.postgres.urls import DatabaseUrl
+else:
+    __getattr__ = exports(
+        __name__, DatabaseUrl="urls", PostgresDatabase="database", Timeouts="timeouts"
+    )
 
 __all__ = ["DatabaseUrl", "PostgresDatabase", "Timeouts"]

@@ -6,13 +6,14 @@ import ssl
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from pg8000.exceptions import DatabaseError
 from pg8000.native import PreparedStatement
 
 from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import UNTRANSLATABLE, translate_errors
+from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Rejected, Unavailable
 
@@ -20,37 +21,6 @@ Row = list[Any]
 
 _FAITHFUL = {"UTF8", "SQL_ASCII"}
 """The database encodings that return every text unchanged."""
-
-
-@frozen
-class Timeouts:
-    """Timeouts in seconds; the client's is longer than the server's.
-
-    Attributes:
-        lock: For a row that another transaction has locked.
-        statement: For one statement.
-        idle: For a transaction whose client sends nothing, such as a stalled process (G5).
-    """
-
-    lock: float = 10
-    statement: float = 30
-    idle: float = 60
-
-    @property
-    def client(self) -> float:
-        """For one answer, before the connection counts as dead."""
-        return self.statement * 1.2 + 5
-
-    def for_server(self) -> dict[str, str]:
-        """As PostgreSQL's settings."""
-        return {
-            "lock_timeout": str(int(self.lock * 1000)),
-            "statement_timeout": str(int(self.statement * 1000)),
-            "idle_in_transaction_session_timeout": str(int(self.idle * 1000)),
-            "tcp_keepalives_idle": "15",  # the server ends the session of a vanished client,
-            "tcp_keepalives_interval": "5",  # and with it the lease of its node id
-            "tcp_keepalives_count": "3",
-        }
 
 
 @define

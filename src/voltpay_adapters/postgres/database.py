@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from attrs import define, field, frozen
 
-from voltpay_adapters.postgres.connection import Session, Timeouts
+from voltpay_adapters.postgres.connection import Session
+from voltpay_adapters.postgres.defaults import CLOCK_SKEW
 from voltpay_adapters.postgres.inspection import encoding_shortfall
 from voltpay_adapters.postgres.stores import (
     PostgresFence,
@@ -18,13 +19,11 @@ from voltpay_adapters.postgres.stores import (
     PostgresPayments,
     PostgresPositions,
 )
+from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import UnitOfWork
-
-CLOCK_SKEW = 30
-"""Seconds that this machine's clock and the database's may be apart."""
 
 NODE_LOCKS = 0x566F6C74
 """The first key of the advisory locks that lease node ids; the second is the node id."""

@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 from attrs import frozen
 
 from voltpay_adapters.postgres.administration import admin_connection
+from voltpay_adapters.postgres.defaults import LIQUIBASE, SSLMODE
 from voltpay_adapters.postgres.inspection import changelog_lock
 from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.tls import tls_context
@@ -43,8 +44,8 @@ class Liquibase:
 
     target: DatabaseUrl
     classpath: str | None = None
-    program: str = "liquibase"
-    sslmode: str = "disable"
+    program: str = LIQUIBASE
+    sslmode: str = SSLMODE
     sslrootcert: str | None = None
 
     def update(self) -> int:

@@ -12,10 +12,6 @@ from typing import Literal
 
 import typer
 from attrs import asdict
-from rich.console import Console
-from rich.live import Live
-from rich.logging import RichHandler
-from rich.table import Table
 
 from voltpay_core.consuming import BatchDone, Notice, TakenOver, Tally
 
@@ -29,7 +25,7 @@ _LOG_EVERY = 60.0  # seconds
 @contextmanager
 def progress() -> Iterator[Callable[[Notice], None]]:
     """Show notices: batches as a live line on a terminal, otherwise as a line a minute."""
-    started = logged = time.monotonic()
+    logged = time.monotonic()
 
     def log_seldom(done: BatchDone) -> None:
         nonlocal logged
@@ -40,10 +36,10 @@ def progress() -> Iterator[Callable[[Notice], None]]:
     if not sys.stderr.isatty():
         yield _observer(log_seldom)
         return
-    console = Console(stderr=True)
-    log.handlers = [RichHandler(console=console, show_path=False)]
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
-        yield _observer(lambda done: live.update(_table(done, time.monotonic() - started)))
+    from voltpay_cli.console.live import live_line  # noqa: PLC0415 - rich is for a terminal alone
+
+    with live_line() as show:
+        yield _observer(show)
 
 
 def summarize(total: Tally, seconds: float, output: Output) -> None:
@@ -64,16 +60,3 @@ def _observer(show: Callable[[BatchDone], None]) -> Callable[[Notice], None]:
             log.warning("published the events of %d outbox rows again", notice.republished)
 
     return notify
-
-
-def _table(done: BatchDone, seconds: float) -> Table:
-    table = Table.grid(padding=(0, 3))
-    cells = {
-        "records/s": f"{done.total.records / max(seconds, 1e-9):,.0f}",
-        "lag": f"{done.lag:,}",
-        "written": f"{done.total.written:,}",
-        "duplicates": f"{done.total.duplicates:,}",
-        "dead letters": f"{done.total.dead_letters:,}",
-    }
-    table.add_row(*(f"[bold]{value}[/] {name}" for name, value in cells.items()))
-    return table

@@ -7,23 +7,20 @@ from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ssl import SSLContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 from attrs.converters import optional
 from typed_settings.cls_attrs import SECRET
 from typed_settings.cls_utils import deep_options
 from typed_settings.constants import METADATA_KEY
 
 from voltpay_adapters import urls
-from voltpay_adapters.kafka import publisher, source
+from voltpay_adapters.kafka import defaults as kafka_defaults
 from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
-from voltpay_adapters.postgres import database
-from voltpay_adapters.postgres.connection import Timeouts
-from voltpay_adapters.postgres.liquibase import Liquibase
-from voltpay_adapters.postgres.tls import tls_context
+from voltpay_adapters.postgres import defaults as database_defaults
+from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.settings.converters import masked, one_of, pairs, statuses, text, topic, whole
@@ -33,11 +30,13 @@ from voltpay_core.codec import Codec
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 GIB = 1024**3
 
 _SERVERLESS = {"source": "file:payments.jsonl", "store": "sqlite:voltpay.db", "events": "file:out"}
 _CODEC = Codec()
-_LIQUIBASE = fields(Liquibase)
 _POLICY = TopicPolicy()
 _SECURITY = KafkaSecurity()
 _TIMEOUTS = Timeouts()
@@ -101,11 +100,11 @@ class LimitSettings:
 
     retry_seconds: int = setting(300, whole(0, 1_000_000))
     breaker: int = setting(Breaker().limit, whole(1, 1_000_000))
-    batch_bytes: int = setting(source.BATCH_BYTES, whole(1024, GIB))
+    batch_bytes: int = setting(kafka_defaults.BATCH_BYTES, whole(1024, GIB))
     value_bytes: int = setting(_CODEC.max_value_bytes, whole(1, GIB))
-    publish_seconds: int = setting(publisher.ACK_TIMEOUT, whole(1, 3600))
+    publish_seconds: int = setting(kafka_defaults.ACK_TIMEOUT, whole(1, 3600))
     claims_days: int = setting(7, whole(1, 36_500))
-    clock_skew_seconds: int = setting(database.CLOCK_SKEW, whole(1, 86_400))
+    clock_skew_seconds: int = setting(database_defaults.CLOCK_SKEW, whole(1, 86_400))
     warm_ups: int = setting(3, whole(0, 1000))
 
 
@@ -141,9 +140,9 @@ class DatabaseSettings:
     lock_seconds: int = setting(_TIMEOUTS.lock, whole(1, 3600))
     statement_seconds: int = setting(_TIMEOUTS.statement, whole(1, 3600))
     idle_seconds: int = setting(_TIMEOUTS.idle, whole(1, 3600))
-    sslmode: str = setting(_LIQUIBASE.sslmode.default, one_of("disable", "require", "verify-full"))
+    sslmode: str = setting(database_defaults.SSLMODE, one_of("disable", "require", "verify-full"))
     sslrootcert: str | None = setting(None, text)
-    liquibase: str = setting(_LIQUIBASE.program.default, text)
+    liquibase: str = setting(database_defaults.LIQUIBASE, text)
     liquibase_classpath: str | None = setting(None, text)
 
     def writer_secret(self) -> str | None:
@@ -158,6 +157,8 @@ class DatabaseSettings:
 
     def tls(self) -> SSLContext | None:
         """How connections are encrypted; None where they are not."""
+        from voltpay_adapters.postgres.tls import tls_context  # noqa: PLC0415 - loads OpenSSL
+
         return tls_context(self.sslmode, self.sslrootcert)
 
 

@@ -24,15 +24,9 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session")
-def brokers() -> Iterator[KafkaCluster]:
-    """A cluster that gives up members after a second of silence already, and can forbid things."""
-    properties = {
-        "allow.everyone.if.no.acl.found": "true",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "group.min.session.timeout.ms": "1000",
-    }
-    with KafkaCluster(properties, thrifty=True) as cluster:
-        yield cluster
+def brokers(kafka_cluster: KafkaCluster) -> KafkaCluster:
+    """The cluster that breaks."""
+    return kafka_cluster
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ from kafka import KafkaAdminClient
 from tests.harness.deployment import RECORDS, SEED, Deployment, Program, busy, eventually, rows
 from tests.harness.stack.kafka import BROKERS, KafkaCluster
 
+from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_adapters.kafka.topics import create
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import Partition
 

@@ -1,0 +1,40 @@
+"""The live line of a run on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.table import Table
+
+from voltpay_core.consuming import BatchDone
+
+log = logging.getLogger("voltpay")
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[BatchDone], None]]:
+    """Show the last batch on the terminal, below the log."""
+    started = time.monotonic()
+    console = Console(stderr=True)
+    log.handlers = [RichHandler(console=console, show_path=False)]
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        yield lambda done: live.update(_table(done, time.monotonic() - started))
+
+
+def _table(done: BatchDone, seconds: float) -> Table:
+    table = Table.grid(padding=(0, 3))
+    cells = {
+        "records/s": f"{done.total.records / max(seconds, 1e-9):,.0f}",
+        "lag": f"{done.lag:,}",
+        "written": f"{done.total.written:,}",
+        "duplicates": f"{done.total.duplicates:,}",
+        "dead letters": f"{done.total.dead_letters:,}",
+    }
+    table.add_row(*(f"[bold]{value}[/] {name}" for name, value in cells.items()))
+    return table
