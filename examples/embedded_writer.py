@@ -2,12 +2,13 @@
 
 import argparse
 import signal
+import sys
 from threading import Event
 
 from voltpay_adapters import backoff, payment_writer
 from voltpay_adapters.kafka import KafkaConnection, KafkaPublisher, KafkaSource
 from voltpay_adapters.postgres import DatabaseUrl, PostgresDatabase
-from voltpay_core import Topics
+from voltpay_core import Topics, Unavailable
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("kafka", help="kafka://host:port[,host:port]")
@@ -26,4 +27,7 @@ with payment_writer(
     events=KafkaPublisher(kafka, source.count_partitions),
     retry=backoff(300, stop),
 ) as writer:
-    print(writer.run(stop.is_set, until_drained=given.exit_eof))
+    try:
+        print(writer.run(stop.is_set, until_drained=given.exit_eof))
+    except Unavailable as outage:  # it outlasted the retries, or SIGTERM ended them
+        sys.exit(str(outage))
