@@ -202,12 +202,11 @@ def fill(balloon: Path) -> None:
             file.write(bytes(4096))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize(
     "ahead",
     [
         pytest.param(-timedelta(hours=1), id="an hour back"),
-        pytest.param(timedelta(days=40), id="40 days ahead"),
+        pytest.param(timedelta(days=40), id="40 days ahead", marks=pytest.mark.faults),
     ],
 )
 def test_the_clock_is_wrong(deployment: Deployment, ahead: timedelta) -> None:
