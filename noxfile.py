@@ -28,7 +28,8 @@ LOCKED_TO_RUN, LOCKED_TO_DEVELOP = "requirements/cli.txt", "requirements/dev.txt
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
-PARALLEL_ON_SERVERS = ("--numprocesses=2", "--dist=loadfile")  # each process starts its own servers
+# Each process starts its own servers, and runs whole files in the order of tests/integration.
+PARALLEL_ON_SERVERS = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
 
 # A shim of pyenv runs only a version that is chosen: choose each that is claimed.
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()

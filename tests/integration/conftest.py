@@ -12,6 +12,7 @@ from tests.harness.databases import (  # noqa: F401 - fixtures
     migrated_template,
 )
 from tests.harness.stack.available import available
+from tests.harness.stack.places import THRIFTY
 from tests.harness.stack.postgres import PostgresAddress, PostgresServer
 
 with warnings.catch_warnings():  # Python 3.11 and 3.12 warn of how kafka-python reads its files
@@ -26,9 +27,28 @@ LEFT_SOCKETS = (
 )
 
 
+LONGEST_FIRST = (
+    "test_processes.py",
+    "test_sessions.py",
+    "test_halts.py",
+    "test_stack.py",
+    "test_cli_operations.py",
+    "test_changelog.py",
+    "test_encodings.py",
+    "test_end_to_end.py",
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for socket in LEFT_SOCKETS:
         config.addinivalue_line("filterwarnings", f"ignore:{socket}:ResourceWarning")
+    os.environ.setdefault("JDK_JAVA_OPTIONS", " ".join(THRIFTY))  # half of Liquibase's CPU time
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin, so that the processes that share the tests end together."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def pytest_sessionfinish() -> None:

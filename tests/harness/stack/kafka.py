@@ -10,15 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from tests.harness.stack.places import jars, java
+from tests.harness.stack.places import THRIFTY, jars, java
 from tests.harness.stack.processes import Process, Server, free_ports
 
 BROKERS = (1, 2)
 _CONTROLLER = 3
 _START_SECONDS = 90
-_THRIFTY = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""The cheapest garbage collector and compiler."""
-
 _PROPERTIES = {
     "auto.create.topics.enable": "false",
     "broker.heartbeat.interval.ms": "500",
@@ -68,7 +65,7 @@ class KafkaCluster(Server, KafkaAddress):
         thrifty: bool = False,
     ) -> None:
         self._java, self._jars = java(), jars("kafka")
-        self._broker_java = (f"-Xmx{heap}", *(_THRIFTY if thrifty else ()))
+        self._broker_java = (f"-Xmx{heap}", *(THRIFTY if thrifty else ()))
         self._properties = _PROPERTIES | dict(properties or {})
         names = ("PLAINTEXT", *listeners)
         self._controller_port, *ports = free_ports(1 + len(BROKERS) * len(names))
@@ -161,7 +158,7 @@ class KafkaCluster(Server, KafkaAddress):
     def _java_command(self, node: int) -> list[str | Path]:
         return [
             self._java,
-            *(("-Xmx128m", *_THRIFTY) if node == _CONTROLLER else self._broker_java),
+            *(("-Xmx128m", *THRIFTY) if node == _CONTROLLER else self._broker_java),
             "-Djava.awt.headless=true",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",

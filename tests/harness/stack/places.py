@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[3]
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
 OLDEST_POSTGRES = 15
+THRIFTY = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Java's cheapest garbage collector and compiler."""
 
 
 class MissingError(Exception):
@@ -51,7 +53,7 @@ def pom_digest() -> str:
 def java() -> str:
     """The path of a Java runtime that is new enough."""
     found = shutil.which("java")
-    if found is None or _number_in(_printed([found, "-version"])) < OLDEST_JAVA:
+    if found is None or _number_in(_printed([found, "--version"])) < OLDEST_JAVA:
         raise MissingError(f"no Java runtime {OLDEST_JAVA} or newer on the PATH")
     return found
 
@@ -88,10 +90,7 @@ def _serves(programs: Path) -> bool:
 
 
 def _printed(command: list[str]) -> str:
-    # Java tells its version on stderr
-    return subprocess.run(
-        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ).stdout
+    return subprocess.run(command, check=False, text=True, capture_output=True).stdout
 
 
 def _number_in(text: str) -> int:

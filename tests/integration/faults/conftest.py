@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,8 +31,11 @@ def brokers(kafka_cluster: KafkaCluster) -> KafkaCluster:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_server: PostgresServer) -> Iterator[str]:
-    """A template on the server that breaks."""
+def template(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[str]:
+    """A template on the server that breaks, which others may share."""
+    if "STACK_POSTGRES" not in os.environ:
+        yield request.getfixturevalue("migrated_template")
+        return
     with migrated(postgres_server) as name:
         yield name
 
