@@ -85,6 +85,9 @@ def _measure(folder: Path, *, long: bool) -> int:
                 *(stack, plan, clients(), results), save=lambda found: save(found, path), say=say
             )
             results = keep.everything()
+    except KeyboardInterrupt:
+        say(f"interrupted; what was found is in {folder}")
+        return 130
     except (MissingError, StackError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

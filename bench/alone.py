@@ -35,7 +35,7 @@ T = TypeVar("T")
 TICK = 0.01
 """Seconds between two sends of the steady load."""
 
-_LINGER = 0.6
+_LINGER = 1.0
 """Seconds after the end, in which the sampler sees this process once more."""
 
 

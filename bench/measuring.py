@@ -53,8 +53,7 @@ class Setup:
     workers: int = 1
 
     def settings(self) -> dict[str, Any]:
-        """Settings by environment, with a group that has read nothing; the default client has no
-        setting yet in older versions."""
+        """Settings by environment, with a group that has read nothing."""
         named = {} if self.client == "kafka-python" else {"kafka_client": self.client}
         unit = {"batch_size": self.batch_size, "commit_unit": self.commit_unit}
         return {**named, **unit, "group": secrets.token_hex(4)}

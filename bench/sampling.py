@@ -15,7 +15,7 @@ from tests.harness.stack.processes import descendants
 
 from bench.figures import value_at
 
-INTERVAL = 0.25
+INTERVAL = 0.5
 """Seconds between two samples."""
 
 WRITER = "writer"

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from attrs import evolve
+from bench.__main__ import main, save
 from bench.comparing import changes, different_machines
 from bench.figures import (
     Cell,
@@ -132,6 +133,19 @@ def test_a_regression_is_told_as_a_ratio() -> None:
     assert worse.is_regression(0.1)
     assert worse.told(0.1) == f"  0.50  {name}  REGRESSION"
     assert not any(c.is_regression(0.1) for c in changes(slower(RESULTS, 2), RESULTS))
+
+
+def test_a_comparison_fails_for_a_regression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`bench compare OLD NEW` ends with 1 if something regressed, and with 0 if not."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    save(RESULTS, old)
+    save(slower(RESULTS, 2), new)
+    for paths, code in (((old, new), 1), ((new, old), 0)):
+        monkeypatch.setattr("sys.argv", ["bench", "compare", *map(str, paths)])
+        assert main() == code
+        assert ("REGRESSION" in capsys.readouterr().out) == bool(code)
 
 
 def test_what_spreads_is_no_regression() -> None:
