@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 from attrs import frozen
 from tests.harness.databases import Database, bootstrapped
@@ -18,6 +20,7 @@ from bench.figures import Commit
 from bench.payments import records
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_adapters.retrying import backoff
 from voltpay_core.codec import Codec
 
 KAFKA_SETTINGS = {"group.initial.rebalance.delay.ms": "3000"}
@@ -34,6 +37,7 @@ _OUTPUT = (
 )
 _TABLES = ("payment_core", "payment_metadata", "payment_notes", "idempotency", "outbox")
 _CHUNK = 20_000
+_PATIENCE = 120
 
 
 @frozen
@@ -57,8 +61,10 @@ class Stack:
             *(self.kafka, self.database, folder), partitions=partitions, token=name
         )
         names = (deployment.topics.read, deployment.topics.email)
-        create(deployment.connection, [Topic(one, partitions, 2, _OUTPUT) for one in names])
-        deployment.prepare()
+        output = [Topic(one, partitions, 2, _OUTPUT) for one in names]
+        retry = backoff(_PATIENCE, Event())  # so many partitions may take longer than a request
+        retry(partial(create, deployment.connection, output))
+        retry(deployment.prepare)
         return deployment
 
     def empty(self, deployment: Deployment) -> None:
