@@ -4,6 +4,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 VENV := .venv
+LONG ?=
 MINUTES ?= 60
 RATE ?= 500
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
@@ -14,7 +15,7 @@ help:
 	@echo "make demo    show the main job on files and SQLite"
 	@echo "make test    check everything, real Kafka and PostgreSQL included"
 	@echo "make stack   run Kafka and PostgreSQL to play with, until Ctrl-C"
-	@echo "make bench   measure the whole path"
+	@echo "make bench   measure the speed in some minutes, with a report; LONG=1 takes hours"
 	@echo "make faults  break everything once, one after the other; SEED=... for the same payments"
 	@echo "make soak    steady load while things break; MINUTES=60, RATE=500 (records/s), SEED=..."
 
@@ -31,7 +32,7 @@ stack: $(VENV)/developing
 
 bench: $(VENV)/developing
 	@$(RUN) python -m tests.harness.stack.provision
-	@$(RUN) nox --session bench
+	@$(RUN) nox --session bench $(if $(LONG),-- --long)
 
 faults: $(VENV)/developing
 	@$(RUN) python -m tests.harness.stack.provision

@@ -173,5 +173,5 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The speed of the whole path on the real stack."""
+    """The speed of the writer on real servers, and of its parts."""
     session.run("python", "-m", "bench", *session.posargs)

@@ -1,1 +1,1 @@
-"""The speed of the whole path on the real stack, beside ceilings measured in the same run."""
+"""The speed of the writer on real servers, beside COPY of the same rows in the same run."""

@@ -1,146 +1,128 @@
-"""Starts the real stack, measures each way in turn, several times, and prints medians."""
+"""Measures the writer on real servers, tells the results, and compares them with older ones.
+
+python -m bench                            minutes: the short form
+python -m bench --long                     an hour or two
+python -m bench compare OLD.json NEW.json  ratios; exit code 1 if something regressed
+python -m bench document RESULTS.json      puts the results into the documentation
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import secrets
-import statistics
-import subprocess
+import shutil
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 
-from attrs import asdict, evolve, frozen
-from tests.harness.stack.kafka import KafkaCluster
-from tests.harness.stack.places import jars
-from tests.harness.stack.postgres import PostgresServer
+import msgspec
+from tests.harness.stack.places import ROOT, MissingError
+from tests.harness.stack.processes import StackError
 
-from bench.measuring import WARM_UP, Figures, Task
-from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.requirements import Topic
-from voltpay_adapters.kafka.topics import create
-from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER, bootstrap
-from voltpay_adapters.postgres.liquibase import Liquibase
-from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_adapters.testing.samples import Mix, samples
-from voltpay_core.codec import Codec, Topics
+from bench.comparing import changes, different_machines
+from bench.figures import Results
+from bench.plan import LONG, SHORT, clients
+from bench.report import insert, report
 
-CEILINGS = ("copy", "consume", "publish")
-UNITS = ("account", "10", "20", "50", "batch")
+PAGE = ROOT / "docs/explanation/performance.md"
+PICTURES = ROOT / "docs/explanation/performance"
 
 
-@frozen
-class Row:
-    """A line of the table."""
-
-    name: str
-    figures: list[Figures]
-
-    def median(self, unit: str) -> float:
-        return statistics.median(
-            {
-                "rate": one.payments / one.seconds,
-                "cpu": one.cpu_seconds / one.payments * 1e6,
-                "rss": one.rss_bytes / 2**20,
-            }[unit]
-            for one in self.figures
-        )
-
-
-def main() -> None:
-    """Measure and print."""
-    options = _options()
-    with KafkaCluster() as kafka, PostgresServer() as postgres:
-        _prepare(postgres)
-        _fill(kafka.url, options.payments, options.partitions)
-        base = Task(
-            way="writer",
-            payments=options.payments,
-            kafka=kafka.url,
-            store=postgres.url(WRITER, "voltpay", WRITER),
-            superuser=postgres.superuser_url("voltpay"),
-            group="",
-            batch_size=options.batch_size,
-            commit_unit="batch",
-            partitions=options.partitions,
-        )
-        rows = [Row(name, []) for name, _ in _tasks(base)]
-        for _ in range(options.repeats):
-            for row, (_, task) in zip(rows, _tasks(base), strict=True):
-                _empty(postgres)
-                row.figures.append(_measure(task))
-    _print(rows, options)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--payments", type=int, default=30_000, help="counted payments a run")
-    parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
-    parser.add_argument("--partitions", type=int, default=100, help="of every topic")
-    parser.add_argument("--batch-size", type=int, default=5000, help="records a batch, at most")
-    return parser.parse_args()
-
-
-def _tasks(base: Task) -> Iterator[tuple[str, Task]]:
-    for way in CEILINGS:
-        yield f"{way} alone", evolve(base, way=way, group=secrets.token_hex(4))
-    for unit in UNITS:
-        task = evolve(base, commit_unit=unit, group=secrets.token_hex(4))
-        yield f"whole path, {unit}", task
-    small = evolve(base, batch_size=500, group=secrets.token_hex(4))
-    yield "whole path, batches of 500", small
-
-
-def _measure(task: Task) -> Figures:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.measuring", json.dumps(asdict(task))],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return Figures(**json.loads(done.stdout))
+    parser.add_argument("--long", action="store_true", help="measure everything, at length")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"), help="a folder")
+    commands = parser.add_subparsers(dest="command")
+    compare = commands.add_parser("compare", help="compare two results")
+    compare.add_argument("old", type=Path)
+    compare.add_argument("new", type=Path)
+    compare.add_argument("--tolerance", type=float, default=0.1, help="0.1: a tenth")
+    document = commands.add_parser("document", help="put results into the documentation")
+    document.add_argument("results", type=Path)
+    given = parser.parse_args()
+    if given.command == "compare":
+        return _compare(load(given.old), load(given.new), given.tolerance)
+    if given.command == "document":
+        return _document(given.results)
+    return _measure(given.output, long=given.long)
 
 
-def _prepare(postgres: PostgresServer) -> None:
-    postgres.create_database("voltpay")
-    superuser = DatabaseUrl.parse(postgres.superuser_url("voltpay"))
-    bootstrap(superuser, migrator_password=MIGRATOR, writer_password=WRITER)
-    migrator = DatabaseUrl.parse(postgres.url(MIGRATOR, "voltpay", MIGRATOR))
-    if Liquibase(migrator, classpath=str(jars("liquibase"))).update():
-        sys.exit("the schema could not be made")
+def load(path: Path) -> Results:
+    """Read results."""
+    return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
-def _empty(postgres: PostgresServer) -> None:
-    tables = ("payment_core", "payment_metadata", "payment_notes", "idempotency", "outbox")
-    postgres.run_sql(
-        "TRUNCATE " + ", ".join(f"write.{table}" for table in tables), database="voltpay"
-    )
+def save(results: Results, path: Path) -> None:
+    """Write results, so that `load` reads them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
 
 
-def _fill(kafka: str, payments: int, partitions: int) -> None:
-    connection, topics = KafkaConnection.parse(kafka), Topics()
-    create(connection, [Topic(name, partitions, 2, {}) for name in asdict(topics).values()])
-    publisher = KafkaPublisher(connection)
-    publisher.publish(list(samples(Codec(), payments + WARM_UP, seed=1, mix=Mix()))).wait()
-    publisher.close()
+def _measure(folder: Path, *, long: bool) -> int:
+    """Measure, and write results and report; what is found before an interruption is kept."""
+    from bench.machine import describe  # noqa: PLC0415 - comparing needs none of these
+    from bench.measuring import Measurement  # noqa: PLC0415
+    from bench.stack import started  # noqa: PLC0415
+
+    plan, begun = LONG if long else SHORT, time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - begun:7.0f} s  {line}", file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped then, too
+    try:
+        with started() as stack:
+            now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+            results = Results(now, plan.form, describe(stack))
+            path = folder / "results.json"
+            keep = Measurement(
+                *(stack, plan, clients(), results), save=lambda found: save(found, path), say=say
+            )
+            results = keep.everything()
+    except KeyboardInterrupt:
+        say(f"interrupted; what was found is in {folder}")
+        return 130
+    except (MissingError, StackError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    text = report(results, _draw(results, folder))
+    (folder / "report.md").write_text(f"# The speed of the writer\n\n{text}\n", "utf-8")
+    print(text)
+    say(f"the report is {folder / 'report.md'}")
+    return 0
 
 
-def _print(rows: list[Row], options: argparse.Namespace) -> None:
-    print(
-        f"\n{options.payments} payments, {options.partitions} partitions, batches of"
-        f" {options.batch_size}, medians of {options.repeats} runs, one process\n"
-    )
-    print("| way | payments/s | CPU µs a payment | peak RSS MiB | of publishing alone |")
-    print("|---|---:|---:|---:|---:|")
-    publishing = next(row for row in rows if row.name == "publish alone").median("rate")
-    for row in rows:
-        rate = row.median("rate")
-        print(
-            f"| {row.name} | {rate:,.0f} | {row.median('cpu'):.0f} | {row.median('rss'):.0f}"
-            f" | {rate / publishing:.2f} |"
-        )
+def _compare(old: Results, new: Results, tolerance: float) -> int:
+    """Print each figure that both have; 1 if any regressed."""
+    for difference in different_machines(old, new):
+        print(f"not the same machine: {difference}", file=sys.stderr)
+    found = changes(old, new)
+    for change in found:
+        print(change.told(tolerance))
+    return int(any(change.is_regression(tolerance) for change in found))
+
+
+def _document(path: Path) -> int:
+    """Write tables and pictures into the documentation, and the results beside them."""
+    results = load(path)
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    drawn = {title: f"{PICTURES.name}/{name}" for title, name in _draw(results, PICTURES).items()}
+    insert(PAGE, report(results, drawn))
+    save(results, PICTURES / "results.json")
+    return 0
+
+
+def _draw(results: Results, folder: Path) -> dict[str, str]:
+    from bench.plots import draw  # noqa: PLC0415 - comparing does not need matplotlib
+
+    return draw(results, folder)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

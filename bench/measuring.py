@@ -1,221 +1,265 @@
-"""One measurement, in a process of its own: prints its figures as JSON."""
+"""Runs everything that a plan asks for, one thing after the other, on one stack."""
 
 from __future__ import annotations
 
-import json
-import resource
+import secrets
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from threading import Event
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import product
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
 
-from attrs import asdict, frozen
-from pg8000.native import Connection
+import msgspec
+from attrs import define, evolve, field, frozen
+from tests.harness.deployment import Deployment, Program, eventually
+from tests.harness.history import read_topic
 
-from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_adapters.testing.samples import Mix, samples
-from voltpay_cli.settings import Settings, Url
-from voltpay_cli.wiring import Wiring
-from voltpay_core.codec import Codec
-from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.outcomes import Written
-from voltpay_core.payments import Payment
-from voltpay_core.records import Partition, Record
+from bench.alone import Task, Window
+from bench.figures import (
+    Cell,
+    Flat,
+    Latency,
+    Pair,
+    Results,
+    Run,
+    Way,
+    histogram,
+    rates_of_tenths,
+    steady_window,
+)
+from bench.plan import Plan
+from bench.sampling import WRITER, Sampler
+from bench.stack import Stack, commits, committed_at, counters, fill
+from voltpay_cli.exit_codes import ExitCode
 
-T = TypeVar("T")
-
-WARM_UP = 2000
-"""Records before the clock starts: connections, plans and caches are warm then."""
+_ALONE = (sys.executable, "-m", "bench.alone")
+_WARM = 100
+"""Payments that a writer has committed before a steady load begins."""
+_WARM_SHARE = 0.2
+"""The share of a steady load that does not count."""
+_PATIENCE = 600
+"""Seconds for everything that has no limit of its own."""
 
 
 @frozen
-class Task:
-    """What to measure, and where.
+class Setup:
+    """How the writer runs."""
 
-    Attributes:
-        way: ``writer``, or a ceiling: ``copy``, ``consume``, ``publish``.
-        payments: Counted payments; `WARM_UP` more come before them.
-    """
-
-    way: str
-    payments: int
-    kafka: str
-    store: str
-    superuser: str
-    group: str
+    client: str
     batch_size: int
-    commit_unit: str
-    partitions: int
+    commit_unit: str = "batch"
+    workers: int = 1
+
+    def settings(self) -> dict[str, Any]:
+        """Settings by environment, with a group that has read nothing."""
+        named = {} if self.client == "kafka-python" else {"kafka_client": self.client}
+        unit = {"batch_size": self.batch_size, "commit_unit": self.commit_unit}
+        return {**named, **unit, "group": secrets.token_hex(4)}
 
 
-@frozen
-class Figures:
-    """What one measurement found.
+@define
+class Measurement:
+    """Measures on a stack.
 
     Attributes:
-        seconds: Of the counted payments alone.
-        cpu_seconds: Of this process, all threads.
-        rss_bytes: The process's peak.
+        save: Called with the results up to now, after each figure.
+        say: Called with a line about what is next.
     """
 
-    payments: int
-    seconds: float
-    cpu_seconds: float
-    rss_bytes: int
+    stack: Stack
+    plan: Plan
+    clients: Sequence[str]
+    results: Results
+    save: Callable[[Results], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
+    _rows: Path = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._rows = self.stack.folder / "rows"
+
+    def everything(self) -> Results:
+        """Measure all of the plan."""
+        plan, accounts = self.plan, self.plan.accounts[0]
+        with self._filled("load", plan.payments, accounts) as load:
+            _window(self._start(load, "rows", plan.payments))
+            self._measure_pairs(load)
+            self._measure_table(load, accounts)
+        for hot in plan.accounts[1:]:
+            with self._filled(f"load-{hot}", plan.payments, hot) as load:
+                self._measure_table(load, hot)
+        self._measure_latencies()
+        if plan.flat_payments:
+            with self._filled("flat", plan.flat_payments, accounts) as load:
+                self._measure_flat(load)
+        return self.results
+
+    def _measure_pairs(self, load: Deployment) -> None:
+        kinds = (("consume", (1,)), ("publish", (1,)), (WRITER, self.plan.workers))
+        ways = [
+            Way(name, client, workers)
+            for client in self.clients
+            for name, counts in kinds
+            for workers in counts
+        ]
+        for number in range(self.plan.pairs):
+            for index, way in enumerate(ways):
+                self.say(f"pair {number + 1} of {self.plan.pairs}: {way.label}")
+                setup = Setup(way.client, self.plan.batch_size, workers=way.workers)
+                copy = self._run_alone(load, "copy", setup)
+                if way.name == WRITER:
+                    path = self._run_writer(load, setup, self.plan.seconds)
+                else:
+                    path = self._run_alone(load, way.name, setup)
+                ways[index] = evolve(way, pairs=[*way.pairs, Pair(copy, path)])
+            self._found(ways=ways.copy())
+
+    def _measure_table(self, load: Deployment, accounts: int) -> None:
+        plan = self.plan
+        for client, unit, size in product(self.clients, plan.commit_units, plan.batch_sizes):
+            self.say(f"{accounts} accounts: {client}, commit unit {unit}, batches of {size}")
+            setup = Setup(client, size, unit)
+            run = self._run_writer(load, setup, plan.seconds)
+            steady = None
+            if accounts == plan.accounts[0] and plan.table_steady_seconds:
+                steady = self._run_steady(setup, plan.steady_rate, plan.table_steady_seconds)
+            cell = Cell(client, accounts, unit, size, run, steady)
+            self._found(cells=[*self.results.cells, cell])
+
+    def _measure_latencies(self) -> None:
+        """At the steady rate, and at half of what one worker reaches with a full topic."""
+        plan = self.plan
+        peaks = {way.client: way.rate.median for way in self.results.writers() if way.workers == 1}
+        for client in self.clients:
+            rates = {f"{plan.steady_rate}/s": plan.steady_rate}
+            if client in peaks:
+                rates["half the peak"] = int(peaks[client] / 2)
+            for load, rate in rates.items():
+                self.say(f"latency: {client}, {load}")
+                setup = Setup(client, plan.batch_size)
+                if found := self._run_steady(setup, rate, plan.steady_seconds, load):
+                    self._found(latencies=[*self.results.latencies, found])
+
+    def _measure_flat(self, load: Deployment) -> None:
+        for client in self.clients:
+            self.say(f"{self.plan.flat_payments} payments in one go: {client}")
+            setup = Setup(client, self.plan.batch_size)
+            run = self._run_writer(load, setup, self.plan.flat_payments // 500 + 60)
+            self._found(flat=[*self.results.flat, Flat(client, run)])
+
+    def _found(self, **figures: Any) -> None:
+        self.results = evolve(self.results, **figures)
+        self.save(self.results)
+
+    def _run_alone(self, load: Deployment, way: str, setup: Setup) -> Run:
+        """Measure a part of the path in a process of its own."""
+        self.stack.empty(load)
+        before = counters(load)
+        program = self._start(load, way, self.plan.payments, setup)
+        with self._sampler(program) as sampler:
+            window = _window(program)
+        return _run(window, sampler, self.plan.payments, before, counters(load))
+
+    def _run_writer(self, load: Deployment, setup: Setup, seconds: int) -> Run:
+        """Measure `voltpay consume` as a new group on a full topic, up to a limit of time."""
+        self.stack.empty(load)
+        before = counters(load)
+        limits = ("--exit-eof", "--workers", str(setup.workers), "--timeout", str(seconds))
+        program = load.consume("auto", *limits, **setup.settings())
+        with self._sampler(program) as sampler:
+            _check(program, ExitCode.DONE, ExitCode.STOPPED)
+        found = commits(load)
+        total = sum(commit.payments for commit in found)
+        run = _run(Window(*steady_window(found)), sampler, total, before, counters(load))
+        return evolve(run, payments_a_transaction=total / len(found), tenths=rates_of_tenths(found))
+
+    def _run_steady(
+        self, setup: Setup, rate: int, seconds: int, name: str = "steady"
+    ) -> Latency | None:
+        """Measure latencies on topics of their own; None if the writer cannot keep up."""
+        accounts = self.plan.accounts[0]
+        with self._filled(f"steady-{secrets.token_hex(4)}", _WARM, accounts) as load:
+            self.stack.empty(load)
+            limit = ("--timeout", str(2 * seconds + _PATIENCE))
+            writer = load.consume("auto", *limit, **setup.settings())
+            writer.wait_for(lambda: _claims(load) >= _WARM, seconds=_PATIENCE)
+            window = _window(self._start(load, "steady", rate * seconds, setup, rate))
+            try:
+                eventually(lambda: _claims(load) >= _WARM + window.payments, seconds=2 * seconds)
+            except AssertionError:
+                return None
+            finally:
+                writer.send(SIGTERM)
+                _check(writer, ExitCode.DONE)
+            return _latency(load, setup.client, name, rate, window)
+
+    def _start(
+        self, load: Deployment, way: str, payments: int, setup: Setup | None = None, rate: int = 0
+    ) -> Program:
+        plan = self.plan
+        setup = setup or Setup(self.clients[0], plan.batch_size)
+        sizes = (payments, setup.batch_size, plan.accounts[0], plan.partitions)
+        task = Task(way, *sizes, self.stack.database.superuser, str(self._rows), rate)
+        argument = msgspec.json.encode(task).decode()
+        return load.start(way, argument, program=_ALONE, **setup.settings())
+
+    def _sampler(self, program: Program) -> Sampler:
+        return Sampler(self.stack.parts() | {WRITER: [program.pid]})
+
+    @contextmanager
+    def _filled(self, name: str, count: int, accounts: int) -> Iterator[Deployment]:
+        """Topics with this number of payments, which are removed in the end."""
+        with closing(self.stack.deployment(self.plan.partitions, name)) as deployment:
+            fill(deployment, count, accounts)
+            yield deployment
+            deployment.remove_topics()
 
 
-def measure(task: Task) -> Figures:
-    """Do it, the counted part behind a warm-up."""
-    return {"writer": _writer, "copy": _copy, "consume": _consume, "publish": _publish}[task.way](
-        task
+def _run(
+    window: Window, sampler: Sampler, total: int, before: Sequence[int], after: Sequence[int]
+) -> Run:
+    """Of the window, except what the database counted: that is the share of all payments."""
+    used = sampler.cpu(window.begin, window.end)
+    return Run(
+        window.payments,
+        window.end - window.begin,
+        {part: seconds / window.payments * 1e6 for part, seconds in used.items()},
+        sampler.rss(),
+        wal_bytes=(after[0] - before[0]) / total,
+        transactions=(after[1] - before[1]) / total,
     )
 
 
-def _writer(task: Task) -> Figures:
-    settings = Settings(
-        source=Url(task.kafka),
-        store=Url(task.store),
-        events=Url(task.kafka),
-        group=task.group,
-        batch_size=task.batch_size,
-        commit_unit=task.commit_unit,
-    )
-    with Wiring(settings=settings).payment_consumer(Event(), lambda _: None) as consumer:
-        consumer.run(lambda: False, max_records=WARM_UP)
-        _settle(task)
-        return _timed(
-            lambda: consumer.run(lambda: False, max_records=task.payments).records - WARM_UP
-        )
+def _window(program: Program) -> Window:
+    _check(program, ExitCode.DONE)
+    return msgspec.json.decode(program.printed().splitlines()[-1], type=Window)
 
 
-def _consume(task: Task) -> Figures:
-    source = KafkaSource(KafkaConnection.parse(task.kafka), "payment_writer_topic", task.group)
-
-    def poll(count: int) -> int:
-        seen = 0
-        while seen < count:
-            polled = source.poll(min(task.batch_size, count - seen))
-            source.seek_to_committed(polled.assigned)
-            seen += len(polled.records)
-        return seen
-
-    poll(WARM_UP)
-    figures = _timed(lambda: poll(task.payments))
-    source.close()
-    return figures
+def _check(program: Program, *accepted: int) -> None:
+    code = program.exit_code(seconds=24 * 3600)
+    if code not in accepted:
+        raise SystemExit(f"bench: {program.name} ended with {code}:\n{program.printed()[-3000:]}")
 
 
-def _publish(task: Task) -> Figures:
-    publisher = KafkaPublisher(KafkaConnection.parse(task.kafka), lambda: task.partitions)
-    codec = Codec()
-    written = list(_written(WARM_UP + task.payments, task.partitions))
-    batches = [
-        [event for one in batch for event in codec.events(one)]
-        for batch in _batches(written, task.batch_size)
-    ]
-    warm = -(-WARM_UP // task.batch_size)
-    for batch in batches[:warm]:
-        publisher.publish(batch).wait()
-
-    def publish() -> int:
-        for batch in batches[warm:]:
-            publisher.publish(batch).wait()
-        return len(written) - warm * task.batch_size
-
-    figures = _timed(publish)
-    publisher.close()
-    return figures
+def _claims(load: Deployment) -> int:
+    return load.number("SELECT count(*) FROM write.idempotency")
 
 
-def _copy(task: Task) -> Figures:
-    target = DatabaseUrl.parse(task.superuser)
-    payments = [one.payment for one in _written(WARM_UP + task.payments, task.partitions)]
-    batches = [_copied(batch) for batch in _batches(payments, task.batch_size)]
-    warm = -(-WARM_UP // task.batch_size)
-    (host,) = target.hosts
-    with Connection(
-        target.user, host.name, target.database, host.port, target.password
-    ) as connection:
-
-        def copy(some: Iterable[dict[str, str]]) -> int:
-            for batch in some:
-                connection.run("BEGIN")
-                for table, rows in batch.items():
-                    connection.run(f"COPY write.{table} FROM STDIN", stream=[rows])
-                connection.run("COMMIT")
-            return len(payments) - warm * task.batch_size
-
-        copy(batches[:warm])
-        _settle(task)
-        return _timed(lambda: copy(batches[warm:]))
-
-
-def _copied(payments: Iterable[Payment]) -> dict[str, str]:
-    tables: dict[str, list[str]] = {
-        "payment_core (id, amount, status, currency, account_id, type, created_at)": [],
-        "payment_metadata (id, created_at, updated_at, version)": [],
-        "payment_notes (id, created_at, external_ref_id, comment)": [],
-        "idempotency (message_id)": [],
-    }
-    core, metadata, notes, claims = tables.values()
-    for payment in payments:
-        stated, at = payment.stated, payment.created_at.isoformat()
-        core.append(
-            f"{payment.id}\t{stated.amount}\t{stated.status.value}\t{stated.currency}"
-            f"\t{stated.account_id}\t{stated.type}\t{at}\n"
-        )
-        metadata.append(f"{payment.id}\t{at}\t{at}\t{payment.version}\n")
-        notes.append(
-            f"{payment.id}\t{at}\t{_text(stated.external_ref_id)}\t{_text(stated.comment)}\n"
-        )
-        claims.append(f"{stated.message_id}\n")
-    return {table: "".join(rows) for table, rows in tables.items()}
-
-
-def _text(value: str | None) -> str:
-    return r"\N" if value is None else value.replace("\\", "\\\\")
-
-
-def _written(count: int, partitions: int) -> Iterator[Written]:
-    codec, ids = Codec(), PaymentIdGenerator(lambda: time.time_ns() // 1_000_000)
-    for offset, event in enumerate(samples(codec, count, seed=2, mix=Mix())):
-        place = Partition("payment_writer_topic", offset % partitions)
-        record = Record(place, offset, 0, event.key, event.value)
-        yield Written(record, Payment(ids.mint(0), codec.decode_payment(event.value)))
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
-
-
-def _settle(task: Task) -> None:
-    """Plans for tables that autoanalyze saw empty, or a checkpoint, would spoil the figures."""
-    target = DatabaseUrl.parse(task.superuser)
-    (host,) = target.hosts
-    with Connection(
-        target.user, host.name, target.database, host.port, target.password
-    ) as connection:
-        connection.run("VACUUM ANALYZE")
-        connection.run("CHECKPOINT")
-
-
-def _timed(act: Callable[[], int]) -> Figures:
-    wall, cpu = time.perf_counter(), time.process_time()
-    payments = act()
-    return Figures(
-        payments,
-        time.perf_counter() - wall,
-        time.process_time() - cpu,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+def _latency(load: Deployment, client: str, name: str, rate: int, window: Window) -> Latency:
+    """Join what the topics and the database say of each payment that was due after the warm-up."""
+    first = window.begin + _WARM_SHARE * window.payments / rate
+    due = {payment: at for payment, at in _times(load, load.topics.writer) if at >= first}
+    committed, appended = committed_at(load), dict(_times(load, load.topics.read))
+    return Latency(
+        *(client, name, rate, window.payments / (window.end - window.begin)),
+        histogram(committed[payment] - at for payment, at in due.items()),
+        histogram(appended[payment] - at for payment, at in due.items()),
     )
 
 
-if __name__ == "__main__":
-    print(json.dumps(asdict(measure(Task(**json.loads(sys.argv[1]))))))
+def _times(load: Deployment, topic: str) -> Iterator[tuple[str, float]]:
+    """The message id of each record, and its timestamp in seconds."""
+    for record in read_topic(load.group.servers, topic):
+        fields = msgspec.json.decode(record.value or b"{}", type=dict[str, Any])
+        yield fields.get("messageId", ""), (record.timestamp or 0) / 1000
