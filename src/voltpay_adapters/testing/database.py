@@ -29,13 +29,11 @@ class MemoryTables:
         now: The database's clock.
         wait: Called until a lock is free; None blocks the thread.
         refused: Accounts whose payments the database rejects.
-        bumped: Called when a connection bumps the epochs of partitions.
     """
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     wait: Callable[[], None] | None = None
     refused: set[int] = field(factory=set)
-    bumped: Callable[[MemoryDatabase, Collection[Partition]], None] = lambda *_: None
     payments: dict[str, Payment] = field(factory=dict)
     claims: dict[str, datetime] = field(factory=dict)
     outbox: dict[int, tuple[Partition, bytes, datetime]] = field(factory=dict)
@@ -65,17 +63,21 @@ class MemoryTables:
             self.wait()
 
 
-@frozen
+@define
 class _Changes:
-    """What a transaction has done so far; each change is a new value, so a savepoint is one too."""
+    """What a transaction has done so far."""
 
-    payments: Mapping[str, Payment] = field(factory=dict)
-    claims: Mapping[str, datetime] = field(factory=dict)
-    purged: frozenset[str] = frozenset()
-    put: Mapping[int, tuple[Partition, bytes, datetime]] = field(factory=dict)
-    deleted: frozenset[int] = frozenset()
-    epochs: Mapping[Partition, int] = field(factory=dict)
-    positions: Mapping[Partition, int] = field(factory=dict)
+    payments: dict[str, Payment] = field(factory=dict, converter=dict)
+    claims: dict[str, datetime] = field(factory=dict, converter=dict)
+    purged: set[str] = field(factory=set, converter=set)
+    put: dict[int, tuple[Partition, bytes, datetime]] = field(factory=dict, converter=dict)
+    deleted: set[int] = field(factory=set, converter=set)
+    epochs: dict[Partition, int] = field(factory=dict, converter=dict)
+    positions: dict[Partition, int] = field(factory=dict, converter=dict)
+
+    def copy(self) -> _Changes:
+        """The same, which later changes leave as it is."""
+        return evolve(self)
 
 
 @define(eq=False)
@@ -88,6 +90,7 @@ class _Transaction:
     changes: _Changes = field(factory=_Changes)
     broken: bool = False
     _held: list[object] = field(factory=list)
+    _wanted: tuple[object, bool] | None = None
 
     @property
     def tables(self) -> MemoryTables:
@@ -121,7 +124,7 @@ class _Transaction:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        changes, held = self.changes, len(self._held)
+        changes, held = self.changes.copy(), len(self._held)
         try:
             yield
         except BaseException:
@@ -132,16 +135,38 @@ class _Transaction:
     def lock(self, key: object, *, exclusive: bool) -> None:
         """Wait until no other transaction holds a lock that excludes this one."""
         with self.tables.changed:
+            self._wanted = key, exclusive
             for _ in range(LOCK_WAITS):
-                holders = self.tables.locks.setdefault(key, {})
-                others = [mode for holder, mode in holders.items() if holder is not self]
-                if not (others and (exclusive or any(others))):
+                blockers = self._blockers()
+                if not blockers:
+                    holders = self.tables.locks.setdefault(key, {})
                     if self not in holders:
                         self._held.append(key)
                     holders[self] = exclusive or holders.get(self, False)
+                    self._wanted = None
                     return
+                if self._waits_for_itself(blockers):
+                    raise Unavailable("deadlock detected", code="deadlock")
                 self.tables.wait_for_change()
         raise Unavailable("canceling statement due to lock timeout", code="lock-timeout")
+
+    def _blockers(self) -> list[_Transaction]:
+        """The transactions whose locks exclude the one that this one waits for."""
+        if self._wanted is None:
+            return []
+        key, exclusive = self._wanted
+        holders = self.tables.locks.get(key, {})
+        return [each for each, mode in holders.items() if each is not self and (exclusive or mode)]
+
+    def _waits_for_itself(self, blockers: list[_Transaction]) -> bool:
+        found = set(blockers)
+        while blockers:
+            blockers = [each for blocker in blockers for each in blocker._blockers()]
+            if self in blockers:
+                return True
+            blockers = [each for each in blockers if each not in found]
+            found.update(blockers)
+        return False
 
     def commit(self) -> None:
         """Make every change, and release every lock."""
@@ -180,19 +205,18 @@ class _Payments:
     work: _Transaction
 
     def add(self, payments: Sequence[Payment]) -> None:
-        known = {**self.work.tables.payments, **self.work.changes.payments}
+        self.work.database.adding(payments)
+        known, changed = self.work.tables.payments, self.work.changes.payments
         added: dict[str, Payment] = {}
         for payment in payments:
             if payment.stated.account_id in self.work.tables.refused:
                 raise Rejected(
                     "refused-by-database", "a check failed", sqlstate="23514", constraint="refused"
                 )
-            if payment.id.text in known or payment.id.text in added:
+            if any(payment.id.text in ids for ids in (known, changed, added)):
                 raise PaymentIdTaken("refused-by-database", "the id is taken", sqlstate="23505")
             added[payment.id.text] = payment
-        self.work.changes = evolve(
-            self.work.changes, payments={**self.work.changes.payments, **added}
-        )
+        changed.update(added)
 
 
 @frozen
@@ -203,15 +227,15 @@ class _Claims:
         tables, free = self.work.tables, set()
         for key in keys:
             self.work.lock(("claim", key), exclusive=True)
+            self.work.database.claiming()
             if key not in tables.claims and key not in self.work.changes.claims:
                 free.add(key)
-        claims = {**self.work.changes.claims, **dict.fromkeys(free, self.work.now)}
-        self.work.changes = evolve(self.work.changes, claims=claims)
+        self.work.changes.claims.update(dict.fromkeys(free, self.work.now))
         return free
 
     def purge(self, older_than: timedelta, limit: int) -> int:
         old = self._old(older_than)[:limit]
-        self.work.changes = evolve(self.work.changes, purged=self.work.changes.purged.union(old))
+        self.work.changes.purged.update(old)
         return len(old)
 
     def expired(self, older_than: timedelta) -> int:
@@ -231,12 +255,12 @@ class _Outbox:
     work: _Transaction
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        tables, changes = self.work.tables, self.work.changes
+        tables = self.work.tables
         rows = {
             next(tables.row_ids): (partition, payload, self.work.now)
             for partition, payload in payloads.items()
         }
-        self.work.changes = evolve(changes, put={**changes.put, **rows})
+        self.work.changes.put.update(rows)
         return frozenset(rows)
 
     def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
@@ -249,8 +273,7 @@ class _Outbox:
         ]
 
     def delete(self, ids: Collection[int]) -> None:
-        changes = self.work.changes
-        self.work.changes = evolve(changes, deleted=changes.deleted.union(ids))
+        self.work.changes.deleted.update(ids)
 
 
 @frozen
@@ -268,11 +291,10 @@ class _Fence:
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         for partition in sorted(partitions):
             self.work.lock(("fence", partition), exclusive=True)
-        self.work.tables.bumped(self.work.database, partitions)
+        self.work.database.bumping(partitions)
         known = {**self.work.tables.epochs, **self.work.changes.epochs}
         epochs = {partition: known.get(partition, 0) + 1 for partition in partitions}
-        changes = self.work.changes
-        self.work.changes = evolve(changes, epochs={**changes.epochs, **epochs})
+        self.work.changes.epochs.update(epochs)
         return epochs
 
 
@@ -284,30 +306,39 @@ class _Positions:
         return {**self.work.tables.positions, **self.work.changes.positions}.get(partition)
 
     def save(self, partition: Partition, position: int) -> None:
-        changes = self.work.changes
-        self.work.changes = evolve(changes, positions={**changes.positions, partition: position})
+        self.work.changes.positions[partition] = position
 
 
 @define(eq=False)
 class MemoryDatabase:
-    """One process's connection to the tables, and the node id that it holds."""
+    """One process's connection to the tables, and the node id that it holds.
+
+    Attributes:
+        adding: Called with the payments that it adds; the database may reject them there.
+        bumping: Called with the partitions whose epochs it bumps.
+        claiming: Called after each key that it claims, while it holds the lock.
+        node_id: What it holds while it is connected.
+    """
 
     tables: MemoryTables = field(factory=MemoryTables)
     _node_ids: Sequence[int] = NODE_IDS
-    _node_id: int | None = field(default=None, init=False)
+    adding: Callable[[Sequence[Payment]], None] = lambda _: None
+    bumping: Callable[[Collection[Partition]], None] = lambda _: None
+    claiming: Callable[[], None] = lambda: None
+    node_id: int | None = field(default=None, init=False)
     _work: _Transaction | None = field(default=None, init=False)
 
     def connect(self) -> object:
-        if self._node_id is None:
+        if self.node_id is None:
             with self.tables.changed:
-                self._node_id = self._lease()
+                self.node_id = self._lease()
         return self
 
     @contextmanager
     def begin(self) -> Iterator[_Transaction]:
         self.connect()
-        assert self._node_id is not None
-        self._work = work = _Transaction(self, self._node_id, self.tables.now())
+        assert self.node_id is not None
+        self._work = work = _Transaction(self, self.node_id, self.tables.now())
         try:
             yield work
             work.commit()
@@ -319,9 +350,9 @@ class MemoryDatabase:
         if self._work is not None:
             self._work.broken = True
             self._work.roll_back()
-        if self._node_id is not None:
-            self.tables.leases.pop(self._node_id, None)
-        self._node_id = None
+        if self.node_id is not None:
+            self.tables.leases.pop(self.node_id, None)
+        self.node_id = None
 
     def _lease(self) -> int:
         for node_id in self._node_ids:

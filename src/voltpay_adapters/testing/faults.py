@@ -175,24 +175,23 @@ class FaultyDatabase:
 class _FaultyWork:
     def __init__(self, work: UnitOfWork, faults: Faults) -> None:
         self.node_id = work.node_id
-        self.payments = _Faulty(work.payments, "payments", faults)
-        self.idempotency = _Faulty(work.idempotency, "idempotency", faults)
-        self.outbox = _Faulty(work.outbox, "outbox", faults)
-        self.fence = _Faulty(work.fence, "fence", faults)
-        self.positions = _Faulty(work.positions, "positions", faults)
         self.savepoint = work.savepoint
+        self.payments = _FaultyStore(work, "payments", faults)
+        self.idempotency = _FaultyStore(work, "idempotency", faults)
+        self.outbox = _FaultyStore(work, "outbox", faults)
+        self.fence = _FaultyStore(work, "fence", faults)
+        self.positions = _FaultyStore(work, "positions", faults)
 
 
 @frozen
-class _Faulty:
-    _real: object
+class _FaultyStore:
+    _work: UnitOfWork
     _name: str
     _faults: Faults
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        real = getattr(self._real, method)
-
         def call(*args: object) -> object:
-            return self._faults.around(f"{self._name}.{method}", partial(real, *args))
+            store = getattr(self._work, self._name)  # here, since the connection may be lost by now
+            return getattr(store, method)(*args)
 
-        return call
+        return lambda *args: self._faults.around(f"{self._name}.{method}", partial(call, *args))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from attrs import define, field
 
@@ -21,9 +21,13 @@ class Group:
         owners: The member that each partition is assigned to.
         moved: The generation in which a partition was assigned last.
         generation: Rises with every rebalance; members learn of it by a poll.
+        acknowledging: Called with a partition and its committed offset, the old one and the new.
+        wrong: Called with a sentence where a member does what it must not do.
     """
 
     log: dict[Partition, list[Record | None]]
+    acknowledging: Callable[[Partition, int, int], None]
+    wrong: Callable[[str], None]
     committed: dict[Partition, int] = field(factory=dict)
     owners: dict[Partition, Member] = field(factory=dict)
     moved: dict[Partition, int] = field(factory=dict)
@@ -36,11 +40,15 @@ class Group:
             record = Record(partition, len(offsets), 0, record.key, record.value, record.headers)
         offsets.append(record)
 
-    def rebalance(self, owners: Mapping[Partition, Member]) -> None:
-        """Assign the partitions; who owned one of them may still believe that it does."""
+    def rebalance(self, owners: Mapping[Partition, Member], *, anew: bool = False) -> None:
+        """Assign the partitions; who owned one of them may still believe that it does.
+
+        Args:
+            anew: All of them are revoked before, as an eager assignor does it.
+        """
         self.generation += 1
         for partition, owner in owners.items():
-            if self.owners.get(partition) is not owner:
+            if anew or self.owners.get(partition) is not owner:
                 self.owners[partition] = owner
                 self.moved[partition] = self.generation
 
@@ -52,11 +60,15 @@ class Member:
     Attributes:
         owned: The partitions that its polls have reported as its own.
         sought: Those whose committed offsets it has found since its last poll.
+        unowned: Those that it must take over before it writes, and may take over therefore.
+        acknowledged: The number of records that it has acknowledged.
     """
 
     group: Group
     owned: set[Partition] = field(factory=set, init=False)
     sought: set[Partition] = field(factory=set, init=False)
+    unowned: set[Partition] = field(factory=set, init=False)
+    acknowledged: int = field(default=0, init=False)
     generation: int = field(default=0, init=False)
     _positions: dict[Partition, int] = field(factory=dict, init=False)
     _ends: dict[Partition, int] = field(init=False)
@@ -83,17 +95,25 @@ class Member:
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the committed offsets."""
         self._check(partitions)
-        for partition in self.owned.intersection(partitions):
+        for partition in sorted(self.owned.intersection(partitions)):
             self._positions[partition] = self.group.committed.get(partition, 0)
             self.sought.add(partition)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Commit the offsets."""
         self._check(positions.keys())
+        group = self.group
         foreign = positions.keys() - self._positions.keys()
         if foreign:
+            group.wrong("G5: a process acknowledges partitions that are not its own")
             raise Fenced(foreign, "they are assigned to another member")
-        self.group.committed.update(positions)
+        for partition, position in positions.items():
+            before = group.committed.get(partition, 0)
+            if position < before:
+                group.wrong(f"G5: the committed offset of {partition} goes back")
+            group.acknowledging(partition, before, position)
+            group.committed[partition] = position
+            self.acknowledged += sum(map(bool, group.log[partition][before:position]))
 
     def drained(self) -> bool:
         """True once everything is committed that was there when this member joined."""
@@ -108,12 +128,25 @@ class Member:
             for partition, position in self._positions.items()
         )
 
+    def has_learned(self) -> bool:
+        """Whether it knows of the last rebalance."""
+        return self.generation == self.group.generation
+
+    def in_hand(self) -> set[Partition]:
+        """The partitions of which it has polled more than is acknowledged."""
+        committed = self.group.committed
+        return {
+            partition
+            for partition, position in self._positions.items()
+            if position != committed.get(partition, 0)
+        }
+
     def close(self) -> None:
         """Nothing is sent: who leaves is told by the scheduler."""
 
     def _learn(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         group = self.group
-        if self.generation == group.generation:
+        if self.has_learned():
             return frozenset(), frozenset()
         current = {partition for partition, owner in group.owners.items() if owner is self}
         assigned = {
@@ -125,10 +158,11 @@ class Member:
         for partition in assigned | revoked:
             self._positions.pop(partition, None)
         self.owned, self.generation = current, group.generation
+        self.unowned |= assigned
         return frozenset(assigned), frozenset(revoked)
 
     def _check(self, partitions: Collection[Partition]) -> None:
-        if self.generation != self.group.generation:
+        if not self.has_learned():
             raise Fenced(partitions, "the group is rebalancing")
 
     def _read(self, partition: Partition, records: list[Record], limit: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from greenlet import getcurrent, greenlet
 from tests.harness.simulation.kafka import Member
+from tests.harness.simulation.records import CODEC, PARTITIONS
 
 from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.testing.database import MemoryDatabase
@@ -20,12 +21,43 @@ from voltpay_adapters.testing.faults import (
     FaultySource,
 )
 from voltpay_adapters.testing.memory import MemoryPublisher
-from voltpay_core.errors import Unavailable
+from voltpay_core.consuming import Notice
+from voltpay_core.errors import Fenced, PaymentIdTaken, Unavailable
+from voltpay_core.payments import Payment
 from voltpay_core.ports import EventPublisher, Publication
-from voltpay_core.records import ProducerRecord
+from voltpay_core.records import Partition, ProducerRecord
 
 if TYPE_CHECKING:
     from tests.harness.simulation.world import World
+
+PATIENT = 100
+"""Attempts that outlast every outage here."""
+
+UNBREAKABLE = 10**9
+
+
+@frozen
+class Options:
+    """How a process goes about its work.
+
+    Attributes:
+        attempts: How often it tries each call.
+        max_records: Bounds each of its runs.
+        until_drained: Its runs end once nothing is left.
+        runs: How many runs follow each other.
+        prompt: Its events arrive when they are sent, not when they are awaited.
+        slow: It may be brought to stand between two claims of a statement.
+    """
+
+    batch_size: int = 1000
+    commit_unit: int | None = None
+    attempts: int = PATIENT
+    max_records: int | None = None
+    until_drained: bool = False
+    runs: int = 1
+    breaker: int = UNBREAKABLE
+    prompt: bool = False
+    slow: bool = False
 
 
 @define(eq=False)
@@ -33,24 +65,25 @@ class Process:
     """A writer, its connection, its member of the group and its producer.
 
     Attributes:
-        attempts: How often it tries each call.
-        calm: Whether nothing fails any more since it started.
         at: The step at which it stands.
+        stopping: Whether it is asked to stop.
+        collides: Whether the next payment id that it tries is taken.
+        troubled: Whether something has failed for it, so that it may leave work to its successor.
         failure: What ended it.
     """
 
     world: World
-    batch_size: int
-    commit_unit: int | None
-    attempts: int
-    max_records: int | None
-    calm: bool
+    options: Options
     member: Member = field(init=False)
     database: MemoryDatabase = field(init=False)
     producer: MemoryPublisher = field(init=False)
     at: str = field(default="start", init=False)
     alive: bool = field(default=True, init=False)
+    stopping: bool = field(default=False, init=False)
+    collides: bool = field(default=False, init=False)
+    troubled: bool = field(default=False, init=False)
     failure: BaseException | None = field(default=None, init=False)
+    _highest: str = field(default="", init=False)
     _plan: dict[int, Fault] = field(factory=dict, init=False)
     _faults: Faults = field(init=False)
     _body: greenlet = field(init=False)
@@ -58,8 +91,13 @@ class Process:
 
     def __attrs_post_init__(self) -> None:
         self.member = Member(self.world.group)
-        self.database = MemoryDatabase(self.world.tables)
-        self.producer = MemoryPublisher(self.world.published, prompt=False)
+        self.database = MemoryDatabase(
+            self.world.tables,
+            adding=self._adds,
+            bumping=self._takes_over,
+            claiming=self._claims,
+        )
+        self.producer = MemoryPublisher(self.world.published, prompt=self.options.prompt)
         self._faults = Faults(self._plan, each=self.pause)
         self._scheduler = getcurrent()
         self._body = greenlet(self._live)
@@ -69,13 +107,19 @@ class Process:
         """Whether it is this process that calls."""
         return getcurrent() is self._body
 
-    def advance(self, fault: Fault | None = None) -> None:
-        """Pass the step at which it stands, with that fault, and go on to the next."""
+    def advance(self, fault: Fault | None = None) -> bool:
+        """Pass the step at which it stands, with that fault, and go on to the next.
+
+        Returns:
+            False where it has nothing to do.
+        """
         if not self.alive:
-            return
+            return False
         if fault is not None and self._faults.trace:
             self._plan[len(self._faults.trace) - 1] = fault
+        before = self.at
         self._body.switch()
+        return not before == self.at == "before poll"
 
     def kill(self, arriving: int = 0) -> None:
         """Die here; that many of its records arrive all the same, and no other."""
@@ -94,22 +138,34 @@ class Process:
         self.at = name
         self._scheduler.switch()
 
+    def is_in_doubt(self) -> None:
+        """Something fails for it: it may take over whatever it owns."""
+        self.troubled = True
+        self.member.unowned.update(PARTITIONS)
+
     def _live(self) -> None:
+        options = self.options
         try:
             with payment_writer(
                 source=FaultySource(self.member, self._faults),
                 store=FaultyDatabase(self.database, self._faults),
-                events=_NoRepeats(
-                    FaultyPublisher(self.producer, self._faults), self.world.repeated
-                ),
+                events=_Watched(FaultyPublisher(self.producer, self._faults), self),
                 retry=self._retry,
-                codec=self.world.codec,
-                batch_size=self.batch_size,
-                commit_unit=self.commit_unit,
-                breaker=10**9,
+                codec=CODEC,
+                batch_size=options.batch_size,
+                commit_unit=options.commit_unit,
+                breaker=options.breaker,
+                notify=self._hears,
                 now=self.world.now,
             ) as writer:
-                writer.run(lambda: False, max_records=self.max_records)
+                for _ in range(options.runs):
+                    before = self.member.acknowledged
+                    writer.run(
+                        lambda: self.stopping,
+                        max_records=options.max_records,
+                        until_drained=options.until_drained,
+                    )
+                    self._ends(self.member.acknowledged - before)
         except (Crash, GeneratorExit):
             pass
         except BaseException as failure:  # noqa: BLE001 - the world reports it
@@ -118,30 +174,82 @@ class Process:
             self.alive = False
 
     def _retry(self, act: Callable[[], Any]) -> Any:
-        for left in reversed(range(self.attempts)):
+        for left in reversed(range(self.options.attempts)):
             try:
                 return act()
             except Unavailable as failure:
+                self.is_in_doubt()
+                if failure.code == "deadlock" and not self.world.bisects:
+                    self.world.wrong.append("G5: writers wait for each other")
                 if failure.halt or not left:
                     raise
                 self.pause("retry")
         raise AssertionError("a policy needs an attempt")
 
+    def _hears(self, notice: Notice) -> None:
+        if isinstance(notice, Fenced):
+            self.is_in_doubt()
+
+    def _claims(self) -> None:
+        if self.options.slow:
+            self.pause("claiming")
+
+    def _adds(self, payments: Sequence[Payment]) -> None:
+        for payment in payments:
+            if payment.id.text <= self._highest:
+                self.world.wrong.append("G7: payment ids of a process do not increase")
+            if not payment.id.text.endswith(f"-{self.database.node_id:03}"):
+                self.world.wrong.append("G7: a payment id has a node id that is not leased")
+            self._highest = payment.id.text
+        if self.collides:
+            self.collides = False
+            raise PaymentIdTaken("refused-by-database", "the id is taken", sqlstate="23505")
+
+    def _takes_over(self, partitions: Collection[Partition]) -> None:
+        if not self.member.sought.issuperset(partitions):
+            self.world.wrong.append(
+                "G1: a process bumps epochs of partitions that it has not sought"
+            )
+        if not self.member.unowned.issuperset(partitions):
+            self.world.wrong.append("G1: a process bumps epochs of partitions that it owns")
+        self.member.unowned.difference_update(partitions)
+        self.world.owners.update(dict.fromkeys(partitions, self))
+
+    def _ends(self, done: int) -> None:
+        """A run that nothing has disturbed leaves nothing to its successor."""
+        options, member = self.options, self.member
+        if self.troubled or not member.has_learned():
+            return
+        cut_short = self.stopping or done == options.max_records
+        if not (cut_short or (options.until_drained and member.drained())):
+            self.world.wrong.append("a run ends though nobody asked for it")
+        if options.max_records is not None and done > options.max_records:
+            self.world.wrong.append("a bounded run acknowledges too much")
+        if member.in_hand():
+            self.world.wrong.append("G5: a run ends with records in hand")
+        taken = {each for each, owner in self.world.owners.items() if owner is self}
+        emptied = member.owned & taken if cut_short else member.owned
+        if any(row[0] in emptied for row in self.world.tables.outbox.values()):
+            self.world.wrong.append("G2: a run ends with rows in the outbox")
+
 
 @define
-class _NoRepeats:
+class _Watched:
     """A publisher that notices what its process publishes again though it was acknowledged."""
 
     _publisher: EventPublisher
-    _repeated: Callable[[], None]
+    _process: Process
     _acknowledged: set[ProducerRecord] = field(factory=set, init=False)
 
     def publish(self, records: Sequence[ProducerRecord]) -> Publication:
         if not self._acknowledged.isdisjoint(records):
-            self._repeated()
-        return _Watched(self._publisher.publish(records), records, self._acknowledged)
+            self._process.world.wrong.append(
+                "G2: a process publishes again what was acknowledged to it"
+            )
+        return _WatchedPublication(self._publisher.publish(records), records, self._acknowledged)
 
     def reset(self) -> None:
+        self._process.is_in_doubt()
         self._publisher.reset()
 
     def close(self) -> None:
@@ -149,7 +257,7 @@ class _NoRepeats:
 
 
 @define
-class _Watched:
+class _WatchedPublication:
     _publication: Publication
     _records: Sequence[ProducerRecord]
     _acknowledged: set[ProducerRecord]

@@ -2,62 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from itertools import count
 from typing import TypeVar
 
 from attrs import define, field
 from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.simulation.kafka import Group
-from tests.harness.simulation.processes import Process
+from tests.harness.simulation.processes import PATIENT, UNBREAKABLE, Options, Process
+from tests.harness.simulation.records import (
+    CODEC,
+    MANY_PLACES,
+    PARTITIONS,
+    POOLS,
+    REFUSED,
+)
 
-from voltpay_adapters.testing.database import MemoryDatabase, MemoryTables
+from voltpay_adapters.testing.database import MemoryTables
 from voltpay_adapters.testing.faults import unavailable
-from voltpay_core.codec import Codec
+from voltpay_core.codec import CONNECT_ERRORS_PREFIX
 from voltpay_core.errors import Unavailable
-from voltpay_core.payments import NewPayment, Status
-from voltpay_core.records import Partition, ProducerRecord, Record
-
-PARTITIONS = [Partition("payment_writer_topic", number) for number in range(3)]
-REFUSED = 13
-PATIENT = 100
-"""Attempts that outlast every outage here."""
+from voltpay_core.fencing import FencingGuard
+from voltpay_core.outcomes import DecodedPayment, WarmedUp
+from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-STEPS_TO_HEAL, STEPS_A_RECORD, STEPS_IDLE = 300, 60, 60
-"""Steps of each process once nothing fails: to find its way back, for a record, and idle."""
+STEPS_TO_HEAL, STEPS_A_RECORD, TURNS_AT_REST = 300, 60, 3
+"""Steps of each process once nothing fails: to find its way back, for a record, and at rest."""
+
+PLACES = (
+    "before begin",
+    "before fence.hold",
+    "after fence.hold",
+    "claiming",
+    "after idempotency.claim",
+    "before commit",
+    "after commit",
+    "halfway publish",
+    "after publish",
+    "before wait",
+    "after wait",
+    "before acknowledge",
+    "after acknowledge",
+    "before seek_to_committed",
+    "before fence.bump_epochs",
+    "after fence.bump_epochs",
+    "after outbox.pending",
+)
+"""Steps at which a process may be brought to stand, since it matters what happens there."""
 
 T = TypeVar("T")
-
-
-def _payment(account: int, message: str, status: Status = Status.SUCCESS) -> Record:
-    payment = NewPayment(message, account, Decimal("1.50"), "EUR", status, "VSA")
-    return _record(account, str(account).encode(), Codec().encode_payment(payment))
-
-
-def _record(
-    account: int, key: bytes | None, value: bytes | None, *headers: tuple[str, bytes]
-) -> Record:
-    return Record(PARTITIONS[account % len(PARTITIONS)], 0, 0, key, value, headers)
-
-
-POOL: Sequence[Record | Partition] = (
-    *(_payment(account, f"{account}-{number}") for number in range(3) for account in (1, 2, 3, 4)),
-    _payment(1, "shared"),
-    _payment(2, "shared", Status.PENDING),
-    _payment(REFUSED, "refused"),
-    _payment(REFUSED, "shared"),
-    _record(1, b"1", b"poison"),
-    _record(
-        2, b"2", b"poison", ("__connect.errors.topic", b"earlier"), ("voltpay-dlq-attempt", b"2")
-    ),
-    _record(3, None, None),
-    _record(1, None, b"{}"),
-    *PARTITIONS,
-)
-"""What may come down the topic; a partition stands for an offset without a record."""
 
 
 @define
@@ -87,32 +81,45 @@ class World:
     """A topic, a group, a database, and writers that come and go.
 
     Attributes:
+        owners: The process that has bumped the epoch of a partition last.
         incidents: Everything that may make events be published again.
         wrong: What broke a law on the way.
+        quiet: Whether nothing fails any more.
+        bisects: Whether a unit of work may have been bisected, which claims in any order.
     """
 
     tape: Tape
-    codec: Codec = field(factory=Codec)
     group: Group = field(init=False)
     tables: MemoryTables = field(init=False)
     published: list[ProducerRecord] = field(factory=list, init=False)
     processes: list[Process] = field(factory=list, init=False)
     current: Process = field(init=False)
+    owners: dict[Partition, Process] = field(factory=dict, init=False)
     incidents: int = field(default=0, init=False)
     wrong: list[str] = field(factory=list, init=False)
     quiet: bool = field(default=False, init=False)
+    bisects: bool = field(default=False, init=False)
+    _pool: Sequence[Record | Partition] = field(init=False)
+    _refused: int = field(default=0, init=False)
+    _strangers: int = field(default=0, init=False)
     _largest_batch: int = field(default=1, init=False)
-    _ticks: Iterator[int] = field(factory=count, init=False)
+    _ticks: int = field(default=0, init=False)
+    _told: set[object] = field(factory=set, init=False)
+    _heard: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.group = Group({partition: [] for partition in PARTITIONS})
-        self.tables = MemoryTables(
-            now=self.now, wait=self._wait_for_a_lock, refused={REFUSED}, bumped=self._check_owner
+        self.group = Group(
+            {partition: [] for partition in PARTITIONS},
+            acknowledging=self._check_acknowledged,
+            wrong=self.wrong.append,
         )
+        self.tables = MemoryTables(now=self.now, wait=self._wait_for_a_lock, refused={REFUSED})
+        self._pool = self.tape.choose(POOLS)
 
     def now(self) -> datetime:
-        """The time, which goes on by a millisecond now and then."""
-        return START + timedelta(milliseconds=next(self._ticks) // 3)
+        """The time, which goes on by a millisecond now and then, and may step back."""
+        self._ticks += 1
+        return START + timedelta(milliseconds=self._ticks // 3)
 
     def play(self) -> list[str]:
         """Play the tape, let everything heal, and return each broken law in a sentence."""
@@ -125,9 +132,8 @@ class World:
                 self._decide()
                 self._replace_the_dead()
             if not self.wrong:
-                self.wrong += violations(self._history(finished=False))
-            self._heal()
-            return self.wrong or violations(self._history(finished=True))
+                self._heal()
+            return self.wrong or violations(self._history())
         finally:
             for process in self.processes:
                 process.kill()
@@ -136,13 +142,17 @@ class World:
         decision = self.tape.take()
         kind, argument = decision // 32, decision % 32
         match kind:
-            case 0 | 1 | 2:
+            case 0:
                 self._advance(1 + argument)
+            case 1 | 2:
+                self._advance_to(PLACES[argument % len(PLACES)])
             case 3:
                 self.current = self.processes[argument % len(self.processes)]
-                self._advance(1 + argument)
+                self._advance_to(PLACES[argument % len(PLACES)])
+            case 4 if argument < 16 or len(self.processes) == 1:
+                self._rebalance(anew=argument >= 12)
             case 4:
-                self._rebalance()
+                self._stall()
             case 5:
                 self._fail(argument)
             case 6 if argument < 16:
@@ -151,64 +161,119 @@ class World:
                 self.current.producer.arrive(argument - 16)
             case 6 if len(self.processes) < 3:
                 self._join()
-            case 7 if argument < 8:
-                self.current.kill(argument)
             case _:
-                self._advance(1 + argument // 4)
+                self._disturb(argument)
+
+    def _disturb(self, argument: int) -> None:
+        """Something rare happens."""
+        if argument < 8:
+            self.current.kill(argument)
+        elif argument < 12:
+            self.current.stopping = True
+        elif argument < 16:
+            self._bump_from_outside(PARTITIONS[argument % len(PARTITIONS)])
+        elif argument < 20:
+            self._ticks -= 10 ** (argument - 15)
+        elif argument < 24:
+            self._collide()
+        else:
+            self._advance(argument)
 
     def _advance(self, steps: int) -> None:
-        process = self.current
         for _ in range(steps):
-            before = process.at
-            process.advance()
-            if before == process.at == "before poll":
-                break  # it had nothing to do
+            if not self.current.advance():
+                break
+
+    def _advance_to(self, place: str) -> None:
+        idle = 0
+        for _ in range(60):
+            idle = 0 if self.current.advance() else idle + 1
+            if idle > 1 or self.current.at == place:
+                break
+
+    def _stall(self) -> None:
+        """A process stands somewhere while another takes over, and wakes somewhere on its way."""
+        self._produce()
+        stalled, place, until = self.current, self.tape.choose(PLACES), self.tape.choose(PLACES)
+        self._advance_to(place)
+        self.current = self.tape.choose([each for each in self.processes if each is not stalled])
+        self.incidents += 1
+        self.group.rebalance(dict.fromkeys(PARTITIONS, self.current.member))
+        self._advance_to(until)
+        for _ in range(self.tape.take() % 16):
+            stalled.advance()
 
     def _fail(self, argument: int) -> None:
         """The step at which the current process stands fails, in one of many ways."""
         self.incidents += 1
         process = self.current
+        process.is_in_doubt()
         match argument % 4:
             case 0:
                 process.advance(unavailable)
             case 1:
                 process.database.close()
                 process.advance()
-            case _:
+            case 2:
                 process.producer.arrive(argument // 4)
                 process.producer.broken = True
                 process.advance()
+            case _:
+                self.incidents += 1
+                process.advance(unavailable)
+                self._advance(argument // 4)
+                process.advance(unavailable)
+
+    def _bump_from_outside(self, partition: Partition) -> None:
+        """A writer of another group takes a partition over."""
+        if ("fence", partition) not in self.tables.locks:
+            self.incidents += 1
+            self._strangers += 1
+            self.tables.epochs[partition] = self.tables.epochs.get(partition, 0) + 1
+
+    def _collide(self) -> None:
+        self._advance_to("before begin")
+        if self.current.at == "before begin":
+            self.current.collides = self.bisects = True
 
     def _produce(self) -> None:
-        what = self.tape.choose(POOL)
+        what = self.tape.choose(self._pool)
         if isinstance(what, Partition):
             self.group.append(None, what)
-        else:
-            self.group.append(what, what.partition)
+            return
+        if what.key == b"%d" % REFUSED:
+            self._refused += 1
+            self.bisects = True
+        self.group.append(what, what.partition)
 
     def _join(self) -> None:
-        take = self.tape.take
-        process = Process(
-            self,
-            batch_size=(1000, 1, 2, 3)[take() % 4],
-            commit_unit=(None, 1, 2)[take() % 3],
-            attempts=(PATIENT, 1, 2, 3)[take() % 4],
-            max_records=(None, None, 1, 4)[take() % 4],
-            calm=self.quiet,
+        choose = self.tape.choose
+        options = Options(
+            batch_size=choose((1000, 1, 2, 3)),
+            commit_unit=choose((None, 1, 2)),
+            attempts=choose((PATIENT, 1, 2, 3)),
+            max_records=choose((None, None, 1, 4)),
+            until_drained=choose((False, False, True)),
+            runs=choose((1, 2)),
+            breaker=choose((UNBREAKABLE, 2, 4)),
+            prompt=choose((False, False, True)),
+            slow=choose((False, True)),
         )
+        process = Process(self, Options() if self.quiet else options)
         self._largest_batch = max(
-            self._largest_batch, min(process.batch_size, len(self._offsets()))
+            self._largest_batch, min(process.options.batch_size, len(self._offsets()))
         )
         self.processes.append(process)
         self.current = process
         process.advance()
         self._rebalance()
 
-    def _rebalance(self) -> None:
+    def _rebalance(self, *, anew: bool = False) -> None:
         """Assign every partition to one of those that live."""
         self.incidents += 1
         self.group.rebalance(
-            {partition: self.tape.choose(self.processes).member for partition in PARTITIONS}
+            {partition: self.tape.choose(self.processes).member for partition in PARTITIONS},
+            anew=anew,
         )
 
     def _replace_the_dead(self) -> None:
@@ -216,51 +281,50 @@ class World:
             self.incidents += 1
             self.processes.remove(process)
             self._judge(process)
-            process.kill()
             process.database.close()
             if self.processes:
                 self.current = self.processes[0]
                 self._rebalance()
             else:
+                self._move_offsets_back()
                 self._join()
 
+    def _move_offsets_back(self) -> None:
+        """As an operator does it, since no member is there."""
+        for partition in PARTITIONS:
+            if self.tape.take() % 8 == 1 and partition in self.group.committed:
+                self.group.committed[partition] //= 2
+
     def _judge(self, process: Process) -> None:
-        """A writer ends in an outage that is longer than its retries, and in nothing else."""
+        """A writer ends in an outage that is longer than its retries, and rarely in a halt."""
         failure = process.failure
-        if failure is None:
-            return
-        patient = process.attempts == PATIENT or process.calm
-        if not isinstance(failure, Unavailable) or failure.halt or (self.quiet and patient):
+        match failure:
+            case None:
+                return
+            case Unavailable(code="breaker"):
+                expected = self._refused >= process.options.breaker
+            case Unavailable(code="another-writer"):
+                expected = self._strangers >= FencingGuard().limit
+            case Unavailable(halt=False):
+                expected = not (self.quiet and process.options.attempts == PATIENT)
+            case _:
+                expected = False
+        if not expected:
             self.wrong.append(f"a writer ended in {failure!r}")
 
     def _heal(self) -> None:
-        """Nothing fails any more: all that live share the work, and end it within bounds."""
+        """Nothing fails any more: all that live share the work, end it within bounds, and rest."""
         self._rebalance()
         self.quiet = True
         bound = STEPS_TO_HEAL + STEPS_A_RECORD * len(self._offsets()) * len(self.processes)
+        rest = 0
         for _ in range(bound):
-            if self.wrong:
-                return
-            if self._is_done():
-                break
-            for process in self.processes:
-                process.advance()
+            busy = [process for process in self.processes if process.advance()]
             self._replace_the_dead()
-        else:
-            self.wrong.append(f"G5: the work is not done within {bound} steps")
-            return
-        self._idle()
-        epochs = dict(self.tables.epochs)
-        self._idle()
-        if self.tables.epochs != epochs:
-            self.wrong.append("G1: epochs rise though nothing happens")
-
-    def _idle(self) -> None:
-        for _ in range(STEPS_IDLE):
-            for process in self.processes:
-                process.advance()
-        for process in self.processes:
-            self._judge(process)
+            rest = 0 if busy or not self._is_done() else rest + 1
+            if self.wrong or rest == TURNS_AT_REST:
+                return
+        self.wrong.append(f"G5: the work is not done within {bound} steps")
 
     def _is_done(self) -> bool:
         committed = self.group.committed
@@ -271,33 +335,55 @@ class World:
     def _offsets(self) -> list[Record | None]:
         return [record for log in self.group.log.values() for record in log]
 
-    def _check_owner(self, database: MemoryDatabase, partitions: Collection[Partition]) -> None:
-        (process,) = (each for each in self.processes if each.database is database)
-        if not process.member.sought.issuperset(partitions):
-            self.wrong.append("G1: a process bumps epochs of partitions that it has not sought")
-
-    def repeated(self) -> None:
-        """Note that a process publishes what was acknowledged to it."""
-        self.wrong.append("G2: a process publishes again what was acknowledged to it")
-
-    def _running(self) -> Process:
-        return next(each for each in self.processes if each.runs)
+    def _check_acknowledged(self, partition: Partition, before: int, position: int) -> None:
+        """What is acknowledged is published, or is a duplicate of what another publishes."""
+        for event in self.published[self._heard :]:
+            self._told.add(_about(event))
+        self._heard = len(self.published)
+        for record in self.group.log[partition][before:position]:
+            if record is None or (partition.number, record.offset) in self._told:
+                continue
+            item = CODEC.decode(record)
+            if isinstance(item, WarmedUp):
+                continue
+            if isinstance(item, DecodedPayment):
+                message = item.payment.message_id
+                if message in self._told:
+                    continue
+                if message in MANY_PLACES and message in self.tables.claims:
+                    continue
+            self.wrong.append(
+                f"G2: {partition}@{record.offset} is acknowledged before it is told of"
+            )
 
     def _wait_for_a_lock(self) -> None:
-        self._running().pause("waiting for a lock")
+        next(each for each in self.processes if each.runs).pause("waiting for a lock")
 
-    def _history(self, *, finished: bool) -> History:
+    def _history(self) -> History:
         return History(
             produced=[record for record in self._offsets() if record is not None],
             tables=self.tables.read(),
-            published=list(self.published),
-            acknowledged=dict(self.group.committed),
-            codec=self.codec,
+            published=self.published,
+            acknowledged=self.group.committed,
+            codec=CODEC,
             refused=frozenset({REFUSED}),
             most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
-            finished=finished,
             ends={partition: len(log) for partition, log in self.group.log.items()},
         )
+
+
+def _about(event: ProducerRecord) -> object:
+    """The message id of a read event, or the place of a dead letter's record."""
+    topics = CODEC.topics
+    if event.topic == topics.read:
+        return CODEC.decode_payment(event.value).message_id
+    if event.topic == topics.dead_letter:
+        number, offset = (
+            last_header(event.headers, CONNECT_ERRORS_PREFIX + name) or b""
+            for name in ("partition", "offset")
+        )
+        return int(number), int(offset)
+    return None
 
 
 def play(tape: bytes) -> list[str]:
