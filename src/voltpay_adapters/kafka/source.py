@@ -26,6 +26,7 @@ from voltpay_adapters.kafka.offsets import (
     marked,
 )
 from voltpay_adapters.kafka.quirks import topic_id
+from voltpay_adapters.kafka.resuming import resume_at
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
@@ -123,7 +124,7 @@ class KafkaSource:
             new: dict[TopicPartition, int] = {}
             for tp, start in starts.items():
                 before = committed(consumer, tp)
-                position = self._resumed(tp, before, start, ends[tp])
+                position = resume_at(_partition(tp), before, start, ends[tp], self._skip())
                 if position != before:
                     new[tp] = position
                 consumer.seek(tp, position)
@@ -270,21 +271,8 @@ class KafkaSource:
         """Where a partition ended at the start; 0 where there was nothing, or all of it is done."""
         return self._ends.get(tp, 0)
 
-    def _resumed(self, tp: TopicPartition, before: int | None, start: int, end: int) -> int:
-        if before is None:
-            return start
-        if before < start:
-            self._meet_expired(tp, start - before)
-            return start
-        if before > end:
-            raise _lost(tp, before, end)
-        return before
-
-    def _meet_expired(self, tp: TopicPartition, count: int) -> None:
-        revoked = f"{count} records of {tp.topic}-{tp.partition} expired before they were read"
-        if not self._skip_expired:
-            raise Unavailable(revoked, halt=True, code="records-expired")
-        self._notify(f"{revoked}; skipped")
+    def _skip(self) -> Callable[[str], None] | None:
+        return self._notify if self._skip_expired else None
 
 
 def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
@@ -295,14 +283,6 @@ def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
     return Unavailable(
         f"Kafka: cannot read {where} or what it is compressed with"
         f" ({type(error).__name__}): nothing behind it is read before the group's offset is moved",
-        halt=True,
-    )
-
-
-def _lost(tp: TopicPartition, committed: int, end: int) -> Unavailable:
-    return Unavailable(
-        f"Kafka: {tp.topic}-{tp.partition} ends at {end}, and {committed} is acknowledged:"
-        " the topic has lost records, or is another one; set the group's offset before you go on",
         halt=True,
     )
 

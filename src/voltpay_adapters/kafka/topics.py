@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Protocol
 
 from attrs import frozen
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.requirements import Requirement, Stake, whole_number
 from voltpay_core.errors import Unavailable
 
 UNTOLD = "there is no such topic, or the user lacks the right DESCRIBE_CONFIGS on it"
-"""Why Kafka does not tell a configuration; kafka-python passes over the reason."""
+"""Why Kafka does not tell a configuration; clients pass over the reason."""
 
 Configuration = Mapping[str, str]
 """The settings in force of a topic, the broker's defaults included."""
@@ -55,60 +53,94 @@ class Difference:
         return f"{self.topic} {self.words}"
 
 
-def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
+@frozen
+class Shape:
+    """How a topic is laid out.
+
+    Attributes:
+        replication: Copies of the partition that has the fewest.
+    """
+
+    partitions: int
+    replication: int
+
+
+class TopicAdmin(Protocol):
+    """What a Kafka client finds out about topics, and how it makes them."""
+
+    def names(self) -> set[str]:
+        """The topics of the cluster."""
+
+    def create(self, topics: Sequence[Topic]) -> None:
+        """Make these topics, and return when they are known."""
+
+    def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
+        """The configuration of each topic, empty where Kafka does not tell it."""
+
+    def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
+        """How each of these topics, which exist, is laid out."""
+
+
+class KafkaCluster(Protocol):
+    """A Kafka cluster, by whichever client."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers to ask first, ``host:port`` each."""
+
+    def topic_admin(self, doing: str) -> AbstractContextManager[TopicAdmin]:
+        """A client for topics, closed in the end.
+
+        Args:
+            doing: What is tried, for people.
+
+        Raises:
+            Unavailable: Kafka cannot be reached, or (halt) does not permit it.
+        """
+
+
+def create(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[str]:
     """Make those topics that are not there yet, and return their names.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
-    with translate_errors("creating topics"), closing(connection.admin()) as admin:
-        there = set(admin.list_topics())
+    with cluster.topic_admin("creating topics") as admin:
+        there = admin.names()
         missing = [topic for topic in topics if topic.name not in there]
         if missing:
-            admin.create_topics(
-                {
-                    topic.name: {
-                        "num_partitions": topic.partitions,
-                        "replication_factor": topic.replication,
-                        "configs": {r.name: r.value for r in topic.requirements if r.value},
-                    }
-                    for topic in missing
-                },
-                wait_for_metadata=True,
-            )
+            admin.create(missing)
         return [topic.name for topic in missing]
 
 
-def find_drift(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Difference]:
+def find_drift(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[Difference]:
     """Each topic that is missing, and each setting that is not as it has to be.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
-    with translate_errors("looking up topics"), closing(connection.admin()) as admin:
-        there = set(admin.list_topics())
+    with cluster.topic_admin("looking up topics") as admin:
+        there = admin.names()
         found = [topic for topic in topics if topic.name in there]
         missing = [
             Difference(topic.name, "does not exist", "no-topic")
             for topic in topics
             if topic.name not in there
         ]
-        known = _configurations(admin, [topic.name for topic in found])
+        known = admin.configurations([topic.name for topic in found])
         for name, configuration in known.items():
             _check_told(name, configuration)
         return [*missing, *_shapes(admin, found), *compare(found, known)]
 
 
-def configurations(
-    connection: KafkaConnection, topics: Collection[str]
-) -> dict[str, Configuration]:
+def configurations(cluster: KafkaCluster, topics: Collection[str]) -> dict[str, Configuration]:
     """The configuration of each topic, empty where Kafka does not tell it.
 
     Raises:
         Unavailable: Kafka cannot be reached.
     """
-    with translate_errors("looking up topics"), closing(connection.admin()) as admin:
-        return _configurations(admin, topics)
+    with cluster.topic_admin("looking up topics") as admin:
+        return admin.configurations(topics)
 
 
 def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iterator[Difference]:
@@ -123,13 +155,13 @@ def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iter
                 yield Difference(topic.name, words, "topic-setting", required.stake)
 
 
-def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
+def retention(cluster: KafkaCluster, topic: str) -> timedelta | None:
     """How long a topic keeps its records at most; None stands for ever.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
     """
-    found = configurations(connection, [topic])[topic]
+    found = configurations(cluster, [topic])[topic]
     _check_told(topic, found)
     return kept(found)
 
@@ -151,17 +183,6 @@ def kept(configuration: Configuration) -> timedelta | None:
         return None
 
 
-def _configurations(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, Configuration]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-    if not resources:
-        return {}
-    described = admin.describe_configs(resources, config_filter="all")["topic"]
-    return {
-        name: {setting: str(entry["value"]) for setting, entry in described[name].items()}
-        for name in topics
-    }
-
-
 def _check_told(topic: str, configuration: Configuration) -> None:
     if not configuration:
         raise Unavailable(
@@ -170,17 +191,13 @@ def _check_told(topic: str, configuration: Configuration) -> None:
         )
 
 
-def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[Difference]:
-    described = {
-        found["name"]: found["partitions"]
-        for found in admin.describe_topics([topic.name for topic in topics] or None)
-    }
+def _shapes(admin: TopicAdmin, topics: Sequence[Topic]) -> Iterator[Difference]:
+    shapes = admin.shapes([topic.name for topic in topics])
     for topic in topics:
-        partitions = described[topic.name]
-        if len(partitions) != topic.partitions:
-            words = f"has {len(partitions)} partitions, not {topic.partitions}"
+        found = shapes[topic.name]
+        if found.partitions != topic.partitions:
+            words = f"has {found.partitions} partitions, not {topic.partitions}"
             yield Difference(topic.name, words, "topic-partitions")
-        replication = min((len(found["replica_nodes"]) for found in partitions), default=0)
-        if replication < topic.replication:
-            words = f"has {replication} replicas, not at least {topic.replication}"
+        if found.replication < topic.replication:
+            words = f"has {found.replication} replicas, not at least {topic.replication}"
             yield Difference(topic.name, words, "topic-replication")
