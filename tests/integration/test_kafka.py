@@ -1,9 +1,10 @@
-"""Kafka passes the contracts of sources and publishers."""
+"""Kafka passes the contracts of sources and publishers, by either client."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +17,15 @@ from tests.contracts.source import GapsContract, SharedSourceContract, collect, 
 from tests.harness.deployment import eventually
 from tests.harness.stack.kafka import KafkaAddress
 
+from voltpay_adapters.confluent import ConfluentConnection, ConfluentPublisher, ConfluentSource
+from voltpay_adapters.kafka.browsing import browse
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
 from voltpay_core.errors import Fenced, Unavailable
-from voltpay_core.ports import MessageSource
+from voltpay_core.ports import EventPublisher, MessageSource
 from voltpay_core.records import Headers, Partition, ProducerRecord
 
 
@@ -32,8 +35,9 @@ class KafkaGroup:
 
     connection: KafkaConnection
     events: KafkaPublisher
+    source: Callable[..., MessageSource]
     topic: str = field(factory=lambda: f"input-{secrets.token_hex(4)}")
-    _opened: list[KafkaSource] = field(factory=list, init=False)
+    _opened: list[MessageSource] = field(factory=list, init=False)
 
     @property
     def partitions(self) -> Sequence[Partition]:
@@ -63,8 +67,8 @@ class KafkaGroup:
             end: int = consumer.end_offsets([place])[place]
         return end
 
-    def open(self, **options: Any) -> KafkaSource:
-        source = KafkaSource(self.connection, self.topic, "group-" + self.topic, **options)
+    def open(self, **options: Any) -> Any:
+        source = self.source(self.topic, "group-" + self.topic, **options)
         self._opened.append(source)
         return source
 
@@ -79,11 +83,18 @@ class KafkaGroup:
         self.events.close()
 
 
-class TestKafkaSource(SharedSourceContract, GapsContract):
+class SourceLaws(SharedSourceContract, GapsContract):
+    """The laws of a source on Kafka, for a subclass that tells which."""
+
+    def source(self, url: str) -> Callable[..., MessageSource]:
+        raise NotImplementedError
+
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaGroup]:
         connection = KafkaConnection.parse(kafka.url)
-        group = KafkaGroup(connection, KafkaPublisher(connection, lambda: 2))
+        group = KafkaGroup(
+            connection, KafkaPublisher(connection, lambda: 2), self.source(kafka.url)
+        )
         create(connection, [Topic(group.topic, 2, 2)])
         yield group
         group.close_all()
@@ -106,17 +117,6 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
             collect(harness.open(), 2)
         assert told.value.halt
-
-    def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
-        """Where kafka-python forgets a join that outlasted its poll, the member joins anew."""
-        first, _ = harness.partitions
-        source = owning(harness)
-        coordinator = source._opened._coordinator  # type: ignore[attr-defined]
-        coordinator.state = MemberState.REBALANCING  # and no rejoin needed: as it is left behind
-        harness.produce(first, b"value")
-        (record,) = collect(source, 1)
-        source.acknowledge({first: record.offset + 1})
-        assert coordinator.state is MemberState.STABLE
 
     def test_a_topic_may_come_later(self, harness: KafkaGroup) -> None:
         """Brokers know a new topic one after the other: a missing one is waited for."""
@@ -303,6 +303,27 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
             assert consumer.committed(TopicPartition(harness.topic, 1)) == 0
 
 
+class TestKafkaSource(SourceLaws):
+    def source(self, url: str) -> Callable[..., MessageSource]:
+        return partial(KafkaSource, KafkaConnection.parse(url))
+
+    def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
+        """Where kafka-python forgets a join that outlasted its poll, the member joins anew."""
+        first, _ = harness.partitions
+        source = owning(harness)
+        coordinator = source._opened._coordinator
+        coordinator.state = MemberState.REBALANCING  # and no rejoin needed: as it is left behind
+        harness.produce(first, b"value")
+        (record,) = collect(source, 1)
+        source.acknowledge({first: record.offset + 1})
+        assert coordinator.state is MemberState.STABLE
+
+
+class TestConfluentSource(SourceLaws):
+    def source(self, url: str) -> Callable[..., MessageSource]:
+        return partial(ConfluentSource, ConfluentConnection.parse(url))
+
+
 def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:
     """Delete a topic, and make another one under its name as soon as Kafka lets us; 0: none."""
     with closing(connection.admin()) as admin:
@@ -340,13 +361,14 @@ class KafkaTopics:
     """Two topics of a test's own, of as many partitions as the source and of others."""
 
     connection: KafkaConnection
+    publisher: Callable[..., EventPublisher]
     topics: Sequence[str] = field(
         factory=lambda: [f"output-{secrets.token_hex(4)}" for _ in range(2)]
     )
-    _opened: list[KafkaPublisher] = field(factory=list, init=False)
+    _opened: list[EventPublisher] = field(factory=list, init=False)
 
-    def open(self) -> KafkaPublisher:
-        self._opened.append(KafkaPublisher(self.connection, lambda: 3))
+    def open(self, **options: Any) -> Any:
+        self._opened.append(self.publisher(lambda: 3, **options))
         return self._opened[-1]
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
@@ -373,47 +395,40 @@ class KafkaTopics:
             publisher.close()
 
 
-class TestKafkaEvents(EventsContract):
+class EventsLaws(EventsContract):
+    """The laws of a publisher to Kafka, for a subclass that tells which."""
+
+    TOO_LARGE: str
+
+    def publisher(self, url: str) -> Callable[..., EventPublisher]:
+        raise NotImplementedError
+
+    def notice(self, publisher: Any, topic: str, partitions: int) -> None:
+        """Let the publisher know what a topic has become; some find out by themselves."""
+
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaTopics]:
         connection = KafkaConnection.parse(kafka.url)
-        with closing(KafkaTopics(connection)) as topics:
+        with closing(KafkaTopics(connection, self.publisher(kafka.url))) as topics:
             same, other = topics.topics
             create(connection, [Topic(same, 3, 2), Topic(other, 2, 2)])
             yield topics
-
-    def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
-        """Repeated headers stay in their order; a null value becomes empty, as kafka-python can."""
-        (topic, *_) = harness.topics
-        harness.open().publish(
-            [ProducerRecord(topic, b"k", b"v", (("a", b"1"), ("b", None), ("a", b"")))]
-        ).wait()
-        (found,) = harness.read(topic, 1)
-        assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
 
     @pytest.mark.parametrize("partitions", [0, 1])
     def test_a_topic_that_shrinks_is_an_outage(self, partitions: int, harness: KafkaTopics) -> None:
         """Where a partition or the whole topic is gone, publishing fails until it is reset."""
         (topic, *_) = harness.topics
         event = ProducerRecord(topic, b"k", b"v", (), 2)
-        publisher = KafkaPublisher(harness.connection, lambda: 3, ack_timeout=1)
-        with closing(publisher):
+        publisher = harness.open(ack_timeout=1)
+        publisher.publish([event]).wait()
+        recreate(harness.connection, topic, partitions)
+        self.notice(publisher, topic, partitions)
+        with pytest.raises(Unavailable) as outage:
             publisher.publish([event]).wait()
-            recreate(harness.connection, topic, partitions)
-            opened = publisher._opened
-            assert opened is not None
-
-            def known() -> bool:
-                opened._metadata.request_update()
-                return len(opened._metadata.partitions_for_topic(topic) or ()) == partitions
-
-            eventually(known)
-            with pytest.raises(Unavailable) as outage:
-                publisher.publish([event]).wait()
-            assert not outage.value.halt
-            publisher.reset()
-            create(harness.connection, [Topic(topic, 1, 2)])
-            publisher.publish([event]).wait()
+        assert not outage.value.halt
+        publisher.reset()
+        create(harness.connection, [Topic(topic, 1, 2)])
+        publisher.publish([event]).wait()
         assert [found.partition for found in harness.read(topic, 1)] == [0]
 
     def test_patience_begins_with_the_wait(self, harness: KafkaTopics) -> None:
@@ -422,7 +437,7 @@ class TestKafkaEvents(EventsContract):
         place, event = TopicPartition(topic, 0), ProducerRecord(topic, b"k", b"v", (), 0)
         with (
             closing(harness.connection.consumer()) as consumer,
-            closing(KafkaPublisher(harness.connection, lambda: 3, ack_timeout=2)) as events,
+            closing(harness.open(ack_timeout=2)) as events,
         ):
             first = events.publish([event])
             for sent in range(1, 4):  # each lingers for a second, so that patience is over then
@@ -442,8 +457,86 @@ class TestKafkaEvents(EventsContract):
         topic = create_topic_taking(1000, harness.connection)
         values = [b"a", b"b", b"x" * 2000, b"c"]
         sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
-        with pytest.raises(Unavailable, match="MessageSizeTooLargeError"):
+        with pytest.raises(Unavailable, match=self.TOO_LARGE):
             harness.open().publish(sent).wait()
+
+
+class TestKafkaEvents(EventsLaws):
+    TOO_LARGE = "MessageSizeTooLargeError"
+
+    def publisher(self, url: str) -> Callable[..., EventPublisher]:
+        return partial(KafkaPublisher, KafkaConnection.parse(url))
+
+    def notice(self, publisher: KafkaPublisher, topic: str, partitions: int) -> None:
+        opened = publisher._opened
+        assert opened is not None
+
+        def known() -> bool:
+            opened._metadata.request_update()
+            return len(opened._metadata.partitions_for_topic(topic) or ()) == partitions
+
+        eventually(known)
+
+    def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
+        """Repeated headers stay in their order; a null value becomes empty, as kafka-python can."""
+        (topic, *_) = harness.topics
+        harness.open().publish(
+            [ProducerRecord(topic, b"k", b"v", (("a", b"1"), ("b", None), ("a", b"")))]
+        ).wait()
+        (found,) = harness.read(topic, 1)
+        assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
+
+
+class TestConfluentEvents(EventsLaws):
+    TOO_LARGE = "Message size too large"
+
+    def publisher(self, url: str) -> Callable[..., EventPublisher]:
+        return partial(ConfluentPublisher, ConfluentConnection.parse(url))
+
+    @pytest.mark.parametrize("timestamp", [1, -1, 1_700_000_000_123])
+    def test_a_timestamp_is_kept(self, harness: EventsHarness, timestamp: int) -> None:
+        """Any timestamp but the epoch itself is kept."""
+        super().test_a_timestamp_is_kept(harness, timestamp)
+
+    def test_the_epoch_is_published_as_its_next_millisecond(self, harness: EventsHarness) -> None:
+        """librdkafka takes a timestamp of 0 for now; a record of today would expire years later."""
+        (topic, *_) = harness.topics
+        harness.open().publish([ProducerRecord(topic, b"k", b"v", timestamp=0)]).wait()
+        (found,) = harness.read(topic, 1)
+        assert found.timestamp == 1
+
+    def test_a_failure_lasts_until_a_reset(self, harness: KafkaTopics) -> None:
+        """After an event was refused nothing is published and no wait ends well before a reset."""
+        (topic, *_) = harness.topics
+        refusing = create_topic_taking(1000, harness.connection)
+        publisher = harness.open()
+        refused = publisher.publish([ProducerRecord(refusing, b"k", b"x" * 2000)])
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=self.TOO_LARGE):
+                refused.wait()
+        event = ProducerRecord(topic, b"k", b"v", (), 0)
+        with pytest.raises(Unavailable):
+            publisher.publish([event])
+        publisher.reset()
+        publisher.publish([event]).wait()
+        assert contents(harness.read(topic, 1)) == contents([event])
+
+
+@pytest.mark.parametrize("key", [b"", b"1", b"4711", b"\xff\x00", "é".encode(), b"x" * 100])
+def test_both_clients_choose_the_same_partition(kafka: KafkaAddress, key: bytes) -> None:
+    """An account's events stay in one partition, whichever client publishes them."""
+    topic = f"keyed-{secrets.token_hex(4)}"
+    first = KafkaConnection.parse(kafka.url)
+    create(first, [Topic(topic, 7, 2)])
+    for publisher in (
+        KafkaPublisher(first),
+        ConfluentPublisher(ConfluentConnection.parse(kafka.url)),
+    ):
+        with closing(publisher) as events:
+            events.publish([ProducerRecord(topic, key, b"v")]).wait()
+    found = list(browse(first, topic))
+    assert len(found) == 2
+    assert len({record.partition for record in found}) == 1
 
 
 def create_topic_taking(size: int, connection: KafkaConnection) -> str:

@@ -1,0 +1,14 @@
+"""Apache Kafka by librdkafka: the same source and publisher as kafka-python's, and faster."""
+
+try:
+    import confluent_kafka  # noqa: F401 - only to name what is missing
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "voltpay_adapters.confluent needs confluent-kafka: pip install voltpay[confluent]"
+    ) from missing
+
+from voltpay_adapters.confluent.connection import ConfluentConnection
+from voltpay_adapters.confluent.publisher import ConfluentPublisher
+from voltpay_adapters.confluent.source import ConfluentSource
+
+__all__ = ["ConfluentConnection", "ConfluentPublisher", "ConfluentSource"]

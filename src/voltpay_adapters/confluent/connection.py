@@ -1,0 +1,208 @@
+"""How Kafka is reached by librdkafka, and what its errors mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event
+from typing import Any, Self
+
+from attrs import field, frozen
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
+
+from voltpay_adapters.confluent.options import access_options, checked, is_known_access
+from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
+from voltpay_adapters.kafka import urls
+from voltpay_adapters.kafka.preflight import check_access, tls_context
+from voltpay_core.errors import Fenced, Misconfigured, Unavailable
+from voltpay_core.records import Partition
+
+_log = logging.getLogger("voltpay.kafka.librdkafka")
+
+_FENCING_ERRORS = {
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError._ASSIGNMENT_LOST,
+}
+_FATAL_ERRORS = {
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.INVALID_MSG,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError._AUTHENTICATION,
+    KafkaError._BAD_COMPRESSION,
+    KafkaError._BAD_MSG,
+}
+_UNREACHABLE = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+}
+METADATA_MS = 5_000
+"""How long a client believes what it knows of topics and their leaders."""
+
+TIMEOUT = 15.0
+"""Seconds for one answer."""
+
+
+@frozen
+class ConfluentConnection:
+    """The servers to ask first, and options for every client.
+
+    Certificate and credentials are checked once, before the first client; later clients meet them
+    as an outage, which is retried.
+
+    Attributes:
+        servers: ``host:port`` each.
+        options: As librdkafka names them, security included.
+    """
+
+    servers: tuple[str, ...]
+    options: Mapping[str, str] = field(factory=dict, repr=False)
+    _access: Mapping[str, Any] | None = field(default=None, repr=False)
+    _checked: Event = field(factory=Event, init=False, repr=False, eq=False)
+
+    @classmethod
+    def parse(cls, url: str, options: Mapping[str, str] | None = None) -> Self:
+        """Read ``kafka://host:port[,host:port]``.
+
+        Raises:
+            Misconfigured: The URL has another form, an option is unknown or fixed, or a certificate
+                cannot be read.
+        """
+        try:
+            servers = urls.servers(url)
+        except ValueError as error:
+            raise Misconfigured(f"Kafka's URL {error}") from None
+        access = access_options(options or {})
+        access["ssl_context"] = tls_context(access)
+        known = checked(options or {})
+        return cls(servers, known, access if is_known_access(known) else None)
+
+    def consumer(
+        self, group: str, told: Callable[[KafkaError], None], defaults: Mapping[str, Any]
+    ) -> Consumer:
+        """A consumer that commits nothing by itself and sees committed records only.
+
+        Args:
+            told: Called with errors of no single request, while the client is polled.
+            defaults: Options that hold unless the connection has others.
+        """
+        fixed = {
+            "allow.auto.create.topics": False,
+            "auto.offset.reset": "error",  # an offset out of range must be met, not skipped
+            "check.crcs": True,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "error_cb": told,
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+        return Consumer(self._configuration(defaults, fixed))
+
+    def producer(
+        self,
+        told: Callable[[KafkaError], None],
+        failed: Callable[[KafkaError, Message], None],
+        defaults: Mapping[str, Any],
+    ) -> Producer:
+        """A producer whose records are acknowledged by all replicas, in order and once.
+
+        Args:
+            told: Called with errors of no single record, while the client is polled.
+            failed: Called with each record that will not be acknowledged.
+            defaults: Options that hold unless the connection has others.
+        """
+        fixed = {
+            "acks": "all",
+            "delivery.report.only.error": True,
+            "delivery.timeout.ms": 0,  # without end: no record overtakes one that is given up
+            "enable.idempotence": True,
+            "error_cb": told,
+            "on_delivery": failed,
+            "partitioner": "murmur2_random",  # Java's, and kafka-python's
+        }
+        return Producer(self._configuration(defaults, fixed))
+
+    def admin(self) -> AdminClient:
+        """A client for topics and groups."""
+        return AdminClient(self._configuration({}, {}))
+
+    @contextmanager
+    def topic_admin(self, doing: str) -> Iterator[ConfluentTopicAdmin]:
+        """A client for topics."""
+        with translate_errors(doing):
+            yield ConfluentTopicAdmin(self.admin(), TIMEOUT)
+
+    def _configuration(
+        self, defaults: Mapping[str, Any], fixed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        access = self._access
+        if access and not self._checked.is_set() and check_access(self.servers, access):
+            self._checked.set()
+        return {
+            "bootstrap.servers": ",".join(self.servers),
+            "logger": _Logger(),
+            "topic.metadata.refresh.interval.ms": METADATA_MS,
+            **defaults,
+            **self.options,
+            **fixed,
+        }
+
+
+class _Logger:
+    """Takes what librdkafka would print on stderr."""
+
+    def log(self, level: int, text: str, *args: object) -> None:
+        del level  # what matters is raised, too
+        _log.debug(text, *args)
+
+
+@contextmanager
+def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset()) -> Iterator[None]:
+    """Turn what librdkafka raises inside into the core's kinds of failure.
+
+    Args:
+        doing: What is tried, for people.
+        partitions: What is no longer ours where Kafka says so.
+
+    Raises:
+        Fenced: The group has assigned the partitions anew.
+        Misconfigured: Options of the client contradict each other.
+        Unavailable: Anything else that Kafka or its client says.
+    """
+    try:
+        yield
+    except KafkaException as error:
+        raise failure(error.args[0], doing, partitions) from error
+
+
+def failure(
+    error: KafkaError, doing: str, partitions: frozenset[Partition] = frozenset()
+) -> Fenced | Misconfigured | Unavailable:
+    """What an error of librdkafka is for the core."""
+    code = error.code()
+    if code in _FENCING_ERRORS:
+        return Fenced(partitions, f"Kafka: {doing}: {error.str()}")
+    if code == KafkaError._INVALID_ARG:
+        return Misconfigured(f"the options of the Kafka client cannot work: {error.str()}")
+    return Unavailable(
+        f"Kafka: {doing}: {error.str()}",
+        halt=is_final(error),
+        code="no-broker" if code in _UNREACHABLE else "kafka",
+    )
+
+
+def is_final(error: KafkaError) -> bool:
+    """Whether only a person can help."""
+    return error.code() in _FATAL_ERRORS
