@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from zlib import crc32
 
 from attrs import define, field, frozen
 from confluent_kafka import KafkaError, Message, Producer
@@ -34,10 +35,11 @@ class _Target:
     """A topic, and how it is reached.
 
     Attributes:
+        producers: One of them has all records of a partition, or of a key.
         partitions: Their number where it is the source's; 0 where the key chooses.
     """
 
-    producer: Producer
+    producers: Sequence[Producer]
     partitions: int
 
 
@@ -45,13 +47,14 @@ class _Target:
 class _Session:
     """Producers that are ended together, and the first failure of any of them.
 
-    There is one for each size of batch: librdkafka fails a batch that is too long for its topic,
+    There are some for each size of batch: librdkafka fails a batch that is too long for its topic,
     where other clients send it in parts.
     """
 
     _connection: ConfluentConnection
     _source_partitions: int | None
-    _producers: dict[int, Producer] = field(factory=dict, init=False)
+    _lanes: int
+    _producers: dict[int, list[Producer]] = field(factory=dict, init=False)
     _targets: dict[str, _Target] = field(factory=dict, init=False)
     _failure: Unavailable | None = field(default=None, init=False)
 
@@ -67,19 +70,22 @@ class _Session:
             longest = whole_number(configurations[topic].get("max.message.bytes", ""))
             same = shapes[topic].partitions == self._source_partitions
             self._targets[topic] = _Target(
-                self._producer(min(longest or _BATCH, _BATCH)),
+                self._beside(min(longest or _BATCH, _BATCH)),
                 shapes[topic].partitions if same else 0,
             )
 
     def send(self, event: ProducerRecord, patience: float) -> None:
         """Hand an event to its topic's producer; wait where that is full."""
         target, wanted = self._targets[event.topic], event.partition
-        partition = wanted if wanted is not None and wanted < target.partitions else _BY_KEY
+        partition, lane = _BY_KEY, crc32(event.key or b"")
+        if wanted is not None and wanted < target.partitions:
+            partition = lane = wanted
+        producer = target.producers[lane % self._lanes]
         timestamp = event.timestamp
         deadline = 0.0
         while True:
             try:
-                target.producer.produce(
+                producer.produce(
                     event.topic,
                     event.value,
                     event.key,
@@ -91,7 +97,7 @@ class _Session:
                 deadline = deadline or time.monotonic() + patience
                 if time.monotonic() > deadline:
                     raise Unavailable("Kafka: publishing: too many events wait") from None
-                target.producer.poll(_SLICE)
+                producer.poll(_SLICE)
             else:
                 return
 
@@ -102,10 +108,10 @@ class _Session:
             Unavailable: An event was refused, or is overdue; from then on at each wait.
         """
         deadline = time.monotonic() + patience
-        while not self._failure and any(map(len, self._producers.values())):
+        while not self._failure and (waiting := [each for each in self._all() if len(each)]):
             if time.monotonic() > deadline:
                 self.fail(Unavailable("Kafka: the acknowledgement of an event is overdue"))
-            for producer in self._producers.values():
+            for producer in waiting:
                 producer.flush(min(_SLICE, patience))
         self.check()
 
@@ -119,27 +125,33 @@ class _Session:
 
     def end(self) -> None:
         """End the producers with all that they still hold."""
-        for producer in self._producers.values():
+        for producer in self._all():
             if len(producer):
                 self.fail(Unavailable("Kafka: events were dropped before their acknowledgement"))
             producer.purge()
             producer.close()
 
-    def _producer(self, batch: int) -> Producer:
+    def _all(self) -> list[Producer]:
+        return [producer for lanes in self._producers.values() for producer in lanes]
+
+    def _beside(self, batch: int) -> list[Producer]:
         if batch not in self._producers:
-            self._producers[batch] = self._connection.producer(
-                self._told,
-                self._failed,
-                {
-                    "batch.num.messages": 100_000,
-                    "batch.size": batch,
-                    "linger.ms": 20,
-                    "message.max.bytes": 8 * 1024 * 1024,
-                    "queue.buffering.max.kbytes": 256 * 1024,
-                    "queue.buffering.max.messages": 1_000_000,
-                },
-            )
+            self._producers[batch] = [self._producer(batch) for _ in range(self._lanes)]
         return self._producers[batch]
+
+    def _producer(self, batch: int) -> Producer:
+        return self._connection.producer(
+            self._told,
+            self._failed,
+            {
+                "batch.num.messages": 100_000,
+                "batch.size": batch,
+                "linger.ms": 20,
+                "message.max.bytes": 8 * 1024 * 1024,
+                "queue.buffering.max.kbytes": 256 * 1024,
+                "queue.buffering.max.messages": 1_000_000,
+            },
+        )
 
     def _told(self, error: KafkaError) -> None:
         if error.fatal() or is_final(error):
@@ -164,11 +176,15 @@ class ConfluentPublisher:
             each event in the partition of its payment's record; any other selects it by the key.
         ack_timeout: Seconds to wait for acknowledgements; the producers themselves try without end,
             so that no later event can overtake one that they have given up.
+        lanes: Producers beside one another. librdkafka sends the batch of each partition by itself,
+            and a broker answers the requests of a connection one after the other, each once all
+            replicas have it.
     """
 
     _connection: ConfluentConnection
     _count_partitions: Callable[[], int] | None = None
     _ack_timeout: float = 30
+    _lanes: int = 4
     _session: _Session | None = field(default=None, init=False)
 
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
@@ -176,7 +192,7 @@ class ConfluentPublisher:
         with translate_errors("publishing"):
             if self._session is None:
                 counted = self._count_partitions() if self._count_partitions else None
-                self._session = _Session(self._connection, counted)
+                self._session = _Session(self._connection, counted, self._lanes)
             session = self._session
             session.check()
             session.find({event.topic for event in events})
