@@ -7,12 +7,13 @@ from pathlib import Path
 
 from attrs import evolve
 
-from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.payment_topics import PaymentTopics
 from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_cli.kafka_clients import kafka_client
 from voltpay_cli.settings import Settings
 from voltpay_cli.settings.converters import Url
 from voltpay_cli.settings.loading import read_text
@@ -43,7 +44,7 @@ def required(settings: Settings, *names: str) -> list[Url]:
     return [url for name in names if (url := urls[name])]
 
 
-def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
+def kafka_connection(settings: Settings, url: str) -> KafkaCluster:
     """How to reach Kafka, security included.
 
     Raises:
@@ -65,7 +66,7 @@ def kafka_connection(settings: Settings, url: str) -> KafkaConnection:
         certfile=given.certfile,
         keyfile=given.keyfile,
     )
-    return KafkaConnection.parse(url, security.options(options))
+    return kafka_client(given.client).connect(url, security, options)
 
 
 def payment_topics(settings: Settings) -> PaymentTopics:
@@ -117,7 +118,7 @@ def database_tls(settings: Settings) -> ssl.SSLContext | None:
     return tls_context(settings.database.sslmode, settings.database.sslrootcert)
 
 
-def _on_kafka(settings: Settings, url: Url | None) -> KafkaConnection | None:
+def _on_kafka(settings: Settings, url: Url | None) -> KafkaCluster | None:
     return kafka_connection(settings, url) if url and url.is_kafka else None
 
 

@@ -42,15 +42,20 @@ _SHARED = {
     ),
     "partitions": _option("N", "of each topic [VOLTPAY_TOPICS_PARTITIONS]"),
     "replication": _option("N", "replicas of each partition [VOLTPAY_TOPICS_REPLICATION]"),
+    "kafka_client": _option("NAME", "kafka-python or confluent [VOLTPAY_KAFKA_CLIENT]"),
     "x": _option("KEY=VALUE", "a setting of the Kafka client", "-X", kind=list[str]),
     "config": _option("FILE", "the settings' file; voltpay.toml [VOLTPAY_CONFIG]"),
 }
 _SETTINGS = {
+    "kafka_client": "kafka.client",
     "partitions": "topics.partitions",
     "replication": "topics.replication",
     "x": "kafka.options",
 }
 """The settings that options give, where their names differ."""
+
+_LAST = ("kafka_client", "x", "config")
+"""The options that are told of behind a command's own."""
 
 
 def with_settings(
@@ -59,22 +64,22 @@ def with_settings(
     """Give a command these options and ``--config``, and pass it the settings in force.
 
     Args:
-        names: The options, as `_SHARED` names them.
+        names: The options, as `_SHARED` names them; ``x`` stands for ``kafka_client``, too.
         give: What the command gets as its first argument.
     """
-    shared = [*names, "config"]
+    shared = [*names, *(["kafka_client"] if "x" in names else []), "config"]
 
     def decorate(command: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(command)
         def run(**given: Any) -> object:
-            config, flags = given.pop("config"), {name: given.pop(name) for name in names}
+            config, flags = given.pop("config"), {n: given.pop(n) for n in shared[:-1]}
             return command(give(_load(flags, config)), **given)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         parameters = [
-            *(_parameter(name) for name in shared if name not in {"x", "config"}),
+            *(_parameter(name) for name in shared if name not in _LAST),
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
-            *(_parameter(name) for name in shared if name in {"x", "config"}),
+            *(_parameter(name) for name in _LAST if name in shared),
         ]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -11,9 +11,6 @@ from pathlib import Path
 from threading import Event
 
 from voltpay_adapters.assembly import payment_writer
-from voltpay_adapters.kafka import browsing
-from voltpay_adapters.kafka.publisher import KafkaPublisher
-from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.local import files as local
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
@@ -32,6 +29,7 @@ from voltpay_cli.connections import (
     with_password,
     writer_password,
 )
+from voltpay_cli.kafka_clients import TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_cli.settings.converters import Url
@@ -156,7 +154,7 @@ def dead_letters(settings: Settings, replays_of: str | None = None) -> Iterator[
     if not url.is_kafka:
         return local.browse(Path(url.path, f"{topic}.jsonl"))
     group = replay_group(settings.group, replays_of) if replays_of else None
-    return browsing.browse(kafka_connection(settings, url), topic, group)
+    return kafka_client(settings.kafka.client).browse(kafka_connection(settings, url), topic, group)
 
 
 @contextmanager
@@ -169,7 +167,7 @@ def dead_letter_source(settings: Settings, code: str) -> Iterator[MessageSource]
             f" {settings.topics.dead_letter}.jsonl, fix what has to be fixed, and name the copy as"
             " the --source of voltpay consume"
         )
-    source = KafkaSource(
+    source = kafka_client(settings.kafka.client).source(
         kafka_connection(settings, url),
         settings.topics.dead_letter,
         replay_group(settings.group, code),
@@ -221,10 +219,10 @@ def _store(
 
 def _source(
     settings: Settings, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
-) -> FileSource | KafkaSource:
+) -> FileSource | TopicSource:
     if not url.is_kafka:
         return FileSource(url.path, begin, log.info, longest=settings.limits.batch_bytes)
-    return KafkaSource(
+    return kafka_client(settings.kafka.client).source(
         kafka_connection(settings, url),
         settings.topics.writer,
         settings.group,
@@ -234,20 +232,20 @@ def _source(
     )
 
 
-def _publisher(
-    settings: Settings, url: Url, source: FileSource | KafkaSource
-) -> FilePublisher | KafkaPublisher:
+def _publisher(settings: Settings, url: Url, source: FileSource | TopicSource) -> EventPublisher:
     if not url.is_kafka:
         return FilePublisher(Path(url.path))
-    counted = source.count_partitions if isinstance(source, KafkaSource) else None
+    counted = None if isinstance(source, FileSource) else source.count_partitions
     return _kafka_publisher(settings, url, counted)
 
 
 def _kafka_publisher(
     settings: Settings, url: str, count_partitions: Callable[[], int] | None = None
-) -> KafkaPublisher:
+) -> EventPublisher:
     connection = kafka_connection(settings, url)
-    return KafkaPublisher(connection, count_partitions, settings.limits.publish_seconds)
+    return kafka_client(settings.kafka.client).publisher(
+        connection, count_partitions, settings.limits.publish_seconds
+    )
 
 
 def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:

@@ -19,6 +19,7 @@ from tests.harness.stack.kafka import KafkaCluster
 USER = "voltpay"
 PASSWORD = "canary, for Kafka: ü=%"
 PLAIN_PASSWORD = "canary-without-quotes"
+CLIENTS = ("kafka-python", "confluent")
 COMMANDS = (
     "consume --timeout 60",
     "produce --count 1",
@@ -100,8 +101,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("mechanism", _MECHANISMS.split(","))
-def test_payments_come_and_events_go(mechanism: str, settings: Mapping[str, str]) -> None:
+def test_payments_come_and_events_go(
+    mechanism: str, client: str, settings: Mapping[str, str]
+) -> None:
     """By each mechanism payments are produced, consumed and published, with warm-ups and group."""
     password = PLAIN_PASSWORD if mechanism == "PLAIN" else PASSWORD
     Path("password").write_text(password + "\n")
@@ -109,7 +113,8 @@ def test_payments_come_and_events_go(mechanism: str, settings: Mapping[str, str]
         "VOLTPAY_KAFKA_SASL_MECHANISM": mechanism,
         "VOLTPAY_KAFKA_PASSWORD_FILE": "password",
         "VOLTPAY_STORE": "sqlite:payments.db",
-        "VOLTPAY_GROUP": f"group-{mechanism}",
+        "VOLTPAY_GROUP": f"group-{mechanism}-{client}",
+        "VOLTPAY_KAFKA_CLIENT": client,
     }
     del own["VOLTPAY_KAFKA_PASSWORD"]
     produced = voltpay("produce", "--count", "50", "--poison", "0.1", env=own)
@@ -134,21 +139,27 @@ def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
     return line
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_password_is_told_at_once(command: str, settings: Mapping[str, str]) -> None:
+def test_a_wrong_password_is_told_at_once(
+    command: str, client: str, settings: Mapping[str, str]
+) -> None:
     """Whoever is not let in learns which settings to look at, and does not try for minutes."""
-    told = refused(command, {**settings, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"})
+    own = {"VOLTPAY_KAFKA_CLIENT": client, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"}
+    told = refused(command, {**settings, **own})
     assert "invalid credentials" in told
     assert "see kafka.username, kafka.password" in told
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_authority_is_refused(
-    command: str, settings: Mapping[str, str], tmp_path: Path
+    command: str, client: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
     """Brokers that another authority vouches for are not believed, and not asked again."""
     other = Authority.found(tmp_path / "other").certificate
-    told = refused(command, {**settings, "VOLTPAY_KAFKA_CAFILE": str(other)})
+    own = {"VOLTPAY_KAFKA_CLIENT": client, "VOLTPAY_KAFKA_CAFILE": str(other)}
+    told = refused(command, {**settings, **own})
     assert "is not to be trusted" in told
     assert "kafka.cafile" in told
 
@@ -204,8 +215,9 @@ def by_certificate(cluster: KafkaCluster, authority: Authority, **settings: str)
     }
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_certificate_lets_us_in(
-    cluster: KafkaCluster, authority: Authority, settings: Mapping[str, str]
+    client: str, cluster: KafkaCluster, authority: Authority, settings: Mapping[str, str]
 ) -> None:
     """Where brokers ask for a certificate, ours is shown, and payments come in."""
     certificate, key = authority.issue("client", "DNS:writer")
@@ -214,7 +226,9 @@ def test_a_certificate_lets_us_in(
         authority,
         VOLTPAY_KAFKA_CERTFILE=str(certificate),
         VOLTPAY_KAFKA_KEYFILE=str(key),
-        VOLTPAY_GROUP="group-certificate",
+        VOLTPAY_GROUP=f"group-certificate-{client}",
+        VOLTPAY_KAFKA_CLIENT=client,
+        VOLTPAY_KAFKA_OPTIONS="client.id=writer",
     )
     produced = voltpay("produce", "--count", "50", env=own)
     assert produced.exit_code == 0, produced.output
@@ -258,9 +272,19 @@ def said(command: str, settings: Mapping[str, str]) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_the_client_need_not_check_the_host(settings: Mapping[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("client", "option"),
+    [
+        ("kafka-python", "ssl.check.hostname=no"),
+        ("confluent", "ssl.endpoint.identification.algorithm=none"),
+    ],
+)
+def test_the_client_need_not_check_the_host(
+    client: str, option: str, settings: Mapping[str, str]
+) -> None:
     """Options of the Kafka client hold for the trust in its servers, too."""
     source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
-    own = {**settings, "VOLTPAY_SOURCE": source, "VOLTPAY_KAFKA_OPTIONS": "ssl.check.hostname=no"}
+    own = {"VOLTPAY_SOURCE": source, "VOLTPAY_KAFKA_CLIENT": client}
+    own = {**settings, **own, "VOLTPAY_KAFKA_OPTIONS": option}
     result = voltpay("topics", "check", env=own)
     assert result.exit_code == 0, result.output

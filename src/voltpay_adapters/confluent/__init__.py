@@ -7,8 +7,9 @@ except ModuleNotFoundError as missing:
         "voltpay_adapters.confluent needs confluent-kafka: pip install voltpay[confluent]"
     ) from missing
 
+from voltpay_adapters.confluent.browsing import browse
 from voltpay_adapters.confluent.connection import ConfluentConnection
 from voltpay_adapters.confluent.publisher import ConfluentPublisher
 from voltpay_adapters.confluent.source import ConfluentSource
 
-__all__ = ["ConfluentConnection", "ConfluentPublisher", "ConfluentSource"]
+__all__ = ["ConfluentConnection", "ConfluentPublisher", "ConfluentSource", "browse"]

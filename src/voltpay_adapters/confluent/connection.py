@@ -12,10 +12,16 @@ from attrs import field, frozen
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from voltpay_adapters.confluent.options import access_options, checked, is_known_access
+from voltpay_adapters.confluent.options import (
+    access_options,
+    checked,
+    is_known_access,
+    with_security,
+)
 from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
 from voltpay_adapters.kafka import urls
 from voltpay_adapters.kafka.preflight import check_access, tls_context
+from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.records import Partition
 
@@ -71,21 +77,32 @@ class ConfluentConnection:
     _checked: Event = field(factory=Event, init=False, repr=False, eq=False)
 
     @classmethod
-    def parse(cls, url: str, options: Mapping[str, str] | None = None) -> Self:
+    def parse(
+        cls,
+        url: str,
+        options: Mapping[str, str] | None = None,
+        security: KafkaSecurity | None = None,
+    ) -> Self:
         """Read ``kafka://host:port[,host:port]``.
 
+        Args:
+            options: As librdkafka names them; underscores stand for dots.
+            security: What the options do not say of encryption and credentials.
+
         Raises:
-            Misconfigured: The URL has another form, an option is unknown or fixed, or a certificate
-                cannot be read.
+            Misconfigured: The URL has another form, an option is unknown or fixed, a certificate
+                cannot be read, or user name or password are missing.
         """
         try:
             servers = urls.servers(url)
         except ValueError as error:
             raise Misconfigured(f"Kafka's URL {error}") from None
-        access = access_options(options or {})
-        access["ssl_context"] = tls_context(access)
-        known = checked(options or {})
-        return cls(servers, known, access if is_known_access(known) else None)
+        secured = with_security(security or KafkaSecurity(), options or {})
+        access = access_options(secured)
+        if is_known_access(secured):
+            access["ssl_context"] = tls_context(access)
+            return cls(servers, checked(secured), access)
+        return cls(servers, checked(secured))
 
     def consumer(
         self, group: str, told: Callable[[KafkaError], None], defaults: Mapping[str, Any]

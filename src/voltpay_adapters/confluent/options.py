@@ -40,24 +40,23 @@ _FIXED = {
 
 
 def checked(options: Mapping[str, str]) -> dict[str, str]:
-    """Options for every client of librdkafka, named by dots.
+    """These options, for every client of librdkafka.
 
     Raises:
         Misconfigured: One is unknown or fixed, or its value cannot work.
     """
-    found = {name.replace("_", "."): str(value) for name, value in options.items()}
-    for name in found:
+    for name in options:
         if name in _FIXED:
             raise Misconfigured(f"the Kafka option {name} is fixed by the writer's guarantees")
     try:
-        Consumer({"group.id": "none", "log.queue": True, **found}).close()
+        Consumer({"group.id": "none", "log.queue": True, **options}).close()
     except KafkaException as error:
         raise Misconfigured(f"librdkafka refuses an option: {error.args[0].str()}") from None
-    return found
+    return dict(options)
 
 
 def with_security(security: KafkaSecurity, options: Mapping[str, str]) -> dict[str, str]:
-    """These options and those that the settings of the security stand for; the former win.
+    """These options, named by dots, and what the security stands for; the former win.
 
     Raises:
         Misconfigured: User name or password are missing.

@@ -107,9 +107,11 @@ class KafkaSettings:
     """How to reach Kafka.
 
     Attributes:
+        client: The library that speaks to Kafka.
         options: Settings of the Kafka client by their own names, as ``-X`` passes them.
     """
 
+    client: str = setting("kafka-python", converters.one_of("kafka-python", "confluent"))
     protocol: str = setting(
         "PLAINTEXT", converters.one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
     )
