@@ -41,11 +41,12 @@ def browse(
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
         tps = [TopicPartition(topic, number) for number in range(found.shape.partitions)]
         starts, ends = admin.starts(tps), admin.ends(tps)
-        with closing(connection.consumer(group or "voltpay-browsing", _ignore, {})) as consumer:
-            if group is not None:
-                for tp in consumer.committed(tps, timeout=TIMEOUT):
-                    if not is_of_another(tp.metadata or "", found.topic_id):
-                        starts[tp.partition] = max(starts[tp.partition], tp.offset)
+        if group is not None:
+            for tp in admin.committed(group, tps):
+                if not is_of_another(tp.metadata or "", found.topic_id):
+                    starts[tp.partition] = max(starts[tp.partition], tp.offset)
+        soon = {"fetch.wait.max.ms": 10}  # a request for one partition delays that for the next
+        with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
             for tp in tps:
                 start, end = starts[tp.partition], ends[tp.partition]
                 if start < end:

@@ -31,6 +31,9 @@ SESSION_MS = 10_000
 _MOST = 1_000_000
 """Messages that librdkafka gives at once."""
 
+_SLICE = 0.1
+"""Seconds for one wait, in which a rebalance goes unnoticed."""
+
 _NO_TOPIC = {
     KafkaError.UNKNOWN_TOPIC_ID,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -68,6 +71,11 @@ class _Rebalance:
         self.started.difference_update(numbers)
         self.assigned.difference_update(numbers)
         self.revoked.update(numbers)
+
+    @property
+    def news(self) -> bool:
+        """Whether there is something to report."""
+        return bool(self.assigned or self.revoked)
 
     def clear(self) -> None:
         self.assigned, self.revoked = set(), set()
@@ -208,8 +216,8 @@ class ConfluentSource:
         """
         deadline = time.monotonic() + self._poll_timeout
         messages, left = [*self._held], self._poll_timeout
-        while not (have := _count(messages)) and left > 0:
-            messages += consumer.consume(1, left)
+        while not (have := _count(messages)) and left > 0 and not self._rebalance.news:
+            messages += consumer.consume(1, min(left, _SLICE))
             left = deadline - time.monotonic()
         if have <= limit:
             messages += consumer.consume(min(limit + 1 - have, _MOST), 0)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import frozen
 from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -105,6 +106,15 @@ class ConfluentTopicAdmin:
     def ends(self, tps: Collection[TopicPartition]) -> dict[int, int]:
         """The offset behind the last committed record of each."""
         return self._offsets(tps, OffsetSpec.latest())
+
+    def committed(self, group: str, tps: Collection[TopicPartition]) -> list[TopicPartition]:
+        """What a group has committed, with its metadata; an offset below 0 where it has nothing."""
+        asked = ConsumerGroupTopicPartitions(group, list(tps))
+        answers = self._client.list_consumer_group_offsets(
+            [asked], require_stable=True, request_timeout=self._timeout
+        )
+        found: list[TopicPartition] = answers[group].result().topic_partitions
+        return found
 
     def _offsets(self, tps: Collection[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
         if not tps:
