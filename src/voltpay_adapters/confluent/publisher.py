@@ -184,7 +184,7 @@ class ConfluentPublisher:
     _connection: ConfluentConnection
     _count_partitions: Callable[[], int] | None = None
     _ack_timeout: float = 30
-    _lanes: int = 4
+    _lanes: int = 8
     _session: _Session | None = field(default=None, init=False)
 
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
