@@ -31,6 +31,9 @@ SESSION_MS = 10_000
 _MOST = 1_000_000
 """Messages that librdkafka gives at once."""
 
+_END = 3.0
+"""Seconds to wait for word of a partition's end, which a broker at ease gives in a tenth of one."""
+
 _SLICE = 0.1
 """Seconds for one wait, in which a rebalance goes unnoticed."""
 
@@ -222,6 +225,7 @@ class ConfluentSource:
         if have <= limit:
             messages += consumer.consume(min(limit + 1 - have, _MOST), 0)
             have = _count(messages)
+        deadline = time.monotonic() + _END
         unsure = self._unsure(consumer, messages) if have <= limit else set()
         while unsure and have <= limit and (left := deadline - time.monotonic()) > 0:
             more = consumer.consume(1, left)
