@@ -44,14 +44,14 @@ soak: $(VENV)/developing
 clean:
 	rm -rf $(VENV) demo
 
-$(VENV)/installed: pyproject.toml $(VENV)/bin/pip
-	@$(VENV)/bin/pip install --quiet --editable .
+$(VENV)/installed: pyproject.toml requirements/cli.txt $(VENV)/bin/pip
+	@$(VENV)/bin/pip install --quiet --requirement requirements/cli.txt
+	@$(VENV)/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
-# Dependency groups came with pip 25.1.
-$(VENV)/developing: pyproject.toml $(VENV)/bin/pip
-	@$(VENV)/bin/pip install --quiet --upgrade 'pip>=25.1'
-	@$(VENV)/bin/pip install --quiet --editable . --group dev
+$(VENV)/developing: pyproject.toml requirements/dev.txt $(VENV)/bin/pip
+	@$(VENV)/bin/pip install --quiet --requirement requirements/dev.txt
+	@$(VENV)/bin/pip install --quiet --no-deps --editable .
 	@touch $@ $(VENV)/installed
 
 # Debian keeps what makes a virtual environment in a package of its own.

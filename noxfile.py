@@ -15,12 +15,14 @@ nox.options.sessions = [
     "docs",
     "site",
     "properties",
+    "packaging",
     "pythons",
     "integration",
     "mutants",
 ]
 
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
+LOCKED_TO_RUN, LOCKED_TO_DEVELOP = "requirements/cli.txt", "requirements/dev.txt"
 
 # A shim of pyenv runs only a version that is chosen: choose each that is claimed.
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
@@ -38,7 +40,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, strictly."""
+    """Types, strictly: of the source, the tests, the examples and the benchmark."""
     session.run("mypy")
 
 
@@ -61,6 +63,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def packaging(session: nox.Session) -> None:
+    """The wheel: what it and each of its extras bring."""
+    session.run("pytest", "tests/packaging", *session.posargs)
+
+
+@nox.session
 def site(session: nox.Session) -> None:
     """The site of the documentation, in site/; a warning is an error."""
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "site")
@@ -75,8 +83,20 @@ def properties(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, venv_backend="uv")
 def pythons(session: nox.Session) -> None:
     """What needs no server, on each Python; on the first of them, with the oldest dependencies."""
-    resolution = "lowest-direct" if session.python == PYTHONS[0] else "highest"
-    session.install(".", "--group", "test", "--resolution", resolution)
+    oldest = session.python == PYTHONS[0]
+    versions = ("--resolution=lowest-direct",) if oldest else ("--constraint", LOCKED_TO_DEVELOP)
+    session.install(".[cli]", "--group", "test", *versions)
+    _run_without_servers(session)
+
+
+@nox.session(venv_backend="uv")
+def latest(session: nox.Session) -> None:
+    """What needs no server, with the newest dependencies in place of the locked ones."""
+    session.install(".[cli]", "--group", "test", "--upgrade")
+    _run_without_servers(session)
+
+
+def _run_without_servers(session: nox.Session) -> None:
     session.run("voltpay", "demo", str(Path(session.create_tmp(), "demo")), silent=True)
     tests = ("--numprocesses=auto", "tests/unit", "tests/properties", *session.posargs)
     session.run("pytest", *tests, env={"HYPOTHESIS_PROFILE": "lean"})
@@ -92,6 +112,16 @@ def integration(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Whether the laws catch hand-made mistakes."""
     session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Whether tests without a server catch the mutants that mutmut makes: slow, so not by default.
+
+    A pattern chooses modules or functions: ``nox -s mutation -- 'voltpay_core.writer.*'``.
+    """
+    session.run("pip", "install", "--quiet", "--group", "mutation")
+    session.run("python", "-m", "tests.mutants.generated", *session.posargs)
 
 
 @nox.session
@@ -112,10 +142,22 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def lock(session: nox.Session) -> None:
+    """Locks the newest dependencies that pyproject.toml allows, for `make` to install."""
+    every_system = ("--universal", "--python-version", PYTHONS[0], "--generate-hashes")
+    compiled = ("uv", "pip", "compile", "--quiet", "--upgrade", "--no-annotate", *every_system)
+    run = ("pyproject.toml", "--extra", "cli")
+    session.run(*compiled, *run, "--output-file", LOCKED_TO_RUN)
+    develop = (*run, "--group", "dev", "--constraint", LOCKED_TO_RUN)
+    session.run(*compiled, *develop, "--output-file", LOCKED_TO_DEVELOP)
+
+
+@nox.session(venv_backend="uv")
 def audit(session: nox.Session) -> None:
     """Known vulnerabilities of what the project needs to run; asks a service, so not by default."""
-    session.run("pip", "install", "--quiet", "--group", "audit")
-    session.run("pip-audit", "--strict", "--progress-spinner", "off", ".")
+    session.install("--group", "audit")
+    locked = ("--requirement", LOCKED_TO_RUN, "--require-hashes", "--disable-pip")
+    session.run("pip-audit", "--strict", "--progress-spinner", "off", *locked)
 
 
 @nox.session

@@ -19,8 +19,8 @@ from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.testing.samples import Mix, samples
-from voltpay_cli import wiring
-from voltpay_cli.settings import Settings
+from voltpay_cli.settings import Settings, Url
+from voltpay_cli.wiring import Wiring
 from voltpay_core.codec import Codec
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import Written
@@ -78,14 +78,14 @@ def measure(task: Task) -> Figures:
 
 def _writer(task: Task) -> Figures:
     settings = Settings(
-        source=task.kafka,
-        store=task.store,
-        events=task.kafka,
+        source=Url(task.kafka),
+        store=Url(task.store),
+        events=Url(task.kafka),
         group=task.group,
         batch_size=task.batch_size,
         commit_unit=task.commit_unit,
     )
-    with wiring.payment_consumer(settings, Event(), lambda _: None) as consumer:
+    with Wiring(settings=settings).payment_consumer(Event(), lambda _: None) as consumer:
         consumer.run(lambda: False, max_records=WARM_UP)
         _settle(task)
         return _timed(
@@ -164,14 +164,16 @@ def _copied(payments: Iterable[Payment]) -> dict[str, str]:
     }
     core, metadata, notes, claims = tables.values()
     for payment in payments:
-        told, at = payment.stated, payment.created_at.isoformat()
+        stated, at = payment.stated, payment.created_at.isoformat()
         core.append(
-            f"{payment.id}\t{told.amount}\t{told.status.value}\t{told.currency}"
-            f"\t{told.account_id}\t{told.type}\t{at}\n"
+            f"{payment.id}\t{stated.amount}\t{stated.status.value}\t{stated.currency}"
+            f"\t{stated.account_id}\t{stated.type}\t{at}\n"
         )
         metadata.append(f"{payment.id}\t{at}\t{at}\t{payment.version}\n")
-        notes.append(f"{payment.id}\t{at}\t{_text(told.external_ref_id)}\t{_text(told.comment)}\n")
-        claims.append(f"{told.message_id}\n")
+        notes.append(
+            f"{payment.id}\t{at}\t{_text(stated.external_ref_id)}\t{_text(stated.comment)}\n"
+        )
+        claims.append(f"{stated.message_id}\n")
     return {table: "".join(rows) for table, rows in tables.items()}
 
 

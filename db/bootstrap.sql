@@ -27,7 +27,7 @@ $$;
 -- first midnight, whoever runs the maintenance.
 ALTER ROLE voltpay_migrator SET timezone = 'UTC';
 
--- DETAIL prints the whole of a refused row, and logged parameters are payments: keep both out of the server's log.
+-- DETAIL prints the whole of a rejected row, and logged parameters are payments: keep both out of the server's log.
 ALTER ROLE voltpay_writer SET log_error_verbosity = 'terse';
 ALTER ROLE voltpay_writer SET log_parameter_max_length = 0;
 

@@ -1,6 +1,7 @@
 """How Sphinx builds the site: `nox -s site`, then open site/index.html."""
 
 from importlib import import_module, metadata
+from inspect import isclass, isfunction
 
 PACKAGES = (
     "voltpay_core",
@@ -8,6 +9,8 @@ PACKAGES = (
     "voltpay_adapters.kafka",
     "voltpay_adapters.postgres",
     "voltpay_adapters.local",
+    "voltpay_adapters.testing",
+    "voltpay_adapters.testing.contracts",
 )
 
 project = "Voltpay payment writer"
@@ -39,12 +42,12 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(Decimal|datetime|timedelta|Event|Connection|Callable|Collection)"),
     ("py:.*", r"(.*\.)?(Iterable|Iterator|Mapping|Sequence|AbstractContextManager)"),
     ("py:.*", r"kafka\..*"),
-    ("py:.*", r"(.*\.)?(E|Host|Session)"),
+    ("py:.*", r"(.*\.)?(E|T|Host|Session)"),
 ]
 
 # A public name belongs to the package that exports it, not to the module that defines it.
 for package in map(import_module, PACKAGES):
     for name in package.__all__:
         exported = getattr(package, name)
-        if hasattr(exported, "__qualname__"):
+        if isclass(exported) or isfunction(exported):
             exported.__module__ = package.__name__

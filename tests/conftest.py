@@ -2,10 +2,7 @@
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
-
-pytest.register_assert_rewrite("tests.contracts")
 
 ALLOWED = [
     HealthCheck.differing_executors,  # the contracts run once an adapter
@@ -25,6 +22,9 @@ settings.register_profile(
     parent=settings.get_profile("ci"),
     database=None,
     phases=[Phase.explicit, Phase.generate],
+)
+settings.register_profile(
+    "mutation", parent=settings.get_profile("mutants"), max_examples=20, derandomize=True
 )
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev")

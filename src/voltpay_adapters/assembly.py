@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.consuming import BATCH_SIZE, Notice, PaymentConsumer
 from voltpay_core.events import PaymentEvent
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase, Retry
@@ -26,23 +26,23 @@ def payment_writer(
     events: EventPublisher,
     retry: Retry,
     codec: Codec | None = None,
-    batch_size: int = 1000,
+    batch_size: int = BATCH_SIZE,
     commit_unit: int | None = None,
-    breaker: int = 20,
+    breaker: int = Breaker().limit,
     notify: Callable[[Notice], None] = lambda _: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[PaymentConsumer]:
     """A consumer of payments; source, store and publisher are closed in the end.
 
-    The store is opened first: a process that may not write must not join a consumer group, for its
-    joining would move partitions.
+    The store is opened first: a process that cannot write must not join a consumer group, because
+    that would move partitions.
 
     Args:
-        retry: How outages are waited out, such as `backoff`.
-        batch_size: Records a batch, at most.
-        commit_unit: Accounts a transaction; None for the entire batch.
-        breaker: This many rejections by the database in a row halt the writer.
-        notify: Called with what happens, for logs and metrics.
+        retry: The retry policy for outages, such as `backoff`.
+        batch_size: Records in a batch, at most.
+        commit_unit: Accounts in a transaction, at most; None for the entire batch.
+        breaker: The number of rejections by the database in a row that halt the writer.
+        notify: Called with each notice, for logs and metrics.
         now: The current time, with its time zone.
 
     Raises:
@@ -82,11 +82,11 @@ def subscribe(
     """Typed batches of events, at least once; the source is closed in the end.
 
     Args:
-        kind: `ReadEvent` or `EmailEvent`, as the topic of the source has them.
-        retry: How outages are waited out, such as `backoff`.
+        kind: `ReadEvent` or `EmailEvent`, whichever the topic of the source holds.
+        retry: The retry policy for outages, such as `backoff`.
         stop: Called between batches; true ends them.
-        limit: Records a batch, at most.
-        until_drained: End when everything that was there at start-up is acknowledged.
+        limit: Records in a batch, at most.
+        until_drained: End when the source is drained.
     """
     with closing(source):
         yield Subscription(

@@ -1,4 +1,4 @@
-"""Answers to questions about the infrastructure, for a person who sets it up."""
+"""Answers to questions about the infrastructure, for its operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Finding:
 
     Attributes:
         name: What the question is about, in a word.
-        answer: How it is, in a sentence, or the failure that the writer would meet.
+        answer: A sentence if all is well, otherwise the failure that the writer would have.
     """
 
     name: str
@@ -23,12 +23,12 @@ class Finding:
 
     @property
     def failure(self) -> Misconfigured | Unavailable | None:
-        """What is wrong; None where all is well."""
+        """The failure; None if all is well."""
         return None if isinstance(self.answer, str) else self.answer
 
 
 def ask(name: str, question: Callable[[], str]) -> Finding:
-    """The answer to a question, which may fail."""
+    """Ask a question; a failure becomes the answer."""
     try:
         return Finding(name, question())
     except (Misconfigured, Unavailable) as failure:

@@ -1,4 +1,4 @@
-"""Tracebacks for logs, without what the exceptions say: that may hold a payment or a secret."""
+"""Tracebacks for logs without the exceptions' messages, which may hold a payment or a secret."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 
 
 class PrivateFormatter(logging.Formatter):
-    """A formatter that shows where something failed, without the messages of exceptions."""
+    """A log formatter whose tracebacks leave out the messages of exceptions."""
 
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - as logging names it
-        """The failure of a record."""
+        """Return the traceback of a log record."""
         return "" if ei[1] is None else traceback_without_messages(ei[1])
 
 
 def traceback_without_messages(error: BaseException) -> str:
-    """A traceback of an exception and of all that led to it, by their types alone."""
+    """The traceback of an exception and of its causes, with their types only."""
     return "\n\nthen:\n\n".join(map(_traceback, reversed(_last_to_first(error))))
 
 
 def _last_to_first(error: BaseException) -> list[BaseException]:
-    """The exception and all that led to it, each once: chains and groups may be circular."""
+    """The exception and its causes, each once: chains and groups may be circular."""
     found = {}
     waiting: list[BaseException | None] = [error]
     while waiting:

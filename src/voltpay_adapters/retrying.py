@@ -5,34 +5,45 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from threading import Event
-
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_delay,
-    stop_when_event_set,
-    wait_exponential,
-    wait_random,
-)
+from typing import TYPE_CHECKING
 
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Retry
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 log = logging.getLogger("voltpay")
 
 
 def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
-    """A policy that waits out an outage, with a fresh budget for every call.
+    """A policy that retries a call during an outage, for at most `seconds`.
 
     It waits 0.2 seconds, then twice as long each time, with jitter. `Unavailable` with ``halt`` is
-    not retried, since only a person can help. Each retry is a warning of the logger ``voltpay``.
+    not retried, since only a person can help. The logger ``voltpay`` logs each retry as a warning.
 
     Args:
-        seconds: The budget of one call.
-        stop: Ends the waiting at once when it is set.
+        seconds: The time limit of each call.
+        stop: Ends the wait at once when it is set.
         longest: Seconds between two attempts, at most.
+
+    Raises:
+        ModuleNotFoundError: tenacity is not installed; the extras of Kafka and PostgreSQL bring it.
     """
+    try:
+        from tenacity import (  # noqa: PLC0415 - the local adapters do without it
+            Retrying,
+            retry_if_exception,
+            stop_after_delay,
+            stop_when_event_set,
+            wait_exponential,
+            wait_random,
+        )
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "backoff needs tenacity: pip install 'voltpay[kafka]' or 'voltpay[postgres]'",
+            name="tenacity",
+        ) from None
     return Retrying(
         retry=retry_if_exception(_is_transient),
         stop=stop_after_delay(seconds) | stop_when_event_set(stop),

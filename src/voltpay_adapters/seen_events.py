@@ -1,4 +1,4 @@
-"""Handles each event once: keeps the ids of seen events in the service's own transaction."""
+"""Handles each event once: stores the ids of seen events in the service's own transaction."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ E = TypeVar("E", bound=PaymentEvent)
 class SeenEvents:
     """The events that a service has handled, in a table of its own database.
 
-    Events come at least once. A service handles an event and calls `new` in one transaction of its
-    own, which it begins and commits as it always does: a repeat of the event then finds its id.
+    Events are delivered at least once. A service calls `new` and handles the new events in one
+    transaction, which it begins and commits itself. When an event is repeated, its id is found.
 
     Attributes:
-        connection: A connection by the DB-API 2.0: of sqlite3, psycopg or pg8000.dbapi.
+        connection: A DB-API 2.0 connection of sqlite3, psycopg or pg8000.dbapi.
         now: The current time, in seconds since 1970.
     """
 
@@ -39,14 +39,14 @@ class SeenEvents:
         )
 
     def new(self, events: Iterable[E]) -> list[E]:
-        """Return the events that were not seen before, in their order, and note them as seen."""
+        """Return the events that were not seen before, in their order, and store their ids."""
         return [event for event in events if self._is_new(event.event_id)]
 
     def purge(self, older_than: timedelta) -> int:
-        """Delete the ids that were noted longer ago, and return the number deleted.
+        """Delete the ids that were stored longer ago, and return the number deleted.
 
-        Keep them for longer than the topic keeps its records: a repeat of an event whose id is
-        deleted counts as new.
+        Keep ids for longer than the topic keeps its records: if an event is repeated after its id
+        is deleted, it counts as new.
         """
         oldest = int(self._now() - older_than.total_seconds())
         return self._run("DELETE FROM seen_event WHERE seen_at < ?", oldest)

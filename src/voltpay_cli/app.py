@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
 from voltpay_cli.commands.produce import produce
 from voltpay_cli.exit_codes import ExitCode, ExitingGroup
+from voltpay_cli.wiring import Wiring
 
 app = typer.Typer(
     name="voltpay",
@@ -28,7 +30,7 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(metadata.version("voltpay"))
         raise typer.Exit
@@ -39,11 +41,11 @@ def voltpay(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Tell the version and end.", callback=_tell_version),
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version),
     ] = False,
 ) -> None:
-    """The Voltpay payment writer: payments from Kafka, each exactly once, into PostgreSQL."""
-    del version  # told already
+    """The Voltpay payment writer: it writes each payment from Kafka to PostgreSQL exactly once."""
+    del version  # printed already
 
 
 app.command()(consume)
@@ -57,19 +59,23 @@ app.add_typer(config.app, name="config")
 app.command()(demo)
 
 
-def main() -> None:
-    """Run the command that the arguments name; a bug shows where it is, and nothing of the data."""
+def main(wire: Callable[..., Wiring] = Wiring) -> None:
+    """Run the command that the arguments name; a bug shows where it is, and nothing of the data.
+
+    Args:
+        wire: Makes the wiring of the settings that it is given.
+    """
     streams.settle()
-    threading.excepthook = lambda failed: _tell_bug(failed.exc_value)
-    sys.unraisablehook = lambda failed: _tell_bug(failed.exc_value)
+    threading.excepthook = lambda failed: _report_bug(failed.exc_value)
+    sys.unraisablehook = lambda failed: _report_bug(failed.exc_value)
     try:
-        app()
+        app(obj=wire)
     except Exception as bug:  # noqa: BLE001 - whatever is left is one
-        _tell_bug(bug)
+        _report_bug(bug)
         sys.exit(ExitCode.BUG)
 
 
-def _tell_bug(bug: BaseException | None) -> None:
+def _report_bug(bug: BaseException | None) -> None:
     if bug is not None:
         typer.echo(
             f"{traceback_without_messages(bug)}\nvoltpay: a bug; its words are left out", err=True

@@ -1,4 +1,4 @@
-"""The libraries that speak to Kafka, each as the same four things."""
+"""The Kafka clients that the setting ``kafka.client`` chooses from."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from voltpay_core.records import Record
 
 
 class TopicSource(MessageSource, Protocol):
-    """A source that is a topic on Kafka."""
+    """A source that reads a topic on Kafka."""
 
     def count_partitions(self) -> int:
-        """How many partitions the topic has."""
+        """The number of partitions of the topic."""
 
 
 @frozen
 class KafkaClient:
-    """A library that speaks to Kafka.
+    """The adapters of a Kafka client.
 
     Attributes:
-        connect: Makes the connection that the others take, of a URL, the security and options.
-        browse: Looks through a topic, leaving out what a group has acknowledged.
+        connect: Makes the connection for the others from a URL, the security and options.
+        browse: Reads a topic; skips the records that a group has acknowledged.
     """
 
     connect: Callable[[str, KafkaSecurity, Mapping[str, str]], KafkaCluster]
@@ -41,10 +41,10 @@ class KafkaClient:
 
 
 def kafka_client(name: str) -> KafkaClient:
-    """The library of that name, ``kafka-python`` or ``confluent``.
+    """The client of that name, ``kafka-python`` or ``confluent``.
 
     Raises:
-        Misconfigured: It is not installed.
+        Misconfigured: It is not installed (``kafka-client-missing``).
     """
     if name == "confluent":
         return _confluent()

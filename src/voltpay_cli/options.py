@@ -6,47 +6,20 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Annotated, Any
 
 import typer
 
 from voltpay_cli.console.logs import log_to_stderr
-from voltpay_cli.settings import Loaded, load
+from voltpay_cli.settings import OPTIONS, Loaded, load
 from voltpay_cli.settings.converters import without_password
+from voltpay_cli.settings.loading import CONFIG_FILE, CONFIG_VARIABLE, variable
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
 log = logging.getLogger("voltpay")
 
-
-def _option(metavar: str, words: str, *names: str, kind: Any = str) -> Any:
-    return Annotated[kind | None, typer.Option(*names, help=words, metavar=metavar)]
-
-
-_SHARED = {
-    "source": _option("URL", "kafka://host:port[,host:port], file:PATH or file:- [VOLTPAY_SOURCE]"),
-    "store": _option(
-        "URL",
-        "postgresql://user@host:port[,host:port]/database or sqlite:PATH [VOLTPAY_STORE]",
-    ),
-    "events": _option(
-        "URL",
-        "kafka://host:port[,host:port] or file:DIRECTORY; the source, where that is Kafka"
-        " [VOLTPAY_EVENTS]",
-    ),
-    "node_id": _option("ID", "0-999, or auto for the first free one [VOLTPAY_NODE_ID]"),
-    "group": _option("NAME", "the Kafka consumer group [VOLTPAY_GROUP]"),
-    "batch_size": _option("N", "records a batch, at most [VOLTPAY_BATCH_SIZE]"),
-    "commit_unit": _option(
-        "UNIT", "accounts a transaction: account, N or batch [VOLTPAY_COMMIT_UNIT]"
-    ),
-    "partitions": _option("N", "of each topic [VOLTPAY_TOPICS_PARTITIONS]"),
-    "replication": _option("N", "replicas of each partition [VOLTPAY_TOPICS_REPLICATION]"),
-    "kafka_client": _option("NAME", "kafka-python or confluent [VOLTPAY_KAFKA_CLIENT]"),
-    "x": _option("KEY=VALUE", "a setting of the Kafka client", "-X", kind=list[str]),
-    "config": _option("FILE", "the settings' file; voltpay.toml [VOLTPAY_CONFIG]"),
-}
-_SETTINGS = {
+_PATHS = {
     "kafka_client": "kafka.client",
     "partitions": "topics.partitions",
     "replication": "topics.replication",
@@ -54,32 +27,53 @@ _SETTINGS = {
 }
 """The settings that options give, where their names differ."""
 
-_LAST = ("kafka_client", "x", "config")
-"""The options that are told of behind a command's own."""
+_METAVARS = {
+    **dict.fromkeys(("source", "store", "events"), "URL"),
+    **dict.fromkeys(("batch_size", "partitions", "replication"), "N"),
+    "node_id": "ID",
+    **dict.fromkeys(("group", "kafka_client"), "NAME"),
+    "commit_unit": "UNIT",
+}
+
+
+def number(words: str, least: int = 1, most: int | None = None) -> Any:
+    """An option that takes a whole number."""
+    return typer.Option(help=words, min=least, max=most, metavar="N")
+
+
+def switch(name: str, words: str) -> Any:
+    """An option that takes no value."""
+    return typer.Option(name, help=words)
 
 
 def with_settings(
-    *names: str, give: Callable[[Loaded], object] = attrgetter("settings")
+    *names: str, give: Callable[[Loaded], object] | None = None
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Give a command these options and ``--config``, and pass it the settings in force.
+    """Give a command these options and ``--config``, and pass it what the settings make.
 
     Args:
-        names: The options, as `_SHARED` names them; ``x`` stands for ``kafka_client``, too.
-        give: What the command gets as its first argument.
+        names: The options of settings; ``x`` is ``-X``, beside which is ``--kafka-client``.
+        give: Makes what the command gets as its first argument; None makes the wiring, in the
+            way that `main` was given.
     """
-    shared = [*names, *(["kafka_client"] if "x" in names else []), "config"]
+    if "x" in names:
+        names = (*names, "kafka_client")
 
     def decorate(command: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(command)
         def run(**given: Any) -> object:
-            config, flags = given.pop("config"), {n: given.pop(n) for n in shared[:-1]}
-            return command(give(_load(flags, config)), **given)
+            wire = given.pop("context").obj or Wiring
+            config, flags = given.pop("config"), {name: given.pop(name) for name in names}
+            loaded = _load(flags, config)
+            return command(give(loaded) if give else wire(settings=loaded.settings), **given)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         parameters = [
-            *(_parameter(name) for name in shared if name not in _LAST),
+            *(_parameter(name, _flag(name)) for name in names if name != "x"),
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
-            *(_parameter(name) for name in _LAST if name in shared),
+            *(_parameter(name, _CLIENT_OPTION) for name in names if name == "x"),
+            _parameter("config", _CONFIG),
+            _parameter("context", typer.Context),
         ]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -88,17 +82,32 @@ def with_settings(
     return decorate
 
 
-def _parameter(name: str) -> inspect.Parameter:
+def _flag(name: str) -> Any:
+    (option,) = (each for each in OPTIONS if each.path == _PATHS.get(name, name))
+    default = "" if option.default is None else f"default: {option.default}; "
+    words = f"{option.metadata['help']} [{default}{variable(option)}]"
+    return Annotated[str | None, typer.Option(help=words, metavar=_METAVARS[name])]
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=None, annotation=_SHARED[name])
+    return inspect.Parameter(name, kind, default=None, annotation=annotation)
+
+
+_CLIENT_OPTION = Annotated[
+    list[str] | None,
+    typer.Option("-X", help="an option of the Kafka client", metavar="KEY=VALUE"),
+]
+_CONFIG = Annotated[
+    str | None,
+    typer.Option(
+        help=f"the settings file [default: {CONFIG_FILE}; {CONFIG_VARIABLE}]", metavar="FILE"
+    ),
+]
 
 
 def _load(flags: Mapping[str, Any], config: str | None) -> Loaded:
-    """Load the settings under these flags; logging goes to stderr from now on.
-
-    Raises:
-        Misconfigured: A setting is unacceptable, or a secret is on the command line.
-    """
+    """Load the settings under these flags; logging goes to stderr from now on."""
     for name, value in flags.items():
         if isinstance(value, str) and without_password(value) != value:
             raise _exposed(
@@ -108,7 +117,7 @@ def _load(flags: Mapping[str, Any], config: str | None) -> Loaded:
         name = option.partition("=")[0]
         if "password" in name.lower() or without_password(option) != option:
             raise _exposed(f"-X {name}", "VOLTPAY_KAFKA_PASSWORD or kafka.password_file")
-    given = {_SETTINGS.get(name, name): value or None for name, value in flags.items()}
+    given = {_PATHS.get(name, name): value or None for name, value in flags.items()}
     loaded = load(given, config)
     log_to_stderr(loaded.settings.log_level)
     for warning in loaded.warnings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from voltpay_adapters.kafka.topics import Difference
+from voltpay_core.errors import Misconfigured, Unavailable
 
 _REMEDIES = {
     "breaker": "fix the database, or raise limits.breaker",
@@ -27,10 +28,12 @@ _REMEDIES = {
     ),
     "kafka-protocol": "see kafka.protocol",
     "kafka-untrusted": "see kafka.cafile, and the host's name",
+    "kafka-url-user": "see kafka.username",
     "kafka-username-missing": (
         "not set: kafka.username; give it as VOLTPAY_KAFKA_USERNAME or in voltpay.toml"
     ),
     "letters-beyond-retention": "--force sends them all the same",
+    "letters-in-file": "name the copy as the --source of voltpay consume",
     "line-too-long": "take it out, or raise limits.batch_bytes",
     "migrator-pooled": "let database.migrator name PostgreSQL itself",
     "missing-privileges": "voltpay db update",
@@ -51,15 +54,7 @@ _REMEDIES = {
 }
 
 
-class Coded(Protocol):
-    """A failure or a difference: a sentence with a stable code."""
-
-    @property
-    def code(self) -> str:
-        """The code."""
-
-
-def with_remedy(found: Coded) -> str:
+def with_remedy(found: Difference | Misconfigured | Unavailable) -> str:
     """The sentence, and what to do about it."""
     remedy = _REMEDIES.get(found.code)
     return f"{found}; {remedy}" if remedy else str(found)

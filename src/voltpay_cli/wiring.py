@@ -4,252 +4,278 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from functools import partial
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from threading import Event
 
+from attrs import define, evolve
+
 from voltpay_adapters.assembly import payment_writer
-from voltpay_adapters.local import files as local
-from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
+from voltpay_adapters.kafka.browsing import KafkaDeadLetters
+from voltpay_adapters.kafka.payment_topics import PaymentTopics
+from voltpay_adapters.kafka.security import KafkaSecurity
+from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.kafka.topics import KafkaCluster
+from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_adapters.testing.sending import send
-from voltpay_cli.connections import (
-    database_tls,
-    kafka_connection,
-    payment_topics,
-    required,
-    topic_names,
-    with_password,
-    writer_password,
-)
-from voltpay_cli.kafka_clients import TopicSource, kafka_client
+from voltpay_adapters.text_files import read_secret
+from voltpay_adapters.urls import Url
+from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
-from voltpay_core.codec import Codec
+from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer
-from voltpay_core.errors import Misconfigured
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource
-from voltpay_core.records import Record
-from voltpay_core.replaying import replay_group
+from voltpay_core.ports import (
+    BeginUnitOfWork,
+    EventPublisher,
+    MessageSource,
+    PaymentDatabase,
+    Retry,
+)
+from voltpay_core.replaying import DeadLetters
 
 log = logging.getLogger("voltpay")
 
 
-@contextmanager
-def payment_consumer(
-    settings: Settings,
-    stop: Event,
-    notify: Callable[[Notice], None],
-    *,
-    skip_expired: bool = False,
-    warm: bool = False,
-) -> Iterator[PaymentConsumer]:
-    """A consumer with everything it needs, closed in the end.
+@define(kw_only=True)
+class Wiring:
+    """Makes what the settings name; each connection to Kafka is made once, when it is needed.
 
-    Args:
-        stop: Ends the waits between attempts when it is set.
-        warm: Send warm-up records to the input topic first.
-
-    Raises:
-        Misconfigured: A setting is missing or cannot work, or the node id is taken.
-        Unavailable: The broker or the database cannot be reached.
+    Attributes:
+        now: The current time, with its time zone.
     """
-    source_url, store_url, events_url = required(settings, "source", "store", "events")
-    retry = backoff(settings.limits.retry_seconds, stop)
-    store = _store(settings, store_url, _node_ids(settings))
-    source = _source(settings, source_url, store.begin, skip_expired=skip_expired)
-    events = _publisher(settings, events_url, source)
-    with payment_writer(
-        source=source,
-        store=store,
-        events=events,
-        retry=retry,
-        codec=codec_of(settings),
-        batch_size=settings.batch_size,
-        commit_unit=commit_unit(settings),
-        breaker=settings.limits.breaker,
-        notify=notify,
-    ) as consumer:
-        if source_url.is_kafka or events_url.is_kafka:
-            for risk in retry(payment_topics(settings).risks):
-                log.warning("%s", with_remedy(risk))
-        if warm and settings.limits.warm_ups and source_url.is_kafka:
-            retry(partial(_warm_up, settings, events if events_url == source_url else None))
-        yield consumer
 
+    settings: Settings
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-@contextmanager
-def database(settings: Settings) -> Iterator[BeginUnitOfWork]:
-    """The store alone, without a node id that a writer might want, closed in the end."""
-    (url,) = required(settings, "store")
-    with closing(_store(settings, url, NODE_IDS[::-1])) as store:
-        store.connect()
-        yield store.begin
-
-
-@contextmanager
-def input_publisher(settings: Settings) -> Iterator[EventPublisher]:
-    """A publisher to the input topic or file, closed in the end."""
-    (url,) = required(settings, "source")
-    with closing(
-        _kafka_publisher(settings, url) if url.is_kafka else PaymentFilePublisher(url.path)
-    ) as publisher:
-        yield publisher
-
-
-def produce(
-    settings: Settings,
-    stop: Event,
-    count: int,
-    seed: int,
-    *,
-    accounts: int,
-    duplicates: float,
-    poison: float,
-    warm_ups: int = 0,
-    rate: int | None = None,
-) -> int:
-    """Send sample payments to the input topic or file, and return the number sent.
-
-    Args:
-        stop: Ends it between chunks when it is set.
-        accounts: As `Mix` has it, and so are the shares of duplicates and poison.
-        rate: Records a second, at most.
-    """
-    codec = codec_of(settings)
-    records = chain(
-        codec.warm_ups(warm_ups), samples(codec, count, seed, Mix(accounts, duplicates, poison))
-    )
-    with input_publisher(settings) as publisher:
-        return send(publisher, records, stop, rate=rate)
-
-
-def start_over(settings: Settings) -> None:
-    """Let a file be read from its first byte again; a topic's offsets are Kafka's own matter."""
-    (url,) = required(settings, "source")
-    with (
-        database(settings) as begin,
-        closing(FileSource(url.path, begin)) as source,
-    ):
-        source.start_over()
-
-
-def dead_letters(settings: Settings, replays_of: str | None = None) -> Iterator[Record]:
-    """The dead letters that are there now.
-
-    Args:
-        replays_of: Leave out what the replays of this code have acknowledged.
-    """
-    (url,) = required(settings, "events")
-    topic = settings.topics.dead_letter
-    if not url.is_kafka:
-        return local.browse(Path(url.path, f"{topic}.jsonl"))
-    group = replay_group(settings.group, replays_of) if replays_of else None
-    return kafka_client(settings.kafka.client).browse(kafka_connection(settings, url), topic, group)
-
-
-@contextmanager
-def dead_letter_source(settings: Settings, code: str) -> Iterator[MessageSource]:
-    """The dead-letter topic, by the group that replays this code, closed in the end."""
-    (url,) = required(settings, "events")
-    if not url.is_kafka:
-        raise Misconfigured(
-            "dead letters in files are replayed by consuming a copy of them: copy"
-            f" {settings.topics.dead_letter}.jsonl, fix what has to be fixed, and name the copy as"
-            " the --source of voltpay consume"
+    @cached_property
+    def codec(self) -> Codec:
+        """How records and events look."""
+        given = self.settings
+        return Codec(
+            topics=self._topic_names,
+            account_field=given.wire.account_field,
+            email_statuses=given.email.statuses,
+            event_headers=tuple(
+                (name, text.encode()) for name, text in given.wire.event_headers.items()
+            ),
+            max_value_bytes=given.limits.value_bytes,
         )
-    source = kafka_client(settings.kafka.client).source(
-        kafka_connection(settings, url),
-        settings.topics.dead_letter,
-        replay_group(settings.group, code),
-        bounded=True,  # what fails again while it is replayed is for the next replay
-        skip_expired=True,
-    )
-    with closing(source):
-        yield source
 
+    def topics(self) -> PaymentTopics:
+        """The four topics as the settings want them, where they are."""
+        given = self.settings.topics
+        policy = TopicPolicy(
+            self._topic_names,
+            given.partitions,
+            given.replication,
+            given.retention_hours,
+            given.dead_letter_retention_hours,
+            self.settings.limits.value_bytes,
+        )
+        return PaymentTopics(self._source_kafka, self._events_kafka, policy)
 
-def codec_of(settings: Settings) -> Codec:
-    """How records and events look."""
-    headers = settings.wire.event_headers
-    return Codec(
-        topics=topic_names(settings),
-        account_field=settings.wire.account_field,
-        email_statuses=settings.email.statuses,
-        event_headers=tuple((name, text.encode()) for name, text in headers.items()),
-        max_value_bytes=settings.limits.value_bytes,
-    )
+    @contextmanager
+    def payment_consumer(
+        self,
+        stop: Event,
+        notify: Callable[[Notice], None],
+        *,
+        skip_expired: bool = False,
+        warm: bool = False,
+    ) -> Iterator[PaymentConsumer]:
+        """A consumer with everything it needs, closed in the end.
 
+        Args:
+            stop: Ends the waits between attempts when it is set.
+            warm: Send warm-up records to the input topic first.
 
-def commit_unit(settings: Settings) -> int | None:
-    """Accounts a transaction; None for the entire batch."""
-    unit = settings.commit_unit
-    return unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit]
+        Raises:
+            Misconfigured: A setting is missing or cannot work, or the node id is taken.
+            Unavailable: The broker or the database cannot be reached.
+        """
+        source_url, store_url, events_url = self.settings.required("source", "store", "events")
+        retry = backoff(self.settings.limits.retry_seconds, stop)
+        node_id = self.settings.node_id
+        store = self._store(store_url, (node_id,) if isinstance(node_id, int) else NODE_IDS)
+        source = self._source(source_url, store.begin, skip_expired=skip_expired)
+        events = self._publisher(events_url, source)
+        with self.assemble(source, store, events, retry, notify) as consumer:
+            if source_url.is_kafka or events_url.is_kafka:
+                for risk in retry(self.topics().risks):
+                    log.warning("%s", with_remedy(risk))
+            if warm and self.settings.limits.warm_ups and source_url.is_kafka:
+                retry(partial(self._warm_up, events if events_url == source_url else None))
+            yield consumer
 
+    def assemble(
+        self,
+        source: MessageSource,
+        store: PaymentDatabase,
+        events: EventPublisher,
+        retry: Retry,
+        notify: Callable[[Notice], None],
+    ) -> AbstractContextManager[PaymentConsumer]:
+        """A consumer of these adapters, which are closed in the end."""
+        unit = self.settings.commit_unit
+        return payment_writer(
+            source=source,
+            store=store,
+            events=events,
+            retry=retry,
+            codec=self.codec,
+            batch_size=self.settings.batch_size,
+            commit_unit=unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit],
+            breaker=self.settings.limits.breaker,
+            notify=notify,
+            now=self.now,
+        )
 
-def _node_ids(settings: Settings) -> Sequence[int]:
-    node_id = settings.node_id
-    return (node_id,) if isinstance(node_id, int) else NODE_IDS
+    @contextmanager
+    def database(self) -> Iterator[BeginUnitOfWork]:
+        """The store alone, without a node id that a writer might want, closed in the end."""
+        (url,) = self.settings.required("store")
+        with closing(self._store(url, NODE_IDS[::-1])) as store:
+            store.connect()
+            yield store.begin
 
+    @contextmanager
+    def input_publisher(self) -> Iterator[EventPublisher]:
+        """A publisher to the input topic or file, closed in the end."""
+        (url,) = self.settings.required("source")
+        seconds = self.settings.limits.publish_seconds
+        kafka = self._source_kafka
+        with closing(
+            self._kafka_client.publisher(kafka, ack_timeout=seconds)
+            if kafka
+            else PaymentFilePublisher(url.path)
+        ) as publisher:
+            yield publisher
 
-def _store(
-    settings: Settings, url: Url, node_ids: Sequence[int]
-) -> SqliteDatabase | PostgresDatabase:
-    given = settings.database
-    if url.is_sqlite:
-        return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
-    return PostgresDatabase(
-        with_password(url, writer_password(settings)),
-        node_ids,
-        Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
-        database_tls(settings),
-        clock_skew=settings.limits.clock_skew_seconds,
-        notify=log.warning,
-    )
+    def produce(
+        self,
+        stop: Event,
+        count: int,
+        seed: int,
+        *,
+        accounts: int,
+        duplicates: float,
+        poison: float,
+        warm_ups: int = 0,
+        rate: int | None = None,
+    ) -> int:
+        """Send sample payments to the input topic or file, and return the number sent.
 
+        Args:
+            stop: Ends it between chunks when it is set.
+            accounts: As `Mix` has it, and so are the shares of duplicates and poison.
+            rate: Records a second, at most.
+        """
+        mix = Mix(accounts, duplicates, poison)
+        records = chain(self.codec.warm_ups(warm_ups), samples(self.codec, count, seed, mix))
+        with self.input_publisher() as publisher:
+            return send(publisher, records, stop, rate=rate)
 
-def _source(
-    settings: Settings, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
-) -> FileSource | TopicSource:
-    if not url.is_kafka:
-        return FileSource(url.path, begin, log.info, longest=settings.limits.batch_bytes)
-    return kafka_client(settings.kafka.client).source(
-        kafka_connection(settings, url),
-        settings.topics.writer,
-        settings.group,
-        batch_bytes=settings.limits.batch_bytes,
-        skip_expired=skip_expired,
-        notify=log.warning,
-    )
+    def start_over(self) -> None:
+        """Let a file be read from its first byte again."""
+        (url,) = self.settings.required("source")
+        with self.database() as begin, closing(FileSource(url.path, begin)) as source:
+            source.start_over()
 
+    def dead_letters(self) -> DeadLetters:
+        """The dead letters, on Kafka or in a file."""
+        (url,) = self.settings.required("events")
+        topic = self.settings.topics.dead_letter
+        if kafka := self._events_kafka:
+            client = self._kafka_client
+            return KafkaDeadLetters(kafka, topic, self.settings.group, client.browse, client.source)
+        return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
 
-def _publisher(settings: Settings, url: Url, source: FileSource | TopicSource) -> EventPublisher:
-    if not url.is_kafka:
-        return FilePublisher(Path(url.path))
-    counted = None if isinstance(source, FileSource) else source.count_partitions
-    return _kafka_publisher(settings, url, counted)
+    @property
+    def _topic_names(self) -> Topics:
+        given = self.settings.topics
+        return Topics(given.writer, given.read, given.email, given.dead_letter)
 
+    @cached_property
+    def _kafka_client(self) -> KafkaClient:
+        return kafka_client(self.settings.kafka.client)
 
-def _kafka_publisher(
-    settings: Settings, url: str, count_partitions: Callable[[], int] | None = None
-) -> EventPublisher:
-    connection = kafka_connection(settings, url)
-    return kafka_client(settings.kafka.client).publisher(
-        connection, count_partitions, settings.limits.publish_seconds
-    )
+    @cached_property
+    def _source_kafka(self) -> KafkaCluster | None:
+        return self._kafka(self.settings.source)
 
+    @cached_property
+    def _events_kafka(self) -> KafkaCluster | None:
+        same = self.settings.events_url == self.settings.source
+        return self._source_kafka if same else self._kafka(self.settings.events_url)
 
-def _warm_up(settings: Settings, publisher: EventPublisher | None) -> None:
-    """Send a few records that warm the path, to the input topic and never elsewhere."""
-    records = codec_of(settings).warm_ups(settings.limits.warm_ups)
-    with nullcontext(publisher) if publisher else input_publisher(settings) as to:
-        to.publish(records).wait()
+    def _kafka(self, url: Url | None) -> KafkaCluster | None:
+        """How a cluster is reached, security included; None where the URL does not name one."""
+        if not (url and url.is_kafka):
+            return None
+        given = self.settings.kafka
+        options = {name.replace(".", "_"): value for name, value in given.options.items()}
+        security = KafkaSecurity(
+            options.pop("security_protocol", given.protocol),
+            given.sasl_mechanism,
+            given.username,
+            cafile=given.cafile,
+            certfile=given.certfile,
+            keyfile=given.keyfile,
+        )
+        if security.protocol.startswith("SASL"):
+            password = read_secret(given.password, given.password_file, "kafka.password")
+            security = evolve(security, password=password)
+        return self._kafka_client.connect(url, security, options)
+
+    def _store(self, url: Url, node_ids: Sequence[int]) -> SqliteDatabase | PostgresDatabase:
+        given = self.settings.database
+        if url.is_sqlite:
+            return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
+        return PostgresDatabase(
+            DatabaseUrl.parse(url).with_password(given.writer_secret()),
+            node_ids,
+            Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
+            given.tls(),
+            now=self.now,
+            clock_skew=self.settings.limits.clock_skew_seconds,
+            notify=log.warning,
+        )
+
+    def _source(
+        self, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
+    ) -> FileSource | TopicSource:
+        longest = self.settings.limits.batch_bytes
+        if (kafka := self._source_kafka) is None:
+            return FileSource(url.path, begin, log.info, longest=longest)
+        return self._kafka_client.source(
+            kafka,
+            self.settings.topics.writer,
+            self.settings.group,
+            batch_bytes=longest,
+            skip_expired=skip_expired,
+            notify=log.warning,
+        )
+
+    def _publisher(self, url: Url, source: FileSource | TopicSource) -> EventPublisher:
+        if (kafka := self._events_kafka) is None:
+            return FilePublisher(Path(url.path))
+        counted = None if isinstance(source, FileSource) else source.count_partitions
+        return self._kafka_client.publisher(kafka, counted, self.settings.limits.publish_seconds)
+
+    def _warm_up(self, publisher: EventPublisher | None) -> None:
+        """Send a few records that warm the path, to the input topic and never elsewhere."""
+        records = self.codec.warm_ups(self.settings.limits.warm_ups)
+        with nullcontext(publisher) if publisher else self.input_publisher() as to:
+            to.publish(records).wait()

@@ -14,11 +14,11 @@ from voltpay_core.outcomes import DeadLettered, Outcome, Written
 class Breaker:
     """Stops the writer after `limit` rejections with the same SQLSTATE and constraint (G5).
 
-    So many rejections mean that the database is wrong, not the messages. The counter is reset once
-    `limit` payments have been written since the last rejection.
+    Then the database is at fault, not the messages. The counter is reset once `limit` payments have
+    been written since the last rejection.
 
     Attributes:
-        limit: Rejections that stop the writer.
+        limit: The number of rejections that stops the writer.
     """
 
     limit: int = 20
@@ -27,10 +27,10 @@ class Breaker:
     _written: int = 0
 
     def after(self, outcomes: Iterable[Outcome]) -> Breaker:
-        """The breaker after what the database made of a commit unit's payments, in their order.
+        """Return the breaker after these outcomes of a commit unit, in their order.
 
         Raises:
-            Unavailable: (halt, ``breaker``) The limit is reached: do not commit the unit.
+            Unavailable: (halt, ``breaker``) The limit is reached; the unit must not be committed.
         """
         breaker = self
         for outcome in outcomes:
@@ -51,7 +51,7 @@ class Breaker:
         if count >= self.limit:
             raise Unavailable(
                 f"the database rejected {count} messages in a row with SQLSTATE {kind[0]}"
-                f" (constraint {kind[1]}): the database is wrong, not the messages",
+                f" (constraint {kind[1]}): the database is at fault, not the messages",
                 halt=True,
                 code="breaker",
             )

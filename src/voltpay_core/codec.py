@@ -27,6 +27,7 @@ DLQ_HEADER_PREFIX = "voltpay-dlq-"
 CODE_HEADER = DLQ_HEADER_PREFIX + "code"
 ATTEMPT_HEADER = DLQ_HEADER_PREFIX + "attempt"
 FIRST_FAILED_HEADER = DLQ_HEADER_PREFIX + "first-failed-at"
+_FIRST_ADDED = CONNECT_ERRORS_PREFIX + "topic"
 
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -64,10 +65,11 @@ class Topics:
 
 @frozen
 class Codec:
-    """Decodes records and encodes events, as one installation has set it.
+    """Decodes records and encodes events, with the settings of an installation.
 
     Attributes:
-        account_field: What events call the account: ``accountId``, or ``custId`` for older readers.
+        account_field: The events' name of the account: ``accountId``, or ``custId`` for older
+            readers.
         email_statuses: Payments with these statuses get an e-mail event.
         event_headers: Fixed headers that every event gets.
         max_value_bytes: A longer record value becomes a dead letter (``too-large``).
@@ -120,12 +122,12 @@ class Codec:
         return _encode_json({**self._fields(payment), **_notes(payment)})
 
     def payment_record(self, payment: NewPayment, headers: Headers = ()) -> ProducerRecord:
-        """Return the record that puts a payment on the writer topic; its key is the account."""
+        """Return the record of a payment for the input topic; its key is the account."""
         key = str(payment.account_id).encode()
         return ProducerRecord(self.topics.writer, key, self.encode_payment(payment), headers)
 
     def warm_ups(self, count: int) -> list[ProducerRecord]:
-        """Return warm-up records for the writer topic."""
+        """Return warm-up records for the input topic."""
         return [ProducerRecord(self.topics.writer, None, b"{}", ((WARM_UP_HEADER, b"1"),))] * count
 
     def events(self, written: Written) -> list[ProducerRecord]:
@@ -150,7 +152,7 @@ class Codec:
         """Return the dead letter of a record: its own bytes, and the reason in headers (G4)."""
         record, reason = letter.record, letter.reason
         added = {
-            CONNECT_ERRORS_PREFIX + "topic": record.partition.topic,
+            _FIRST_ADDED: record.partition.topic,
             CONNECT_ERRORS_PREFIX + "partition": str(record.partition.number),
             CONNECT_ERRORS_PREFIX + "offset": str(record.offset),
             CONNECT_ERRORS_PREFIX + "exception.message": reason.reason,
@@ -209,24 +211,32 @@ def unpack(payload: bytes) -> list[ProducerRecord]:
 
 
 def attempts(headers: Headers) -> int:
-    """Return how often the record became a dead letter before, according to its headers."""
-    told = last_header(headers, ATTEMPT_HEADER) or b""
-    return int(told) if told.isdigit() and len(told) < 10 else 0
+    """Return the number of times that the record became a dead letter, by its headers."""
+    attempt = last_header(headers, ATTEMPT_HEADER) or b""
+    return int(attempt) if attempt.isdigit() and len(attempt) < 10 else 0
 
 
 def without_letter_headers(headers: Headers) -> Headers:
-    """Return the headers for a replay: of the added ones only attempt and first failure stay."""
+    """Return the headers for a replay: only attempt and first failure stay of those added.
+
+    Headers before the last one that names the topic came with the record, whatever their names.
+    """
+    names = [name for name, _ in headers]
+    own = len(names) - names[::-1].index(_FIRST_ADDED) - 1 if _FIRST_ADDED in names else 0
     kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
+    return (
+        *headers[:own],
+        *(
+            (name, value)
+            for name, value in headers[own:]
+            if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
+        ),
     )
 
 
 def _first_failed(headers: Headers) -> str | None:
-    told = last_header(headers, FIRST_FAILED_HEADER)
-    return told.decode("ascii", "replace") if told and len(told) < 40 else None
+    text = last_header(headers, FIRST_FAILED_HEADER)
+    return text.decode("ascii", "replace") if text and len(text) < 40 else None
 
 
 def _undecodable(value: bytes, error: Exception) -> Rejected:
@@ -279,8 +289,8 @@ def _check_key(key: bytes | None, account_id: int) -> None:
 
 
 def _notes(payment: NewPayment) -> dict[str, str]:
-    notes = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
-    return {name: text for name, text in notes.items() if text}
+    optional = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
+    return {name: text for name, text in optional.items() if text}
 
 
 def _passed_on(headers: Headers) -> Iterable[tuple[str, bytes]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -26,12 +28,15 @@ from voltpay_core.records import Partition
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
+BATCH_SIZE = 1000
+"""Records of a batch, at most, unless something else is asked for."""
+
 
 @frozen
 class Tally:
-    """What was committed: the number of records with each outcome (G6), and their events.
+    """The number of committed records with each outcome (G6), and the number of their events.
 
-    A batch that is repeated after a failure counts again, its payments as duplicates.
+    If a batch is repeated after a failure, it counts again, with its payments as duplicates.
     """
 
     written: int = 0
@@ -42,8 +47,15 @@ class Tally:
 
     @property
     def records(self) -> int:
-        """All records that were counted."""
+        """The number of all records."""
         return self.written + self.duplicates + self.dead_letters + self.warm_ups
+
+    def __str__(self) -> str:
+        counts = (
+            f"written {self.written}, duplicates {self.duplicates},"
+            f" dead letters {self.dead_letters}, events {self.events}"
+        )
+        return f"{counts}, warm-ups {self.warm_ups}" if self.warm_ups else counts
 
 
 @frozen
@@ -51,17 +63,20 @@ class BatchDone:
     """A batch is written, published and acknowledged.
 
     Attributes:
-        total: The tally of all runs of this consumer so far.
-        lag: Records that are known and not yet polled.
+        total: The tally of all runs of this consumer up to this batch.
+        lag: The number of known records that are not yet polled.
     """
 
     total: Tally
     lag: int
 
+    def __str__(self) -> str:
+        return f"{self.total}; lag {self.lag}"
+
 
 @frozen
 class TakenOver:
-    """This process owns the partitions, and has published what their outbox held.
+    """This process owns the partitions, and has published their pending events.
 
     Attributes:
         republished: The number of pending outbox rows that were published.
@@ -70,9 +85,38 @@ class TakenOver:
     partitions: frozenset[Partition]
     republished: int
 
+    def __str__(self) -> str:
+        named = ", ".join(sorted(map(str, self.partitions))[:8])
+        more = f" and {len(self.partitions) - 8} more" if len(self.partitions) > 8 else ""
+        return f"took over {named}{more}"
+
 
 Notice = BatchDone | TakenOver | Fenced
-"""What observers are notified of."""
+"""What an observer is notified of."""
+
+
+@frozen
+class _WrittenBatch:
+    """A batch that is committed, and whose events are sent.
+
+    Attributes:
+        publications: The number of commit units, whose events are published one after the other.
+        total: The tally up to this batch.
+    """
+
+    polled: PollResult
+    publications: int
+    total: Tally
+
+    def without(self, partitions: Collection[Partition]) -> _WrittenBatch:
+        """The same batch without what it has of these partitions."""
+        positions = self.polled.positions.items()
+        kept = evolve(
+            self.polled,
+            records=[r for r in self.polled.records if r.partition not in partitions],
+            positions={p: offset for p, offset in positions if p not in partitions},
+        )
+        return evolve(self, polled=kept)
 
 
 @define
@@ -80,13 +124,14 @@ class PaymentConsumer:
     """Consumes payments from a source into the database, and publishes their events.
 
     Attributes:
-        begin: Opens a transaction; the writer uses the same one.
-        ids: Makes the ids of payments.
+        begin: Opens a transaction; the writer uses it too.
+        ids: Generates the ids of payments.
         now: The current time, for dead letters.
-        retry: Waits out outages (G5).
-        batch_size: Records a batch, at most.
-        commit_unit: Accounts a transaction; None for the entire batch.
+        retry: The retry policy for outages (G5).
+        batch_size: Records in a batch, at most.
+        commit_unit: Accounts in a transaction, at most; None for the entire batch.
         breaker: Stops the writer when the database rejects too many messages.
+        overlap: Batches whose events may still be on their way while the next batch is written.
         notify: Called with each notice, for logs, progress and metrics.
         total: The tally of all runs so far.
     """
@@ -98,15 +143,17 @@ class PaymentConsumer:
     _ids: PaymentIdGenerator
     _now: Callable[[], datetime]
     _retry: Retry
-    _batch_size: int = 1000
+    _batch_size: int = BATCH_SIZE
     _commit_unit: int | None = None
     _breaker: Breaker = field(factory=Breaker)
+    _overlap: int = 1
     _notify: Callable[[Notice], None] = lambda _: None
 
     _writer: PaymentWriter = field(init=False)
     _relay: OutboxRelay = field(init=False)
     _epochs: dict[Partition, int] = field(factory=dict, init=False)
     _in_doubt: set[Partition] = field(factory=set, init=False)
+    _unacknowledged: deque[_WrittenBatch] = field(factory=deque, init=False)
     _acknowledged: int = field(default=0, init=False)
     _drained: bool = field(default=False, init=False)
     _fences: FencingGuard = field(factory=FencingGuard, init=False)
@@ -123,7 +170,7 @@ class PaymentConsumer:
         max_records: int | None = None,
         until_drained: bool = False,
     ) -> Tally:
-        """Consume until `stop` returns true; the batch in hand is finished first.
+        """Consume until `stop` returns true; the current batches are finished first.
 
         Args:
             stop: Called between batches.
@@ -134,22 +181,23 @@ class PaymentConsumer:
             The tally of all runs so far.
 
         Raises:
-            Unavailable: An outage outlasted the retry policy, or needs a person (G5).
+            Unavailable: An outage lasted longer than the retry policy, or needs a person (G5).
         """
         self._acknowledged, self._drained = 0, False
         while not (stop() or self._drained or self._acknowledged == max_records):
-            limit = self._batch_size
-            if max_records is not None:
-                limit = min(limit, max_records - self._acknowledged)
-            self._retry(partial(self._turn, limit, until_drained))
+            self._retry(partial(self._turn, max_records, until_drained))
         self._retry(self._finish)
         return self.total
 
-    def _turn(self, limit: int, until_drained: bool) -> None:
-        try:
+    def _turn(self, max_records: int | None, until_drained: bool) -> None:
+        with self._taking_over_after_failures():
             if self._in_doubt:
                 self._apply_rebalance(self._source.poll(0))
                 self._take_over()
+            limit = self._limit(max_records)
+            if limit == 0:
+                self._acknowledge()
+                return
             polled = self._source.poll(limit)
             self._apply_rebalance(polled)
             if polled.records:
@@ -158,47 +206,82 @@ class PaymentConsumer:
                 self._idle(polled)
                 self._drained = until_drained and not self._in_doubt and self._source.drained()
             self._fences = self._fences.turn_finished()
+
+    def _limit(self, max_records: int | None) -> int:
+        if max_records is None:
+            return self._batch_size
+        in_hand = sum(len(batch.polled.records) for batch in self._unacknowledged)
+        return min(self._batch_size, max_records - self._acknowledged - in_hand)
+
+    @contextmanager
+    def _taking_over_after_failures(self) -> Iterator[None]:
+        try:
+            yield
         except (Fenced, Unavailable) as failure:
-            self._in_doubt |= self._epochs.keys()
+            self._doubt_everything()
             if isinstance(failure, Unavailable):
                 raise
             self._notify(failure)
             self._fences = self._fences.fenced(failure)
             self._fences.check(failure)
 
+    def _doubt_everything(self) -> None:
+        """Own nothing until the next take-over; what is not acknowledged is read again then."""
+        self._in_doubt |= self._epochs.keys()
+        self._unacknowledged.clear()
+
     def _apply_rebalance(self, polled: PollResult) -> None:
         if polled.assigned or polled.revoked:
             self._fences = self._fences.rebalanced()
+            self._forget(polled.assigned | polled.revoked)
         self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked
         for partition in polled.revoked:
             self._epochs.pop(partition, None)
 
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        """Do not acknowledge what was read of these partitions: their next owner reads it again."""
+        batches = [batch.without(partitions) for batch in self._unacknowledged]
+        self._unacknowledged = deque(batches)
+
     def _process(self, polled: PollResult) -> None:
-        """What follows the poll: decode, group, write, publish, acknowledge."""
+        """Process a poll: decode, group, write, publish; then acknowledge an older batch."""
         decoded = [self._codec.decode(record) for record in polled.records]
         to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
-        for unit in commit_units(by_account(to_write), self._commit_unit):
+        units = list(commit_units(by_account(to_write), self._commit_unit))
+        for unit in units:
             committed = self._writer.write(unit, self._epochs, self._relay.published)
             self._relay.forget_published()
             self._relay.publish(committed.events, committed.rows)
             self.total = _add(self.total, committed)
-        self._relay.wait()
-        self._source.acknowledge(polled.positions)
-        self._acknowledged += len(polled.records)
         self.total = evolve(self.total, warm_ups=self.total.warm_ups + len(decoded) - len(to_write))
-        self._notify(BatchDone(self.total, self._source.lag()))
+        self._unacknowledged.append(_WrittenBatch(polled, len(units), self.total))
+        self._acknowledge(leave=self._overlap)
+
+    def _acknowledge(self, leave: int = 0) -> None:
+        """Acknowledge the batches in order once their events are, except the last `leave`."""
+        while len(self._unacknowledged) > leave:
+            batch, *later = self._unacknowledged
+            self._relay.wait(leave=sum(each.publications for each in later))
+            if batch.polled.positions:
+                self._source.acknowledge(batch.polled.positions)
+            self._unacknowledged.popleft()
+            self._acknowledged += len(batch.polled.records)
+            self._notify(BatchDone(batch.total, self._source.lag()))
 
     def _idle(self, polled: PollResult) -> None:
+        self._acknowledge()
         self._delete_published()
         if polled.positions:
             self._source.acknowledge(polled.positions)
 
     def _finish(self) -> None:
+        with self._taking_over_after_failures():
+            self._acknowledge()
         self._relay.settle()
         self._delete_published()
 
     def _delete_published(self) -> None:
-        """Delete the outbox rows that no next transaction will delete."""
+        """Delete the published outbox rows now, because no next transaction follows soon."""
         if self._relay.published:
             with self._begin() as work:
                 work.outbox.delete(self._relay.published)
@@ -207,9 +290,10 @@ class PaymentConsumer:
     def _take_over(self) -> None:
         """Take ownership of the partitions in doubt: the recovery after every failure.
 
-        The source finds its offsets first: a process that is cut off from the group fences nobody.
+        The source finds its offsets first, so a process that cannot reach the group fences nobody.
         """
-        self._relay.settle()
+        if not self._relay.settle():
+            self._doubt_everything()
         partitions = frozenset(self._in_doubt)
         if not partitions:
             return

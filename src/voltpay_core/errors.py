@@ -14,7 +14,7 @@ class Rejected(Exception):
     """The message is at fault: it becomes a dead letter and the batch goes on (G4).
 
     Args:
-        code: A stable word, such as ``invalid-field``; the dead letter carries it.
+        code: A stable word, such as ``invalid-field``; a header of the dead letter has it.
         reason: One sentence for a person, without any value of the message.
         sqlstate: The SQLSTATE, if the database rejected the message.
         constraint: The violated constraint, if the database named one.
@@ -35,11 +35,11 @@ class PaymentIdTaken(Rejected):
 
 
 class Unavailable(Exception):
-    """Infrastructure failure: nothing is committed, and a take-over follows before the next batch.
+    """The infrastructure failed: a take-over follows before the next batch.
 
     Args:
-        reason: One sentence that names the thing, the place and the way out.
-        halt: True where only a person can help, so that a retry is useless (G5).
+        reason: One sentence that says what failed, where, and what helps.
+        halt: True if only a person can help, so that a retry is useless (G5).
         code: A stable word for programs, such as ``no-partition``.
     """
 
@@ -50,12 +50,12 @@ class Unavailable(Exception):
 
 
 class Fenced(Exception):
-    """Partitions have another owner: their records are dropped, the other partitions go on.
+    """Partitions have another owner now; a take-over follows before the next batch.
 
     Args:
         reason: How this process learned of it.
-        code: ``not-assigned`` where the source has assigned the partitions to another member, and
-            ``epoch-bumped`` where another process has bumped their epochs in the database.
+        code: ``not-assigned`` if the source has assigned the partitions to another member,
+            ``epoch-bumped`` if another process has bumped their epochs in the database.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Fenced(Exception):
 
 
 class Misconfigured(Exception):
-    """A setting is missing or cannot work; the message names the setting and the way out.
+    """A setting is missing or cannot work.
 
     Args:
-        reason: One sentence that names the thing, the place and the way out.
+        reason: One sentence that says what is wrong, where, and what helps.
         code: A stable word for programs, such as ``node-id-taken``.
     """
 

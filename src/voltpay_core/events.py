@@ -1,4 +1,4 @@
-"""The events that the writer publishes, typed, for the services that consume them."""
+"""Typed events of the writer, for the services that consume them."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _Shape = type[_EmailJson]
 
 @frozen(kw_only=True)
 class PaymentEvent:
-    """What every event says of its payment.
+    """The fields of every event.
 
     Attributes:
-        event_id: The same for each repeat of an event: deduplicate on it.
+        event_id: The same for each repeat of an event, so it can be used to deduplicate.
         id: The payment's id.
         message_id: The producer's idempotency key.
-        amount: Exact, never through a float.
-        created_at: When the payment was written, in UTC.
+        amount: The exact amount, never rounded.
+        created_at: The time at which the payment was written, in UTC.
     """
 
     event_id: str
@@ -64,10 +64,10 @@ class PaymentEvent:
 
     @classmethod
     def decode(cls, record: Record) -> Self:
-        """Read the event that a record of its topic holds; unknown fields are ignored.
+        """Decode a record of the event's topic; unknown fields are ignored.
 
         Raises:
-            Rejected: The record holds no such event; the reason names the field, never a value.
+            Rejected: The record is not such an event; the reason names the field, never a value.
         """
         event_id = (record.header(EVENT_ID_HEADER) or b"").decode("ascii", "replace")
         if not event_id:
@@ -88,7 +88,7 @@ class PaymentEvent:
 
 @frozen(kw_only=True)
 class EmailEvent(PaymentEvent):
-    """An event of the e-mail topic: a payment that its customer gets an e-mail about."""
+    """An event of the e-mail topic: the customer gets an e-mail about this payment."""
 
     _json = _EmailJson
 
@@ -98,7 +98,7 @@ class ReadEvent(PaymentEvent):
     """An event of the read topic: a written payment.
 
     Attributes:
-        updated_at: When this version was written, in UTC.
+        updated_at: The time at which this version was written, in UTC.
         version: 1 for a new payment.
     """
 

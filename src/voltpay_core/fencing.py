@@ -1,4 +1,4 @@
-"""Recognises a writer outside of the consumer group that writes into the same database."""
+"""Recognises a writer of another consumer group that writes into the same database."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from voltpay_core.errors import Fenced, Unavailable
 
 @frozen
 class FencingGuard:
-    """Counts how often this process is fenced, and decides what that means (G5).
+    """Counts the fences of this process, and decides what they mean (G5).
 
-    A group that moves partitions reports it to its members. Where an epoch is raised and the group
-    reports nothing, a process outside of the group has raised it. A stalled member that comes back
-    does so once; only another group does so again and again.
+    When a group moves partitions, it reports that to its members. If an epoch is bumped and the
+    group reports nothing, a process outside of the group has bumped it. A stalled member that comes
+    back does that once; only another group does it repeatedly.
 
     Attributes:
-        limit: This many fences without a rebalance in between halt the writer.
+        limit: The number of fences without a rebalance in between that halt the writer.
     """
 
     limit: int = 5
@@ -24,7 +24,7 @@ class FencingGuard:
     _unfinished_turns: int = 0
 
     def fenced(self, fence: Fenced) -> FencingGuard:
-        """Count one more fence, which ended a turn of the consuming loop."""
+        """Count a fence, which ended a turn of the consuming loop."""
         return evolve(
             self,
             from_outside=self._from_outside + (fence.code == "epoch-bumped"),
@@ -32,26 +32,27 @@ class FencingGuard:
         )
 
     def turn_finished(self) -> FencingGuard:
-        """Note a turn without a fence."""
+        """Count a turn without a fence."""
         return evolve(self, unfinished_turns=0)
 
     def rebalanced(self) -> FencingGuard:
-        """Note that the group has moved partitions, which explains the fences so far."""
+        """Forget the fences so far: a rebalance of the group explains them."""
         return evolve(self, from_outside=0)
 
     def check(self, fence: Fenced) -> None:
-        """Return where the next take-over can follow at once.
+        """Return if the next take-over can follow at once.
 
         Raises:
-            Unavailable: The last turn was fenced too, so the next attempt has to wait; or (halt,
-                ``another-writer``) somebody outside of the group writes the same partitions.
+            Unavailable: The last turn was fenced too, so the next attempt must wait; or (halt,
+                ``another-writer``) another consumer group writes the same partitions.
         """
         if self._from_outside >= self.limit:
             names = ", ".join(sorted(map(str, fence.partitions))[:8])
             raise Unavailable(
                 "another consumer group writes this topic into this database: it has taken over"
-                f" partitions {self._from_outside} times ({names}) that our group had not moved;"
-                " let all writers of a database use one group, or give each group a database",
+                f" partitions {self._from_outside} times ({names}) without a rebalance of this"
+                " group; use one group for all writers of a database, or one database for each"
+                " group",
                 halt=True,
                 code="another-writer",
             ) from fence

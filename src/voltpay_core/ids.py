@@ -1,4 +1,4 @@
-"""Payment ids: a ULID and the id of the node that made it."""
+"""Payment ids: a ULID and the id of the node that generated it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PaymentId:
 
     Attributes:
         text: The id as 30 characters.
-        created_at: The ULID's own timestamp, which also selects the month's table partition.
+        created_at: The ULID's timestamp, which also selects the table partition.
     """
 
     text: str
@@ -45,10 +45,10 @@ class PaymentId:
 
 
 class PaymentIdGenerator:
-    """Makes ids that always increase, whatever the clock does (G7).
+    """Generates ids that always increase, even if the clock steps back (G7).
 
     Args:
-        clock: Milliseconds since 1970. If it steps back, its highest reading is used.
+        clock: Milliseconds since 1970. If it steps back, its highest value is used.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:

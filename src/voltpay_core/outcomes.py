@@ -1,4 +1,4 @@
-"""The outcomes of a record: what decoding makes of it, and what the writer makes of that (G6)."""
+"""The outcomes of a record: first of decoding it, then of writing it (G6)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class WarmedUp:
 
 
 Decoded = DecodedPayment | DeadLettered
-"""What the writer gets; warm-up records are dropped before."""
+"""The writer's input; warm-up records are dropped before."""
 
 Outcome = Written | Duplicate | DeadLettered
 """The writer turns each record into exactly one of these."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 
 from attrs import Attribute, field, frozen
-from attrs.validators import optional
+from attrs.validators import and_, optional
 
 from voltpay_core.errors import Rejected
 from voltpay_core.ids import PaymentId
@@ -29,16 +28,18 @@ class Status(IntEnum):
     FAIL = -2
 
 
-def _text(shortest: int, longest: int) -> Callable[[object, Attribute[str], str], None]:
-    def check(_: object, attribute: Attribute[str], value: str) -> None:
-        if not shortest <= len(value) <= longest:
-            raise _invalid(attribute.name, f"needs {shortest} to {longest} characters")
+@frozen
+class _Text:
+    shortest: int
+    longest: int
+
+    def __call__(self, _: object, attribute: Attribute[str], value: str) -> None:
+        if not self.shortest <= len(value) <= self.longest:
+            raise _invalid(attribute.name, f"needs {self.shortest} to {self.longest} characters")
         if "\x00" in value:
             raise Rejected("bad-text", f"{_on_the_wire(attribute.name)} holds a NUL character")
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             raise Rejected("bad-text", f"{_on_the_wire(attribute.name)} holds a lone surrogate")
-
-    return check
 
 
 def _message_id(_: object, attribute: Attribute[str], value: str) -> None:
@@ -78,14 +79,14 @@ def _invalid(name: str, reason: str) -> Rejected:
 
 
 def _on_the_wire(name: str) -> str:
-    """What producers call a field: ``account_id`` is their ``accountId``."""
+    """A field's name in the wire format: ``account_id`` is ``accountId``."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
 
 
 @frozen
 class NewPayment:
-    """A payment as its producer sends it; one that breaks a rule cannot be created.
+    """A payment as its producer sends it; every instance follows the rules.
 
     Attributes:
         message_id: The idempotency key (G1).
@@ -95,17 +96,18 @@ class NewPayment:
         type: The payment type code, such as BWI, VSA or MSC.
 
     Raises:
-        Rejected: ``invalid-field`` or ``bad-text``, naming the wire's field and no value.
+        Rejected: A field breaks a rule (``invalid-field`` or ``bad-text``); the reason names the
+            field and no value.
     """
 
-    message_id: str = field(validator=[_text(1, 255), _message_id])
+    message_id: str = field(validator=and_(_Text(1, 255), _message_id))
     account_id: int = field(validator=_account_id)
     amount: Decimal = field(validator=_amount, repr=False)
     currency: str = field(validator=_currency, repr=False)
     status: Status = field(repr=False)
     type: str = field(validator=_type, repr=False)
-    comment: str | None = field(default=None, validator=optional(_text(1, 300)), repr=False)
-    external_ref_id: str | None = field(default=None, validator=optional(_text(1, 200)), repr=False)
+    comment: str | None = field(default=None, validator=optional(_Text(1, 300)), repr=False)
+    external_ref_id: str | None = field(default=None, validator=optional(_Text(1, 200)), repr=False)
 
 
 @frozen
@@ -123,5 +125,5 @@ class Payment:
 
     @property
     def created_at(self) -> datetime:
-        """The id's own timestamp, in UTC, with milliseconds."""
+        """The id's timestamp, in UTC, with milliseconds."""
         return self.id.created_at

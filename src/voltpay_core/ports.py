@@ -33,33 +33,33 @@ class PollResult:
 
 
 class MessageSource(Protocol):
-    """A topic: records in the order of their partitions, redelivered until acknowledged."""
+    """A topic, whose records come in partition order and are redelivered until acknowledged."""
 
     def poll(self, limit: int) -> PollResult:
-        """Return at most `limit` records, after a short wait at most.
+        """Return at most `limit` records, after at most a short wait.
 
         `poll(0)` returns no records: it only reports assigned and revoked partitions and keeps the
         consumer in its group. If a poll raises, its changes are reported by the next one. No poll
         reports a partition as both assigned and revoked.
 
         Raises:
-            Misconfigured: What it reads can never be a source of records.
+            Misconfigured: The source cannot be read as records, such as a file in UTF-16.
             Unavailable: The source cannot be reached.
         """
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        """Continue at the committed offsets of those of these partitions that are assigned.
+        """Continue at the committed offsets of these partitions; skip those that are not assigned.
 
         Raises:
             Fenced: The group is rebalancing.
-            Unavailable: The offsets cannot be read, or (halt) records expired before being read.
+            Unavailable: The offsets cannot be read, or (halt) records expired unread.
         """
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
-        """Commit these offsets; on return they are durable.
+        """Commit these offsets durably.
 
         Raises:
-            Fenced: The partitions have another owner by now.
+            Fenced: Another member of the group owns the partitions now.
             Unavailable: The source cannot be reached.
         """
 
@@ -71,21 +71,21 @@ class MessageSource(Protocol):
         """
 
     def lag(self) -> int:
-        """The number of records in the assigned partitions that are known and not yet polled."""
+        """The number of known records in the assigned partitions that are not yet polled."""
 
     def close(self) -> None:
-        """Leave the group and close the connection; records in hand are redelivered elsewhere."""
+        """Leave the group and close the connection; unacknowledged records are redelivered."""
 
 
 class PaymentStore(Protocol):
     """The normalised payment tables."""
 
     def add(self, payments: Sequence[Payment]) -> None:
-        """Insert these payments, each into every table, all or none.
+        """Insert all of these payments into every table, or none of them.
 
         Raises:
             PaymentIdTaken: One of the ids exists already.
-            Rejected: The database rejects one of them; only a savepoint can continue after that.
+            Rejected: The database rejects one of them; roll back to a savepoint to continue.
             Unavailable: The database cannot write now.
         """
 
@@ -94,14 +94,14 @@ class IdempotencyStore(Protocol):
     """The claims: message ids that became payments, and records that became dead letters (G1)."""
 
     def claim(self, keys: Sequence[str]) -> set[str]:
-        """Claim the keys (sorted, without repeats) and return those that were free.
+        """Claim the keys, which are sorted and unique, and return those that were free.
 
         Raises:
             Unavailable: The database cannot write now.
         """
 
     def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims that are older by the database's clock.
+        """Delete at most `limit` claims older than `older_than` by the database's clock.
 
         Claims newer than the oldest outbox row are kept. Returns the number deleted.
 
@@ -110,7 +110,7 @@ class IdempotencyStore(Protocol):
         """
 
     def expired(self, older_than: timedelta) -> int:
-        """Return how many claims `purge` would delete in total."""
+        """Return the total number of claims that `purge` would delete."""
 
 
 @frozen
@@ -122,16 +122,16 @@ class OutboxRow:
 
 
 class Outbox(Protocol):
-    """Events that are committed and perhaps not yet published (G2)."""
+    """Committed events that may not be published yet (G2)."""
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        """Insert one row for each source partition and return the ids, which increase."""
+        """Insert one row for each source partition, and return the row ids, which increase."""
 
     def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
         """Return all rows of these partitions in insertion order."""
 
     def delete(self, ids: Collection[int]) -> None:
-        """Delete these rows; a row that does not exist is no error."""
+        """Delete these rows; rows that do not exist are ignored."""
 
 
 class Fence(Protocol):
@@ -145,11 +145,14 @@ class Fence(Protocol):
         """
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Take ownership of these partitions; waits for a transaction that holds the fence."""
+        """Take ownership of these partitions: increase their epochs and return the new ones.
+
+        It waits for every transaction that holds one of these partitions.
+        """
 
 
 class PositionStore(Protocol):
-    """The positions of sources that keep none of their own, such as files."""
+    """The read positions of sources that cannot store their own, such as files."""
 
     def load(self, partition: Partition) -> int | None:
         """Return the next offset of a partition; None before the first `save`."""
@@ -159,7 +162,7 @@ class PositionStore(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """One transaction over all stores: everything is committed at its end, or nothing."""
+    """One transaction over all stores: at its end everything is committed, or nothing."""
 
     @property
     def node_id(self) -> int:
@@ -175,7 +178,7 @@ class UnitOfWork(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """Events to be published."""
+        """The outbox."""
 
     @property
     def fence(self) -> Fence:
@@ -183,28 +186,28 @@ class UnitOfWork(Protocol):
 
     @property
     def positions(self) -> PositionStore:
-        """The positions of sources that keep none of their own."""
+        """The read positions of sources that cannot store their own."""
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """A block whose changes are undone if it raises; the transaction goes on."""
+        """A context that undoes its changes if it raises; the transaction continues."""
 
 
 BeginUnitOfWork = Callable[[], AbstractContextManager[UnitOfWork]]
 """Opens a unit of work, which commits on a clean exit and rolls back otherwise.
 
-It connects if there is no usable connection. Raises `Unavailable`; if the answer to the COMMIT was
-lost, the work may be committed all the same.
+It connects if necessary. It raises `Unavailable` if the database fails. If only the answer to the
+COMMIT was lost, the work is committed nevertheless.
 """
 
 
 class PaymentDatabase(Protocol):
-    """A payment database, reached by one connection that also holds the node id."""
+    """A payment database with one connection, which also holds the node id."""
 
     def connect(self) -> object:
         """Open the connection unless it is open.
 
         Raises:
-            Misconfigured: The node id is taken by another running process.
+            Misconfigured: Another running process holds the node id.
             Unavailable: The database cannot be reached.
         """
 
@@ -216,13 +219,13 @@ class PaymentDatabase(Protocol):
 
 
 class Publication(Protocol):
-    """Records that were handed to a publisher and are not yet acknowledged."""
+    """Records that were sent and may not be acknowledged yet."""
 
     def wait(self) -> None:
         """Return once every record is acknowledged.
 
         Raises:
-            Unavailable: A record was refused, or its acknowledgement timed out.
+            Unavailable: A record was rejected, or its acknowledgement timed out.
         """
 
 
@@ -230,21 +233,21 @@ class EventPublisher(Protocol):
     """The topics that the rest of Voltpay reads."""
 
     def publish(self, records: Sequence[ProducerRecord]) -> Publication:
-        """Send the records in this order, after those sent before, without waiting.
+        """Send the records in this order, after all earlier ones, without waiting.
 
         Raises:
             Unavailable: The topics cannot be reached.
         """
 
     def reset(self) -> None:
-        """Drop everything unacknowledged, so that none of it can arrive after what comes next."""
+        """Drop all unacknowledged records, so that none can arrive after a later record."""
 
     def close(self) -> None:
-        """Drop everything unacknowledged and close the connection."""
+        """Drop all unacknowledged records and close the connection."""
 
 
 class Retry(Protocol):
     """A retry policy."""
 
     def __call__(self, act: Callable[[], T], /) -> T:
-        """Call `act` until it ends without `Unavailable`, with waits in between, within bounds."""
+        """Call `act` again, after a wait, each time it raises `Unavailable`, up to a limit."""

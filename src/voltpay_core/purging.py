@@ -16,20 +16,20 @@ class ClaimRetention:
     """How long claims must be kept so that no message becomes two payments (G1).
 
     Attributes:
-        input_topic: How long the input topic keeps a record at most: until then it can be read
-            again. `timedelta.max` where it keeps records for ever.
-        replays: How long after its first failure a dead letter can be replayed.
+        input_topic: The longest time that the input topic keeps a record; until then it can be
+            read again. `timedelta.max` means for ever.
+        replays: The time after its first failure in which a dead letter can be replayed.
     """
 
     input_topic: timedelta
     replays: timedelta
 
     def check(self, older_than: timedelta) -> None:
-        """Return where claims of that age are needed no longer.
+        """Return if claims older than `older_than` are no longer needed.
 
         Raises:
-            Misconfigured: The input topic (``claims-needed-by-input``) or replays
-                (``claims-needed-by-replays``) may still bring messages of claims of that age.
+            Misconfigured: The message of such a claim may still come again, from the input topic
+                (``claims-needed-by-input``) or by a replay (``claims-needed-by-replays``).
         """
         if older_than < self.input_topic:
             raise Misconfigured(
@@ -51,7 +51,7 @@ class Purged:
 
     Attributes:
         deleted: The number of claims deleted.
-        finished: False where it was stopped before all old claims were deleted.
+        finished: False if the purge was stopped before all old claims were deleted.
     """
 
     deleted: int
@@ -67,19 +67,19 @@ def purge(
     stop: Callable[[], bool] = lambda: False,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Purged:
-    """Delete the claims that are older than that.
+    """Delete the claims that are older than `older_than`.
 
-    It can be stopped between chunks and run again at any time, also beside running writers.
+    It can be stopped between chunks and run again at any time, also while writers run.
 
     Args:
-        retention: How long claims are needed; None deletes them all the same.
-        chunk: Claims a transaction, at most.
+        retention: How long claims are needed; None skips this check.
+        chunk: Claims in a transaction, at most.
         stop: Called between chunks; true ends the purge.
         notify: Called after each chunk with the number deleted so far.
 
     Raises:
         Misconfigured: Claims of that age are still needed.
-        Unavailable: The database cannot be reached; what was deleted stays deleted.
+        Unavailable: The database cannot be reached; earlier chunks stay deleted.
     """
     if retention is not None:
         retention.check(older_than)
@@ -93,7 +93,7 @@ def purge(
 
 
 def expired(begin: BeginUnitOfWork, older_than: timedelta) -> int:
-    """Return how many claims `purge` would delete.
+    """Return the number of claims that `purge` would delete.
 
     Raises:
         Unavailable: The database cannot be reached.

@@ -1,4 +1,4 @@
-"""Kafka's words in plain values: partitions, records read, and records to publish."""
+"""Plain values with Kafka's names: partitions, consumed records, and records to publish."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Record:
 
     Attributes:
         offset: Its offset in the partition.
-        timestamp: Milliseconds since the epoch, as the broker states it; None where there is none.
+        timestamp: Milliseconds since 1970, from the broker; None if the record has none.
     """
 
     partition: Partition
@@ -46,8 +46,8 @@ class ProducerRecord:
     """One record to publish: a read event, an e-mail event or a dead letter.
 
     Attributes:
-        partition: The source's own partition number, used where the topics have as many.
-        timestamp: Milliseconds since the epoch; None leaves it to the broker.
+        partition: The number of the source partition, used if the topic has as many partitions.
+        timestamp: Milliseconds since 1970; None leaves it to the broker.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""The outbox relay: publishes committed events in order, and knows which rows can be deleted."""
+"""The outbox relay: publishes committed events in order, and tracks the rows to delete."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class OutboxRelay:
         self._in_flight.append((self._publisher.publish(events), rows))
 
     def publish_pending(self, pending: Iterable[OutboxRow]) -> int:
-        """Publish the rows that a former owner left, and return their number.
+        """Publish the pending rows of a former owner, and return their number.
 
-        Rows that this process has published already are skipped.
+        Rows that this process has published are skipped.
 
         Raises:
             Unavailable: An event was not acknowledged.
@@ -47,26 +47,28 @@ class OutboxRelay:
         self.wait()
         return len(left)
 
-    def wait(self) -> None:
-        """Return once everything sent is acknowledged.
+    def wait(self, leave: int = 0) -> None:
+        """Return once all sent events are acknowledged, except the last `leave` publications.
 
         Raises:
-            Unavailable: An event was refused, or its acknowledgement timed out.
+            Unavailable: An event was rejected, or its acknowledgement timed out.
         """
-        while self._in_flight:
+        while len(self._in_flight) > leave:
             publication, rows = self._in_flight[0]
             publication.wait()
             self.published |= rows
             self._in_flight.popleft()
 
-    def settle(self) -> None:
-        """Wait for what was sent; if that fails, drop it: the outbox still holds it."""
+    def settle(self) -> bool:
+        """Wait for the sent events. If that fails, drop them (false): the outbox holds them."""
         try:
             self.wait()
         except Unavailable:
             self._publisher.reset()
             self._in_flight.clear()
+            return False
+        return True
 
     def forget_published(self) -> None:
-        """Note that the published rows are deleted, and that this is committed."""
+        """Forget the published rows, after a transaction that deleted them."""
         self.published = frozenset()

@@ -1,11 +1,12 @@
-"""Dead letters: what their headers say, and how they are sent back to the writer topic."""
+"""Dead letters: reads their headers, and sends them back to the input topic."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from attrs import evolve, frozen
 
@@ -22,27 +23,45 @@ from voltpay_core.ports import EventPublisher, MessageSource, PollResult
 from voltpay_core.records import ProducerRecord, Record
 
 CHUNK = 500
-"""Letters a poll, at most."""
+"""Letters in a poll, at most."""
 
 NO_CODE = "unknown"
-_LATEST = 253_402_300_799_999  # the last millisecond that Python knows
+_LATEST = 253_402_300_799_999  # the last millisecond of a datetime
 _CODE = re.compile(r"[a-z0-9-]{1,64}")
 
 
 def replay_group(group: str, code: str) -> str:
-    """The consumer group of a code's replays: no code skips another's letters."""
+    """The consumer group of a code's replays, so that no code skips the letters of another."""
     return f"{group}-replay-{code}"
+
+
+class DeadLetters(Protocol):
+    """The dead-letter topic, or the file in its place."""
+
+    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
+        """The dead letters that are there now.
+
+        Args:
+            replays_of: Leave out what the replays of this code have acknowledged.
+        """
+
+    def source(self, code: str) -> MessageSource:
+        """The dead letters up to their present end, read by the group that replays this code.
+
+        Raises:
+            Misconfigured: They are replayed in another way (``letters-in-file``).
+        """
 
 
 @frozen
 class DeadLetter:
-    """What the headers of a dead letter say, without anything of the message.
+    """The headers of a dead letter, without anything of the message.
 
     Attributes:
-        code: The stable word for the reason; ``unknown`` where the header holds no such word.
-        location: Where the letter is, as ``topic-partition@offset``.
-        origin: Where the record was read, in the same form.
-        attempt: How many times the message has failed.
+        code: The stable word for the reason; ``unknown`` if the header is missing or invalid.
+        location: The letter's position, as ``topic-partition@offset``.
+        origin: The position of the original record, in the same form.
+        attempt: The number of times that the message has failed.
     """
 
     code: str
@@ -75,18 +94,26 @@ class ReplayPlan:
     """What a replay would do with the letters of one code.
 
     Attributes:
-        replayable: Letters that would be sent back to the writer topic.
-        parked: Letters that have failed too often: they stay in the dead-letter topic.
-        beyond_retention: Letters to be sent whose claims may be purged already. A message that was
-            paid under the same id meanwhile would be written twice (G1).
+        replayable: Letters that would be sent back to the input topic.
+        parked: Letters that have failed too often and stay in the dead-letter topic.
+        beyond_retention: Replayable letters that are older than claims are kept. If a message of
+            the same id was written meanwhile, a replay would write it twice (G1).
     """
 
     replayable: int = 0
     parked: int = 0
     beyond_retention: int = 0
 
+    def __str__(self) -> str:
+        beyond = f", {self.beyond_retention} of them older than claims are kept"
+        parked = f"; {self.parked} failed too often and stay"
+        return (
+            f"{self.replayable} to replay"
+            f"{beyond if self.beyond_retention else ''}{parked if self.parked else ''}"
+        )
+
     def check(self) -> None:
-        """Return where a replay cannot make two payments of one message.
+        """Return if a replay cannot make two payments of one message.
 
         Raises:
             Misconfigured: Letters are older than claims are kept (``letters-beyond-retention``).
@@ -94,7 +121,7 @@ class ReplayPlan:
         if self.beyond_retention:
             raise Misconfigured(
                 f"{self.beyond_retention} letters are older than claims are kept: a message that"
-                " came again meanwhile would be written twice",
+                " was written meanwhile would be written twice",
                 code="letters-beyond-retention",
             )
 
@@ -102,11 +129,11 @@ class ReplayPlan:
 def plans(
     letters: Iterable[Record], *, max_attempts: int, now: datetime, claims_kept: timedelta
 ) -> dict[str, ReplayPlan]:
-    """Return what replays would do, by code.
+    """Return the plan for a replay of each code.
 
     Args:
         max_attempts: Letters that have failed this often are parked.
-        claims_kept: How long after its first failure a letter finds the claims that it needs.
+        claims_kept: How long claims are kept.
     """
     found: dict[str, ReplayPlan] = {}
     for record in letters:
@@ -133,6 +160,9 @@ class Replayed:
     replayed: int = 0
     parked: int = 0
 
+    def __str__(self) -> str:
+        return f"sent {self.replayed}, parked {self.parked}"
+
 
 def replay(
     source: MessageSource,
@@ -145,21 +175,21 @@ def replay(
     limit: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Replayed:
-    """Send the letters of one code back, up to the end that the source saw at start-up.
+    """Send the letters of one code back, up to the end offsets that the source saw at start-up.
 
-    Letters of other codes are skipped: the consumer group of the source belongs to this code. Every
-    letter is acknowledged by the broker before its offset is committed.
+    Letters of other codes are skipped, because the source's consumer group belongs to this code.
+    The broker acknowledges every letter before its offset is committed.
 
     Args:
-        source: The dead-letter topic, read by this code's own consumer group.
-        plan: What the replay is going to do, from `plans`; None sends the letters unchecked.
+        source: The dead-letter topic, read by this code's `replay_group`.
+        plan: The code's plan from `plans`, which is checked first; None skips this check.
         max_attempts: Letters that have failed this often are parked.
         limit: Letters to send, at most.
         stop: Called between chunks; true ends the replay.
 
     Raises:
         Misconfigured: Letters are older than claims are kept; nothing was sent.
-        Unavailable: The broker cannot be reached; the next replay goes on from there.
+        Unavailable: The broker cannot be reached; the next replay continues from there.
     """
     if plan is not None:
         plan.check()
@@ -203,7 +233,7 @@ def _choose(records: Sequence[Record], code: str, max_attempts: int, limit: int 
 
 
 def _event(record: Record, topic: str) -> ProducerRecord:
-    """The record as it came, without its old timestamp, which could expire it at once."""
+    """The original record, without its old timestamp, by which it could expire at once."""
     return ProducerRecord(topic, record.key, record.value, without_letter_headers(record.headers))
 
 
@@ -214,17 +244,17 @@ def _acknowledge(source: MessageSource, polled: PollResult, seen: Sequence[Recor
         if positions:
             source.acknowledge(positions)
     except Fenced:
-        return  # another replay has them now: it may send them again, and the claims decide
+        return  # another replay owns them now: it may send them again, and the claims decide
 
 
 def _text(record: Record, name: str) -> str:
-    """A header's text; anybody may have written it, so what cannot be printed is replaced."""
+    """A header's text; unprintable characters are replaced, since anybody may have written it."""
     text = (record.header(name) or b"").decode(errors="replace")
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _instant(text: str, timestamp: int | None) -> datetime:
-    """The time in a header, or else the record's own timestamp."""
+    """The time in a header, or else the record's timestamp."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

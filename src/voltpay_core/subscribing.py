@@ -21,8 +21,8 @@ class Batch(Generic[E]):
     """Events of one poll, in the order of their partitions.
 
     Attributes:
-        events: What could be decoded.
-        rejected: Records that hold no event, each with its reason.
+        events: The decoded events.
+        rejected: Records that could not be decoded, each with its reason.
         acknowledged: Whether `acknowledge` was called.
     """
 
@@ -32,12 +32,12 @@ class Batch(Generic[E]):
     acknowledged: bool = field(default=False, init=False)
 
     def acknowledge(self) -> None:
-        """Commit the offsets behind this batch: it is handled and does not come again.
+        """Commit the offsets of this batch, so that it does not come again.
 
-        Where another member of the group owns the partitions by now, it gets these events again.
+        If another member of the group owns the partitions now, that member gets the events again.
 
         Raises:
-            Unavailable: The source cannot be reached, and the retry policy has given up.
+            Unavailable: An outage lasted longer than the retry policy, or needs a person.
         """
         self._commit()
         self.acknowledged = True
@@ -45,16 +45,16 @@ class Batch(Generic[E]):
 
 @define
 class Subscription(Generic[E]):
-    """Batches of a source, at least once, until it is told to stop.
+    """The batches of a source, each delivered at least once.
 
-    A batch that is not acknowledged before the next one is asked for comes again.
+    If a batch is not acknowledged before the next iteration, it comes again.
 
     Attributes:
-        decode: Makes an event of a record; `Rejected` puts the record among the rejected.
-        retry: How outages are waited out.
-        stop: Asked between two batches.
-        limit: Records a batch, at most.
-        until_drained: End where everything that was there at the start is acknowledged.
+        decode: Decodes a record into an event, or raises `Rejected`.
+        retry: The retry policy for outages.
+        stop: Called between batches; true ends them.
+        limit: Records in a batch, at most.
+        until_drained: End when the source is drained.
     """
 
     _source: MessageSource
@@ -67,10 +67,10 @@ class Subscription(Generic[E]):
     _in_doubt: set[Partition] = field(factory=set, init=False)
 
     def __iter__(self) -> Iterator[Batch[E]]:
-        """The batches.
+        """Iterate over the batches.
 
         Raises:
-            Unavailable: The source cannot be reached, and the retry policy has given up.
+            Unavailable: An outage lasted longer than the retry policy, or needs a person.
         """
         while not self._stop():
             polled = self._retry(self._poll)

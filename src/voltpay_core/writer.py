@@ -1,4 +1,4 @@
-"""Writes commit units: claim, insert, bisect what the database rejects, fill the outbox."""
+"""Writes commit units: claim, insert, bisect after a rejection, fill the outbox."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from voltpay_core.records import Partition, ProducerRecord, Record
 
 @frozen
 class Committed:
-    """A committed commit unit, whose events are to be published.
+    """A committed commit unit; its events are not published yet.
 
     Attributes:
-        outcomes: One for each record.
-        events: In the order in which they must be published (G3).
-        rows: The outbox rows that hold the events until they are published (G2).
+        outcomes: One outcome for each record.
+        events: The events, in the order of publication (G3).
+        rows: The ids of the outbox rows that hold the events until they are published (G2).
     """
 
     outcomes: Sequence[Outcome]
@@ -57,7 +57,8 @@ class PaymentWriter:
 
         Raises:
             Fenced: A partition has a new owner; nothing is written.
-            Unavailable: The database cannot write now; whether it has, the claims will tell.
+            Unavailable: The database failed. The unit may be committed nevertheless: write it
+                again, and the claims decide.
         """
         messages = [item for item in unit if isinstance(item, DecodedPayment)]
         letters = [item for item in unit if isinstance(item, DeadLettered)]
@@ -69,7 +70,7 @@ class PaymentWriter:
             outcomes = self._claim_letters(work, [*written, *letters])
             events = self._events_by_partition(outcomes)
             rows = work.outbox.put({partition: pack(made) for partition, made in events.items()})
-        self._breaker = breaker  # only what is committed counts
+        self._breaker = breaker  # only committed outcomes count
         return Committed(outcomes, list(chain.from_iterable(events.values())), rows)
 
     def _write_or_bisect(
@@ -77,14 +78,14 @@ class PaymentWriter:
     ) -> list[Outcome]:
         try:
             return self._write_together(work, messages)
-        except Rejected as refusal:
+        except Rejected as rejection:
             if len(messages) > 1:
                 middle = len(messages) // 2
                 return [
                     *self._write_or_bisect(work, messages[:middle]),
                     *self._write_or_bisect(work, messages[middle:]),
                 ]
-            return [self._retry_or_dead_letter(work, messages[0], refusal)]
+            return [self._retry_or_dead_letter(work, messages[0], rejection)]
 
     def _write_together(
         self, work: UnitOfWork, messages: Sequence[DecodedPayment]
@@ -103,14 +104,14 @@ class PaymentWriter:
         return outcomes
 
     def _retry_or_dead_letter(
-        self, work: UnitOfWork, message: DecodedPayment, refusal: Rejected
+        self, work: UnitOfWork, message: DecodedPayment, rejection: Rejected
     ) -> Outcome:
-        if isinstance(refusal, PaymentIdTaken):
+        if isinstance(rejection, PaymentIdTaken):
             try:
-                return self._write_together(work, [message])[0]  # with a fresh id
-            except Rejected as again:
-                refusal = again
-        return DeadLettered(message.record, refusal)
+                return self._write_together(work, [message])[0]  # with a new id
+            except Rejected as second:
+                rejection = second
+        return DeadLettered(message.record, rejection)
 
     def _claim_letters(self, work: UnitOfWork, outcomes: list[Outcome]) -> list[Outcome]:
         keys = {
@@ -146,10 +147,13 @@ class PaymentWriter:
 
 
 def dead_letter_key(record: Record) -> str:
-    """The claim of a dead letter: this very record, so that a corrected message can come again."""
+    """The claim key of a dead letter: a digest of its record, not the message id.
+
+    So a corrected message with the same id can still become a payment.
+    """
     digest = sha256()
     partition, time = record.partition, record.timestamp or 0
-    place = f"{partition.topic}\n{partition.number}\n{record.offset}\n{time}"
-    for part in (place.encode(), record.key, record.value):
+    origin = f"{partition.topic}\n{partition.number}\n{record.offset}\n{time}"
+    for part in (origin.encode(), record.key, record.value):
         digest.update(b"-" if part is None else b"%d:" % len(part) + part)
     return DEAD_LETTER_KEY_PREFIX + digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What the documents say is so: commands, settings, codes, examples and the tests they name."""
+"""The documents agree with the code: commands, settings, codes, examples and named tests."""
 
 import ast
 import json
@@ -84,8 +84,12 @@ def run(command: list[str], folder: Path) -> None:
 
 @each(blocks("python"))
 def test_python_runs(block: Block, tmp_path: Path) -> None:
-    """Every block of Python runs as it stands, without any server."""
-    run([sys.executable, "-W", "error", "-c", block.text], tmp_path)
+    """Every block of Python runs as it stands, without any server; tests in it pass."""
+    if "import pytest\n" in block.text:
+        (tmp_path / "test_block.py").write_text(block.text, "utf-8")
+        run([sys.executable, "-W", "error", "-m", "pytest", "-q", "."], tmp_path)
+    else:
+        run([sys.executable, "-W", "error", "-c", block.text], tmp_path)
 
 
 @each([block for block in blocks("console") if needs_no_server(block)])
@@ -151,15 +155,15 @@ def every_option(node: Any) -> set[str]:
 
 
 def test_the_commands_are_complete() -> None:
-    """The table of commands has each command, in order, with its options."""
+    """The table of commands has each command, in order, with its help and its options."""
     told = {
-        command.strip("`"): set(options.replace("`", "").split()) - {"-"}
-        for command, _, options in table(
+        command.strip("`"): (words, set(options.replace("`", "").split()) - {"-"})
+        for command, words, options in table(
             REFERENCE / "commands.md", "command", "what it does", "options"
         )
     }
     found = dict(leaves(VOLTPAY, "voltpay"))
-    assert told == {command: own_options(node) for command, node in found.items()}
+    assert told == {command: (node.help, own_options(node)) for command, node in found.items()}
     assert list(told) == list(found)
 
 
@@ -184,12 +188,13 @@ def test_named_variables_exist(document: Path) -> None:
 
 
 def test_the_settings_are_complete() -> None:
-    """The table of settings has each of them, in order, with its default."""
-    told = {
-        setting.strip("`"): default.strip("`")
-        for setting, default, *_ in table(
-            REFERENCE / "settings.md", "setting", "default", "unit", "meaning"
-        )
+    """The table of settings has each of them, in order, with its default and its flag's help."""
+    rows = table(REFERENCE / "settings.md", "setting", "default", "unit", "meaning")
+    told = {setting.strip("`"): default.strip("`") for setting, default, *_ in rows}
+    meanings = {setting.strip("`"): meaning.replace("`", "") for setting, *_, meaning in rows}
+    helps = {option.path: option.metadata["help"] for option in OPTIONS}
+    assert {path: meanings[path] for path, words in helps.items() if words} == {
+        path: words for path, words in helps.items() if words
     }
     defaults = asdict(Settings())
     assert told == {o.path: in_words(get_path(defaults, o.path)) for o in OPTIONS}
@@ -205,7 +210,7 @@ def in_words(default: object) -> str:
 
 
 def test_the_topic_settings_are_complete() -> None:
-    """The table of topic settings has each that is compared, what it has to be, and of which."""
+    """The table of topic settings has each compared setting, its requirement and its topics."""
     told = {
         (setting.strip("`"), wanted.strip("`"), topic, consume or "-")
         for setting, wanted, topics, _, consume in table(
@@ -229,7 +234,7 @@ def test_settings_files_load(block: Block, tmp_path: Path) -> None:
 
 
 def test_the_codes_are_complete() -> None:
-    """The table of dead-letter codes has those that the code gives, and no other."""
+    """The table of dead-letter codes has exactly the codes that the program uses."""
     told = [code.strip("`") for code, _ in table(WIRE_FORMAT, "code", "meaning")]
     assert sorted(told) == sorted(set(codes()))
 
@@ -244,7 +249,7 @@ def codes() -> Iterator[str]:
 
 
 def test_the_wire_examples_are_real() -> None:
-    """The events shown are those that the payment shown becomes."""
+    """The shown events are those of the shown payment."""
     payment, read, email, _ = (block.text.strip() for block in blocks("json"))
     record = Record(Partition("payment_writer_topic", 0), 0, 0, b"1007919", payment.encode())
     message = Codec().decode(record)
@@ -278,7 +283,7 @@ def exported_names() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Every link to a file of the project finds it, and the heading that it names."""
+    """Every link leads to an existing file and heading."""
     for path, heading in links(document):
         assert path.exists(), path
         assert not heading or heading in headings(path), f"{path}#{heading}"
@@ -293,7 +298,7 @@ def test_named_tests_exist(document: Path) -> None:
         assert set(parts) <= defined(ROOT / path), test
 
 
-def test_every_fault_is_told_of() -> None:
+def test_every_fault_is_documented() -> None:
     """The table of faults names each test that breaks something, and how often it has passed."""
     told = {row[2]: row[3] for row in table(RELIABILITY, "fault", "must hold", "tests", "runs")}
     names = {test for cell in told for test in cell.strip("`").split("` `")}

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from threading import Semaphore, Thread
 
 from attrs import define, field
-from tests.harness.faults import Crash, Fault, Faults
+
+from voltpay_adapters.testing.faults import Crash, Fault, Faults
 
 PAUSES = frozenset(
     {

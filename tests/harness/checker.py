@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from attrs import evolve, field, frozen
-from tests.harness.tables import Tables, rows_of
 
+from voltpay_adapters.testing.tables import Tables, rows_of
 from voltpay_core.codec import (
     ATTEMPT_HEADER,
     CODE_HEADER,
@@ -25,6 +25,9 @@ from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 from voltpay_core.writer import dead_letter_key
 
 Place = tuple[Partition, int]
+
+BATCHES_IN_HAND = 2
+"""Batches of a writer that may be written and not acknowledged: one is published meanwhile."""
 
 
 @frozen

@@ -18,7 +18,7 @@ import pytest
 from _pytest.mark import ParameterSet
 from attrs import astuple, define, field
 from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
-from tests.harness.checker import History, violations
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.databases import Database, connected
 from tests.harness.history import KafkaGroup, patiently, read_history, read_topic
 from tests.harness.stack.kafka import KafkaAddress
@@ -148,7 +148,7 @@ class Deployment:
         *arguments: str,
         failing: str | None = None,
         program: Sequence[str | Path] = (VOLTPAY,),
-        **settings: object,
+        **settings: Any,
     ) -> Program:
         """Start the program.
 
@@ -172,14 +172,14 @@ class Deployment:
         self._programs.append(started)
         return started
 
-    def run(self, *arguments: str, code: int = 0, **settings: object) -> str:
+    def run(self, *arguments: str, code: int = 0, **settings: Any) -> str:
         """Run the program to its end, which must be this exit code; what it printed."""
         program = self.start(*arguments, **settings)
         assert program.exit_code() == code, program.printed()
         return program.printed()
 
     def consume(
-        self, node_id: int | str, *flags: str, failing: str | None = None, **settings: object
+        self, node_id: int | str, *flags: str, failing: str | None = None, **settings: Any
     ) -> Program:
         """Start a consumer."""
         given = ("--output", "json", "--node-id", str(node_id), *flags)
@@ -192,7 +192,7 @@ class Deployment:
         return consumer.summary()
 
     def move_offsets_back(self) -> None:
-        """Let the group begin anew with the first records."""
+        """Let the group begin again with the first records."""
         beginning = OffsetAndMetadata(0, "", -1)
         with closing(self.admin()) as admin:
             places = [
@@ -241,7 +241,9 @@ class Deployment:
 
     def violations(self, *, kills: int = 0, **known: Any) -> list[str]:
         """What is wrong, if anything is; each kill may repeat a batch of each partition."""
-        return violations(self.history(most_repeats=kills * self.batch_size, **known))
+        return violations(
+            self.history(most_repeats=kills * BATCHES_IN_HAND * self.batch_size, **known)
+        )
 
     def close(self) -> None:
         """End what still runs."""
@@ -260,7 +262,7 @@ def rows(table: Mapping[str, Any], *quick: str) -> list[ParameterSet]:
     ]
 
 
-def busy(deployment: Deployment, *flags: str, seed: int = SEED, **settings: object) -> Program:
+def busy(deployment: Deployment, *flags: str, seed: int = SEED, **settings: Any) -> Program:
     """A consumer in the middle of its work, which a trigger makes last a second or two."""
     before = deployment.written_by(1)
     deployment.feed(RECORDS, seed=seed)

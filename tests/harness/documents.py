@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_TEST = re.compile(r"tests/[\w/]+\.py(?:::\w+)*")
+_TEST = re.compile(r"(?:tests|src/voltpay_adapters/testing)/[\w/]+\.py(?:::\w+)*")
 _VARIABLE = re.compile(r"\bVOLTPAY_[A-Z_]*[A-Z]\b")
 
 
@@ -109,7 +109,7 @@ def commands(line: str) -> Iterator[list[str]]:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+    return [cell.strip() for cell in re.split(r" \|(?= )", line.strip().strip("|"))]
 
 
 def _until_blank(lines: Iterator[str]) -> Iterator[str]:

@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tests.harness.faults import (
+from attrs import define
+
+from voltpay_adapters.testing.faults import (
     Faults,
     FaultyDatabase,
     FaultyPublisher,
     FaultySource,
     faulty_begin,
 )
-
-from voltpay_cli import wiring
 from voltpay_cli.app import main
-from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import BeginUnitOfWork, EventPublisher, MessageSource, PaymentDatabase
@@ -32,8 +32,8 @@ class Failpoint(Faults):
     """Lets something happen once the steps of a way are done, one after the other.
 
     The plan is the way and what happens at its end, as in
-    ``2 after acknowledge, after commit = kill``: the steps of `tests.harness.faults`, some of them
-    several times.
+    ``2 after acknowledge, after commit = kill``: the steps of
+    `voltpay_adapters.testing.faults`, some of them several times.
     """
 
     def __init__(self, plan: str) -> None:
@@ -76,51 +76,39 @@ def _fail() -> None:
     raise Unavailable("the world fails here")
 
 
-def decorate(faults: Faults) -> None:
-    """Put the failpoint around every adapter that is assembled."""
-    assemble, database = wiring.payment_writer, wiring.database
-    input_publisher = wiring.input_publisher
+@define(kw_only=True)
+class FaultyWiring(Wiring):
+    """Puts a failpoint around every adapter.
 
-    def assemble_faultily(
-        *, source: MessageSource, store: PaymentDatabase, events: EventPublisher, **others: Any
+    Attributes:
+        faults: What happens at which step.
+    """
+
+    faults: Faults
+
+    def assemble(
+        self, source: MessageSource, store: PaymentDatabase, events: EventPublisher, *others: Any
     ) -> AbstractContextManager[PaymentConsumer]:
-        return assemble(
-            source=FaultySource(source, faults),
-            store=FaultyDatabase(store, faults),
-            events=FaultyPublisher(events, faults),
-            **others,
+        return super().assemble(
+            FaultySource(source, self.faults),
+            FaultyDatabase(store, self.faults),
+            FaultyPublisher(events, self.faults),
+            *others,
         )
 
     @contextmanager
-    def faulty_input_publisher(settings: Settings) -> Iterator[EventPublisher]:
-        with input_publisher(settings) as publisher:
-            yield FaultyPublisher(publisher, faults)
+    def database(self) -> Iterator[BeginUnitOfWork]:
+        with super().database() as begin:
+            yield faulty_begin(begin, self.faults)
 
     @contextmanager
-    def faulty_database(settings: Settings) -> Iterator[BeginUnitOfWork]:
-        with database(settings) as begin:
-            yield faulty_begin(begin, faults)
-
-    wiring.payment_writer = assemble_faultily
-    if "purge" in sys.argv:
-        wiring.database = faulty_database
-    if "replay" in sys.argv:
-        wiring.input_publisher = faulty_input_publisher
-
-
-def set_clock(ahead: timedelta) -> None:
-    """Let the process believe that it is later, by so much."""
-
-    def now() -> datetime:
-        return datetime.now(UTC) + ahead
-
-    wiring.payment_writer = partial(wiring.payment_writer, now=now)
-    wiring.PostgresDatabase = partial(wiring.PostgresDatabase, now=now)
+    def input_publisher(self) -> Iterator[EventPublisher]:
+        with super().input_publisher() as publisher:
+            yield FaultyPublisher(publisher, self.faults)
 
 
 if __name__ == "__main__":
-    if plan := os.environ.pop("VOLTPAY_TEST_FAILPOINT", None):
-        decorate(Failpoint(plan))
-    if ahead := os.environ.pop("VOLTPAY_TEST_CLOCK", None):
-        set_clock(timedelta(seconds=float(ahead)))
-    main()
+    plan = os.environ.pop("VOLTPAY_TEST_FAILPOINT", None)
+    ahead = timedelta(seconds=float(os.environ.pop("VOLTPAY_TEST_CLOCK", "0")))
+    wire = partial(FaultyWiring, faults=Failpoint(plan)) if plan else Wiring
+    main(partial(wire, now=lambda: datetime.now(UTC) + ahead))

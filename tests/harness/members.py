@@ -6,10 +6,10 @@ from contextlib import closing
 
 from attrs import define
 from tests.harness.actors import Actor
-from tests.harness.faults import Faults, crash
 from tests.harness.world import RunOptions, World
 
-from voltpay_adapters.local.memory import MemorySource
+from voltpay_adapters.testing.faults import Faults, crash
+from voltpay_adapters.testing.memory import MemorySource
 
 ENDLESS = 5000
 """More pauses than any work here takes."""

@@ -10,8 +10,9 @@ from kafka import KafkaAdminClient
 from tests.harness.checker import History
 from tests.harness.databases import Database, connected
 from tests.harness.history import KafkaGroup, read_events, read_topic
-from tests.harness.tables import Tables, read_tables
+from tests.harness.tables import read_tables
 
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.codec import Codec
 from voltpay_core.outcomes import DecodedPayment
 from voltpay_core.records import Record

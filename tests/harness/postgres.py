@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from attrs import define, field
 from tests.harness.databases import Database, connected
-from tests.harness.tables import Tables, read_tables
+from tests.harness.tables import read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
+from voltpay_core.ports import PaymentDatabase
 
 _EMPTY = """
 TRUNCATE write.payment_core, write.payment_metadata, write.payment_notes,
@@ -53,6 +55,13 @@ class PostgresHarness:
 
     def age_outbox(self, by: timedelta) -> None:
         self._administer(f"UPDATE write.outbox SET created_at = created_at - interval '{by}'")
+
+    def disconnect(self, database: PaymentDatabase) -> None:
+        """Have the server end the session, and wait until it is gone."""
+        assert isinstance(database, PostgresDatabase)
+        session, _ = database.connect()
+        ((process,),) = session.run("SELECT pg_backend_pid()")
+        self._administer(f"SELECT pg_terminate_backend({process}, 30000)")
 
     def isolate(self, level: str) -> None:
         name = self.database.name

@@ -9,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from attrs import define, field
-from tests.harness.tables import Tables, read_tables
+from tests.harness.tables import read_tables
 
 from voltpay_adapters.local.sqlite import MEMORY, SqliteDatabase
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
 
 

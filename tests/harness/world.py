@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from attrs import define, field, frozen
-from tests.contracts.store import Database, StoreHarness
-from tests.harness.checker import History, violations
-from tests.harness.faults import (
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
+
+from voltpay_adapters.testing.contracts.store import StoreHarness
+from voltpay_adapters.testing.faults import (
     Crash,
     Faults,
     FaultyPublisher,
     FaultySource,
-    LateEvents,
     faulty_begin,
 )
-from tests.harness.tables import Tables
-
-from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
 from voltpay_core.consuming import Notice, PaymentConsumer, Tally
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.ports import Retry
+from voltpay_core.ports import PaymentDatabase, Retry
 from voltpay_core.records import ProducerRecord, Record
+
+T = TypeVar("T")
 
 UNBREAKABLE = 10**9
 
@@ -76,7 +77,7 @@ class World:
     _largest_batch: int = 0
     _ticks: Iterator[int] = field(factory=count)
     _start: datetime = field(factory=lambda: datetime.now(UTC))
-    _database: Database = field(init=False)
+    _database: PaymentDatabase = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         for account_id in self.refused:
@@ -100,7 +101,7 @@ class World:
         *,
         source: MemorySource | None = None,
         faults: Faults | None = None,
-        database: Database | None = None,
+        database: PaymentDatabase | None = None,
         notify: Callable[[Notice], None] = lambda _: None,
         retry: Retry | None = None,
     ) -> PaymentConsumer:
@@ -111,7 +112,7 @@ class World:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
         begin = faulty_begin((database or self._database).begin, faults)
-        events = LateEvents(self.published) if way.late_events else MemoryPublisher(self.published)
+        events = MemoryPublisher(self.published, prompt=not way.late_events)
         return PaymentConsumer(
             source=FaultySource(source, faults),
             begin=begin,
@@ -134,7 +135,7 @@ class World:
             self.incidents += 1
             return self.run(way)
 
-    def patiently(self, act: Callable[[], None]) -> None:
+    def patiently(self, act: Callable[[], T]) -> T:
         """Try again until it works: the faults of a plan come to an end."""
         for _ in range(100):
             try:
@@ -174,7 +175,7 @@ class World:
             acknowledged=dict(self.log.acknowledged),
             codec=self.codec,
             refused=self.refused,
-            most_repeats=self.incidents * self._largest_batch,
+            most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
             finished=finished,
         )
 

@@ -79,7 +79,7 @@ def insert(table: str, **changes: str) -> str:
 
 
 def refusal(connection: Connection, sql: str) -> dict[str, str]:
-    """The fields of the server's refusal: C is the SQLSTATE, n the constraint."""
+    """The fields of the server's rejection: C is the SQLSTATE, n the constraint."""
     with pytest.raises(DatabaseError) as caught:
         connection.run(sql)
     fields: dict[str, str] = caught.value.args[0]
@@ -122,7 +122,7 @@ def test_the_root_includes_every_file_in_the_order_of_its_number() -> None:
 
 
 def test_ids_ascend_through_all_files() -> None:
-    """A changeset's id tells its place: none is out of order, none is used twice."""
+    """The ids of changesets are in order and unique."""
     ids = changeset_ids()
     assert list(ids) == sorted(set(ids))
     assert len(ids) == len(changesets())
@@ -236,8 +236,8 @@ def test_there_is_no_foreign_key(migrated_database: Database) -> None:
 
 
 @pytest.mark.parametrize("table", PAYMENT_TABLES)
-def test_a_row_of_no_month_is_refused_without_a_constraint(table: str, writer: Connection) -> None:
-    """A missing partition is told from a bad value by the name that the refusal lacks."""
+def test_a_row_of_no_month_is_rejected_without_a_constraint(table: str, writer: Connection) -> None:
+    """The rejection of a row without a partition names no constraint; that of a bad value does."""
     far = "now() + interval '2 years'"
     updated = {"updated_at": far} if table == "payment_metadata" else {}
     fields = refusal(writer, insert(table, created_at=far, **updated))
@@ -264,10 +264,10 @@ def test_a_row_of_no_month_is_refused_without_a_constraint(table: str, writer: C
         ("payment_notes", {"id": "'short'"}, "payment_notes_id_form"),
     ],
 )
-def test_a_bad_value_is_refused_by_a_named_constraint(
+def test_a_bad_value_is_rejected_by_a_named_constraint(
     table: str, changes: dict[str, str], constraint: str, writer: Connection
 ) -> None:
-    """The database refuses what the rules of a payment forbid, and says which rule it was."""
+    """The database rejects a value that breaks a rule of payments, and names the rule."""
     fields = refusal(writer, insert(table, **changes))
     assert (fields["C"], fields["n"]) == ("23514", constraint)
 
@@ -280,7 +280,7 @@ def test_a_bad_value_is_refused_by_a_named_constraint(
         ("payment_notes", {"external_ref_id": "repeat('x', 201)"}),
     ],
 )
-def test_what_is_too_long_is_refused_not_cut(
+def test_what_is_too_long_is_rejected_not_cut(
     table: str, changes: dict[str, str], writer: Connection
 ) -> None:
     """No amount and no text is shortened to fit."""
@@ -351,7 +351,7 @@ def test_a_role_can_ask_what_it_finds_and_may_do(migrated_database: Database) ->
 
 
 def test_a_role_with_too_many_rights_shows(migrated_database: Database) -> None:
-    """A migrator or superuser used for writing is told from the writer."""
+    """The inspection distinguishes a migrator or superuser from the writer."""
     with admin_connection(DatabaseUrl.parse(migrated_database.migrator)) as connection:
         assert "owner of write.payment_core" in privileges(connection).excess
     with admin_connection(DatabaseUrl.parse(migrated_database.superuser)) as connection:
@@ -394,7 +394,7 @@ def test_psql_bootstraps_whatever_a_database_sets(
 
 
 def test_bootstrap_needs_a_superuser(migrated_database: Database) -> None:
-    """Whoever may not bootstrap learns that PostgreSQL refused, and why."""
+    """Without the rights to bootstrap, the error gives PostgreSQL's reason."""
     with pytest.raises(Unavailable, match="SQLSTATE 42501: permission denied"):
         bootstrap(DatabaseUrl.parse(migrated_database.writer))
 
@@ -443,7 +443,7 @@ LEFT_LOCKED = """
 def test_a_lock_that_was_left_is_named_and_released(
     migrated_database: Database, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """Who holds the lock is told before Liquibase waits for it, and release-locks takes it away."""
+    """The lock's holder is reported before Liquibase waits, and release-locks releases the lock."""
     with connected(migrated_database.superuser) as connection:
         connection.run(LEFT_LOCKED)
     holder = "held by web-1 (10.0.0.7) since 2026-11-25 09:00:00"

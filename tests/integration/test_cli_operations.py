@@ -17,8 +17,8 @@ from tests.harness.stack.kafka import KafkaAddress
 from tests.harness.stack.places import jars
 
 from voltpay_adapters.kafka.connection import KafkaConnection
-from voltpay_cli.connections import payment_topics
 from voltpay_cli.settings.loading import load
+from voltpay_cli.wiring import Wiring
 
 by_either_client = pytest.mark.parametrize("stack", ["kafka-python", "confluent"], indirect=True)
 
@@ -102,7 +102,7 @@ def attempts() -> list[int]:
 
 @by_either_client
 def test_topics_are_made_once_and_checked(stack: Database) -> None:
-    """Topics that are there are left alone, and what differs from the settings is told."""
+    """Existing topics are not changed, and differences from the settings are reported."""
     assert printed("topics", "create") == "all topics are there\n"
     assert printed("topics", "check") == "all topics are as they should be\n"
     told = printed("topics", "check", "--partitions", "4", code=78)
@@ -111,14 +111,14 @@ def test_topics_are_made_once_and_checked(stack: Database) -> None:
 
 def test_new_topics_depend_on_no_default_of_the_brokers(stack: Database) -> None:
     """Every setting on which a guarantee rests is set on the topic itself."""
-    for topic in payment_topics(load({}).settings).policy.expected_topics():
+    for topic in Wiring(settings=load({}).settings).topics().policy.expected_topics():
         for required in topic.requirements:
             if required.value is not None:
                 assert dynamic(topic.name)[required.name] == required.value
 
 
 @by_either_client
-def test_whatever_endangers_a_guarantee_is_told(stack: Database) -> None:
+def test_whatever_endangers_a_guarantee_is_reported(stack: Database) -> None:
     """Each wrong setting of each topic is a difference for both checks, with what it endangers."""
     wrong = {
         "cleanup.policy": "compact",
@@ -139,7 +139,7 @@ def test_whatever_endangers_a_guarantee_is_told(stack: Database) -> None:
 
 
 def test_dead_letters_fit_whatever_the_input_topic_takes(stack: Database) -> None:
-    """The dead-letter topic is compared with what the input topic takes, and made by it."""
+    """The dead-letter topic is created and checked by the size that the input topic accepts."""
     alter("WRITER", {"max.message.bytes": "5000000"})
     assert "not at least 5016384: " in printed("topics", "check", code=78)
     flags = {"VOLTPAY_TOPICS_DEAD_LETTER": f"larger-{secrets.token_hex(4)}"}
@@ -162,7 +162,7 @@ def test_a_topic_that_loses_payments_stops_the_start(topic: str, stack: Database
 
 @by_either_client
 def test_a_topic_that_may_lose_records_is_a_warning(stack: Database) -> None:
-    """Where records may vanish, or that cannot be known, the start says so and goes on."""
+    """If records may be lost, or this is not known, the start warns and continues."""
     printed("produce", "--count", "10", "--seed", "1")
     alter("WRITER", {"retention.bytes": "1073741824"})
     alter("READ", {"cleanup.policy": "compact"})
@@ -171,12 +171,12 @@ def test_a_topic_that_may_lose_records_is_a_warning(stack: Database) -> None:
     assert result.stderr.count("has retention.bytes=1073741824, not -1: ") == 1
     assert result.stderr.count("has cleanup.policy=compact, not delete: ") == 1
     result = voltpay("consume", "--exit-eof", env={"VOLTPAY_TOPICS_EMAIL": "nowhere"})
-    assert "nowhere is not checked: there is no such topic, or " in result.stderr
+    assert "nowhere is not checked: the topic does not exist, or " in result.stderr
 
 
 @pytest.mark.parametrize("setting", ["retention.ms", "segment.ms"])
 def test_extreme_numbers_mean_for_ever(setting: str, stack: Database) -> None:
-    """A purge beside a topic that keeps its records for ever refuses, whatever the number."""
+    """If the input topic keeps records for ever, the purge rejects every age."""
     alter("WRITER", {setting: str(2**63 - 1)})
     refused = voltpay("idempotency", "purge", "--dry-run")
     assert refused.exit_code == 78
@@ -208,7 +208,7 @@ def test_the_doctor_names_what_is_wrong(
     assert result.exit_code == 78
     for words in (
         "FAIL topics: nowhere does not exist; voltpay topics create",
-        "FAIL schema: there is none; voltpay db bootstrap, then voltpay db update",
+        "FAIL schema: does not exist; voltpay db bootstrap, then voltpay db update",
         "FAIL partitions: missing: payment_core",
         "FAIL privileges: ",
     ):
@@ -254,7 +254,7 @@ def test_a_replay_of_one_code_skips_no_other(stack: Database) -> None:
 
 
 def test_a_limit_is_for_all_codes_together(stack: Database) -> None:
-    """--limit bounds what one command sends, and the next goes on behind it."""
+    """--limit limits the letters of one command, and the next command continues there."""
     printed("produce", "--count", "50", "--seed", "3", "--poison", "1")
     consumed()
     sent = []
@@ -267,7 +267,7 @@ def test_a_limit_is_for_all_codes_together(stack: Database) -> None:
 def test_letters_older_than_claims_are_kept_for_who_insists(
     stack: Database, kafka: KafkaAddress
 ) -> None:
-    """Without --force nothing goes back whose message might have come again unnoticed."""
+    """Without --force no letter is replayed whose message may have been written meanwhile."""
     since = datetime.now(UTC) - timedelta(days=6, hours=1)  # a day goes to what waits in the input
     failed = {"voltpay-dlq-first-failed-at": since.isoformat()}
     Path("old.jsonl").write_text(json.dumps({"key": "1", "value": "x", "headers": failed}) + "\n")

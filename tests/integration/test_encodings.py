@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.harness import strategies
 from tests.harness.checker import violations
 from tests.harness.cli import voltpay
 from tests.harness.databases import Database, bootstrapped, connected
@@ -20,6 +19,7 @@ from tests.harness.world import RunOptions, World
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.testing.strategies import message_ids, new_payments
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 from voltpay_core.payments import NewPayment, Status
@@ -29,9 +29,7 @@ ENCODINGS = ("SQL_ASCII", "LATIN1", "EUC_JP")
 BROKEN_BAR = "a\u00a6"  # which EUC_JP keeps as U+FFE4
 
 texts = st.text(st.sampled_from("aé€ß¦~日本語ﾊ\uff5e😀\u0301\\\"'"), min_size=1, max_size=6)
-payments = strategies.new_payments(
-    message_ids=texts | strategies.message_ids, account_ids=st.integers(1, 3)
-)
+payments = new_payments(message_ids=texts | message_ids, account_ids=st.integers(1, 3))
 
 
 @pytest.fixture(scope="module", params=ENCODINGS)
@@ -79,7 +77,7 @@ def test_the_batch_goes_on(
     assert total.written + total.dead_letters >= len(ids)
 
 
-def test_an_encoding_is_told(database: Database, request: pytest.FixtureRequest) -> None:
+def test_an_encoding_is_reported(database: Database, request: pytest.FixtureRequest) -> None:
     """Check names the encoding with the way out, and so does a start, once."""
     found = voltpay("check", env={"VOLTPAY_STORE": database.writer})
     (line,) = (line for line in found.stdout.splitlines() if " encoding: " in line)
@@ -99,7 +97,7 @@ def test_an_encoding_is_told(database: Database, request: pytest.FixtureRequest)
 def test_a_name_that_it_cannot_hold_is_no_messages_fault(
     database: Database, harness: PostgresHarness
 ) -> None:
-    """A file whose name the database refuses halts the writer, and is no bug."""
+    """If the database rejects a file's name, the writer halts; it does not crash."""
     with connected(database.superuser) as connection:
         takes_all = connection.run("SHOW server_encoding") == [["SQL_ASCII"]]
     place = Partition("file:\U0001f600", 0)

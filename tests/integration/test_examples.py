@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from email.message import Message as EmailMessage
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class Inbox(Message):
     def __attrs_post_init__(self) -> None:
         super().__init__()
 
-    def handle_message(self, message: object) -> None:
+    def handle_message(self, message: EmailMessage) -> None:
         self.mails.append((message["To"], message["Subject"]))
 
 

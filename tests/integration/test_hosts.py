@@ -92,7 +92,7 @@ def test_a_standby_alone_is_an_outage(target: DatabaseUrl, standby: PostgresStan
     assert place(evolve(alone, session_attrs="any")) == alone.label
 
 
-def test_every_host_is_told_of(
+def test_every_host_is_reported(
     target: DatabaseUrl, standby: PostgresStandby, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no host will do the message says of each what was wrong, within seconds a host."""
@@ -126,8 +126,8 @@ def test_all_addresses_of_a_name_are_tried(
     assert place(named) == named.label
 
 
-def test_a_refused_login_ends_the_search(target: DatabaseUrl) -> None:
-    """A wrong password is told of at once: the next host would hide the mistake."""
+def test_a_rejected_login_ends_the_search(target: DatabaseUrl) -> None:
+    """A wrong password is reported at once: the next host would hide the mistake."""
     error = refusal(evolve(target, hosts=target.hosts * 2, password="wrong"))
     assert error.halt
     assert "SQLSTATE 28P01" in str(error)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.base import MemberState
-from tests.contracts.events import EventsContract, EventsHarness, contents
-from tests.contracts.source import GapsContract, SharedSourceContract, collect, own, owning, polls
+from kafka.errors import KafkaConnectionError
 from tests.harness.deployment import eventually
-from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.kafka import BROKERS, KafkaAddress, KafkaCluster
 
 from voltpay_adapters.confluent import ConfluentConnection, ConfluentPublisher, ConfluentSource
 from voltpay_adapters.kafka.browsing import browse
@@ -24,9 +24,25 @@ from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import exactly
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import Topic, create, retention
+from voltpay_adapters.testing import Crash
+from voltpay_adapters.testing.contracts.events import (
+    EventsContract,
+    EventsHarness,
+    RefusalsContract,
+    contents,
+    event,
+)
+from voltpay_adapters.testing.contracts.source import (
+    GapsContract,
+    SharedSourceContract,
+    collect,
+    own,
+    owning,
+    polls,
+)
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import EventPublisher, MessageSource
-from voltpay_core.records import Headers, Partition, ProducerRecord
+from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
 
 @define
@@ -37,11 +53,12 @@ class KafkaGroup:
     events: KafkaPublisher
     source: Callable[..., MessageSource]
     topic: str = field(factory=lambda: f"input-{secrets.token_hex(4)}")
+    count: int = 2
     _opened: list[MessageSource] = field(factory=list, init=False)
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        return [Partition(self.topic, number) for number in range(2)]
+        return [Partition(self.topic, number) for number in range(self.count)]
 
     def produce(
         self,
@@ -58,14 +75,45 @@ class KafkaGroup:
     def leave_gap(self, partition: Partition) -> int:
         """What an aborted transaction leaves: its records, which nobody sees, and its mark."""
         place = TopicPartition(partition.topic, partition.number)
-        with closing(transactional(self.connection)) as producer:
-            producer.begin_transaction()
-            producer.send(partition.topic, b"aborted", b"1", partition=partition.number)
-            producer.flush()
-            producer.abort_transaction()
+        with suppress(Crash), self.transaction() as produce:
+            produce(partition, b"aborted")
+            raise Crash
         with closing(self.connection.consumer()) as consumer:
             end: int = consumer.end_offsets([place])[place]
         return end
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[Partition, bytes], None]]:
+        with closing(transactional(self.connection)) as producer:
+
+            def produce(partition: Partition, value: bytes) -> None:
+                producer.send(partition.topic, value, b"1", partition=partition.number)
+                producer.flush()
+
+            producer.begin_transaction()
+            try:
+                yield produce
+            except Crash:
+                producer.abort_transaction()
+                raise
+            producer.commit_transaction()
+
+    def expire(self, partition: Partition, offset: int) -> None:
+        with closing(self.connection.admin()) as admin:
+            admin.delete_records({TopicPartition(partition.topic, partition.number): offset})
+
+    def replace(self) -> None:
+        recreate(self.connection, self.topic, self.count)
+        self.events.reset()
+
+    def add_partition(self) -> Partition:
+        self.count += 1
+        with closing(self.connection.admin()) as admin:
+            admin.create_partitions({self.topic: self.count})
+        configure(self.connection, self.topic, "segment.ms", 10**9)  # every broker knows it by then
+        self.events.close()
+        self.events = KafkaPublisher(self.connection, lambda: self.count)
+        return self.partitions[-1]
 
     def open(self, **options: Any) -> Any:
         source = self.source(self.topic, "group-" + self.topic, **options)
@@ -84,7 +132,7 @@ class KafkaGroup:
 
 
 class SourceLaws(SharedSourceContract, GapsContract):
-    """The laws of a source on Kafka, for a subclass that tells which."""
+    """The laws of a source on Kafka, for a subclass that names its client."""
 
     def source(self, url: str) -> Callable[..., MessageSource]:
         raise NotImplementedError
@@ -140,17 +188,17 @@ class SourceLaws(SharedSourceContract, GapsContract):
         assert read == [b"value"]
 
     def test_offsets_beyond_the_end_halt(self, harness: KafkaGroup) -> None:
-        """Where more is acknowledged than there is, nothing is read until somebody has looked."""
+        """If the acknowledged offset is beyond the end, the source halts."""
         place = TopicPartition(harness.topic, 0)
         with closing(harness.connection.admin()) as admin:
             beyond = {place: OffsetAndMetadata(7, "", -1)}
             admin.alter_group_offsets("group-" + harness.topic, beyond)
-        with pytest.raises(Unavailable, match="ends at 0, and 7 is acknowledged") as told:
+        with pytest.raises(Unavailable, match="ends at 0, but 7 is acknowledged") as told:
             collect(harness.open(), 1)
         assert told.value.halt
 
     def test_what_was_skipped_is_not_missed_again(self, harness: KafkaGroup) -> None:
-        """Records that expired are told of once: who skips them acknowledges that."""
+        """Expired records are reported once: skipping them is acknowledged."""
         first, _ = harness.partitions
         source = harness.open()
         harness.produce(first, b"read")
@@ -172,7 +220,7 @@ class SourceLaws(SharedSourceContract, GapsContract):
         assert [record.value for record in collect(harness.open(), 1)] == [b"new"]
 
     def test_the_mark_of_a_transaction_is_no_lost_record(self, harness: KafkaGroup) -> None:
-        """A bounded run acknowledges the mark behind its last record; nobody misses it later."""
+        """A bounded run acknowledges the transaction marker after its last record."""
         with closing(transactional(harness.connection)) as producer:
             producer.begin_transaction()
             for _ in range(10):
@@ -191,7 +239,7 @@ class SourceLaws(SharedSourceContract, GapsContract):
             admin.delete_records({TopicPartition(harness.topic, 0): 11})
         own(harness.open(), harness.partitions)
 
-    def test_a_topic_made_anew_is_read_from_its_beginning(self, harness: KafkaGroup) -> None:
+    def test_a_topic_created_again_is_read_from_its_beginning(self, harness: KafkaGroup) -> None:
         """Where another topic takes the name while it is read, none of its records is skipped."""
         first, _ = harness.partitions
         for _ in range(10):
@@ -220,7 +268,7 @@ class SourceLaws(SharedSourceContract, GapsContract):
     def test_offsets_of_a_former_topic_do_not_count(
         self, metadata: str, position: int, harness: KafkaGroup
     ) -> None:
-        """An offset counts for the topic that it names, or for any where it names none."""
+        """An offset applies to the topic id in its metadata, or to any topic if it has none."""
         first, _ = harness.partitions
         for number in range(10):
             harness.produce(first, b"%d" % number)
@@ -263,7 +311,7 @@ class SourceLaws(SharedSourceContract, GapsContract):
 
         eventually(back)
 
-    def test_an_open_transaction_is_told_of(self, harness: KafkaGroup) -> None:
+    def test_an_open_transaction_is_reported(self, harness: KafkaGroup) -> None:
         """A source is drained before an open transaction, and says that something waits there."""
         first, _ = harness.partitions
         harness.produce(first, b"readable")
@@ -289,7 +337,8 @@ class SourceLaws(SharedSourceContract, GapsContract):
         assert source.count_partitions() == 2  # which has it look at the topic
         harness.produce(first, b"new")
         harness.produce(second, b"new")
-        missing, seen = set(harness.partitions), []
+        missing = set(harness.partitions)
+        seen: list[Record] = []
         for polled in polls(source, 100):
             source.seek_to_committed(polled.assigned)
             missing -= polled.assigned
@@ -307,11 +356,30 @@ class TestKafkaSource(SourceLaws):
     def source(self, url: str) -> Callable[..., MessageSource]:
         return partial(KafkaSource, KafkaConnection.parse(url))
 
+    def test_what_a_failed_poll_learnt_is_reported_by_the_next(self, harness: KafkaGroup) -> None:
+        """Partitions that are assigned during a poll that raises are reported all the same."""
+        source = harness.open()
+        consumer = source._consumer()
+        poll = consumer.poll
+
+        def fail(*arguments: Any, **options: Any) -> Any:
+            try:
+                return poll(*arguments, **options)
+            finally:
+                if source._rebalance.assigned:
+                    consumer.poll = poll
+                    raise KafkaConnectionError
+
+        consumer.poll = fail
+        with pytest.raises(Unavailable):
+            collect(source, 1)
+        own(source, harness.partitions)
+
     def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
-        """Where kafka-python forgets a join that outlasted its poll, the member joins anew."""
+        """If kafka-python does not finish a join within its poll, the member joins again."""
         first, _ = harness.partitions
         source = owning(harness)
-        coordinator = source._opened._coordinator
+        coordinator = source._opened._coordinator  # type: ignore[attr-defined]
         coordinator.state = MemberState.REBALANCING  # and no rejoin needed: as it is left behind
         harness.produce(first, b"value")
         (record,) = collect(source, 1)
@@ -337,6 +405,26 @@ def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:
 
     if partitions:
         eventually(made)
+
+
+def configure(connection: KafkaConnection, topic: str, name: str, value: int) -> None:
+    """Change a setting of a topic; on return every broker goes by it.
+
+    Brokers apply changes one after the other: one that knows a later change has applied this one.
+    """
+    with closing(connection.admin()) as admin:
+        brokers = [broker["broker_id"] for broker in admin.describe_cluster()["brokers"]]
+        for setting, wanted in ((name, value), ("file.delete.delay.ms", secrets.randbits(32))):
+            topics = [ConfigResource(ConfigResourceType.TOPIC, topic, {setting: str(wanted)})]
+            admin.alter_configs(topics)
+            asked = admin._describe_configs_request(topics)
+
+            def known(asked: Any = asked, wanted: int = wanted) -> bool:
+                answers = [admin._manager.run(admin._manager.send, asked, node) for node in brokers]
+                found = [config.value for answer in answers for config in answer.results[0].configs]
+                return found == [str(wanted)] * len(brokers)
+
+            eventually(known)
 
 
 def transactional(connection: KafkaConnection) -> KafkaProducer:
@@ -365,6 +453,7 @@ class KafkaTopics:
     topics: Sequence[str] = field(
         factory=lambda: [f"output-{secrets.token_hex(4)}" for _ in range(2)]
     )
+    longest: int = 1_048_588
     _opened: list[EventPublisher] = field(factory=list, init=False)
 
     def open(self, **options: Any) -> Any:
@@ -390,13 +479,20 @@ class KafkaTopics:
                     ]
         return events
 
+    @contextmanager
+    def outage(self, topic: str) -> Iterator[None]:
+        """No record is short enough for the topic."""
+        configure(self.connection, topic, "max.message.bytes", 1)
+        yield
+        configure(self.connection, topic, "max.message.bytes", self.longest)
+
     def close(self) -> None:
         for publisher in self._opened:
             publisher.close()
 
 
-class EventsLaws(EventsContract):
-    """The laws of a publisher to Kafka, for a subclass that tells which."""
+class EventsLaws(EventsContract, RefusalsContract):
+    """The laws of a publisher to Kafka, for a subclass that names its client."""
 
     TOO_LARGE: str
 
@@ -404,7 +500,7 @@ class EventsLaws(EventsContract):
         raise NotImplementedError
 
     def notice(self, publisher: Any, topic: str, partitions: int) -> None:
-        """Let the publisher know what a topic has become; some find out by themselves."""
+        """Wait until the publisher knows the new partitions, if it does not find them by itself."""
 
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaTopics]:
@@ -439,11 +535,31 @@ class EventsLaws(EventsContract):
             closing(harness.connection.consumer()) as consumer,
             closing(harness.open(ack_timeout=2)) as events,
         ):
+
+            def reached(end: int) -> bool:
+                return bool(consumer.end_offsets([place])[place] == end)
+
             first = events.publish([event])
             for sent in range(1, 4):  # each lingers for a second, so that patience is over then
-                eventually(lambda sent=sent: consumer.end_offsets([place])[place] == sent)
+                eventually(partial(reached, sent))
                 events.publish([event])
             first.wait()
+
+    def test_a_reset_drops_what_lingers(self, harness: KafkaTopics) -> None:
+        """What the client still holds at a reset is not sent later, behind what follows."""
+        (topic, *_) = harness.topics
+        place = TopicPartition(topic, 0)
+        sent = [ProducerRecord(topic, b"k", b"%d" % number, (), 0) for number in range(4)]
+        publisher = harness.open()
+        publisher.publish(sent[:1]).wait()
+        publisher.publish(sent[1:2])
+        publisher.reset()
+        publisher.publish(sent[2:3]).wait()
+        publisher.publish(sent[3:])  # it lingers for as long as the dropped one would have
+        with closing(harness.connection.consumer()) as consumer:
+            eventually(lambda: consumer.end_offsets([place])[place] == 3)
+        kept = [*sent[:1], *sent[2:]]
+        assert contents(harness.read(topic, len(kept))) == contents(kept)
 
     def test_what_is_too_long_together_goes_in_parts(self, harness: KafkaTopics) -> None:
         """A topic that takes each event, and not as many in a row as are sent, gets them all."""
@@ -453,7 +569,7 @@ class EventsLaws(EventsContract):
         assert contents(harness.read(topic, len(sent))) == contents(sent)
 
     def test_what_is_too_long_alone_is_named(self, harness: KafkaTopics) -> None:
-        """An event that is longer than its topic takes is told as that, whatever is beside it."""
+        """An event that is too long for its topic is reported as such, whatever is beside it."""
         topic = create_topic_taking(1000, harness.connection)
         values = [b"a", b"b", b"x" * 2000, b"c"]
         sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
@@ -539,6 +655,38 @@ def test_both_clients_choose_the_same_partition(kafka: KafkaAddress, key: bytes)
     assert len({record.partition for record in found}) == 1
 
 
+def test_what_is_overdue_is_not_published(kafka_cluster: KafkaCluster) -> None:
+    """While brokers are silent nothing counts as published; what they take later counts once."""
+    connection = KafkaConnection.parse(kafka_cluster.url)
+    with closing(KafkaTopics(connection, partial(KafkaPublisher, connection))) as topics:
+        topic, _ = topics.topics
+        create(connection, [Topic(topic, 1, 2)])
+        publisher = topics.open()
+        sent = [event(topic, number) for number in range(2)]
+        publisher.publish(sent[:1]).wait()
+        publisher._ack_timeout = 1
+        for broker in BROKERS:
+            kafka_cluster.suspend_broker(broker)
+        try:
+            publication = publisher.publish(sent[1:])
+            with pytest.raises(Unavailable, match="acknowledgement"):
+                publication.wait()
+        finally:
+            for broker in BROKERS:
+                kafka_cluster.resume_broker(broker)
+
+        def acknowledged() -> bool:
+            with suppress(Unavailable):
+                publication.wait()
+                return True
+            return False
+
+        eventually(acknowledged)
+        assert contents(topics.read(topic, 2)) == contents(sent)
+        for broker in BROKERS:
+            kafka_cluster.wait_until_in_sync(broker)
+
+
 def create_topic_taking(size: int, connection: KafkaConnection) -> str:
     """Make a topic whose messages, each a batch of records, have at most so many bytes."""
     name = f"output-{secrets.token_hex(4)}"
@@ -559,7 +707,7 @@ def create_topic_taking(size: int, connection: KafkaConnection) -> str:
 def test_a_topic_keeps_whole_segments(
     kafka: KafkaAddress, configuration: Mapping[str, str], kept: timedelta | None
 ) -> None:
-    """A record may outlive its retention by the time that its segment takes to be closed."""
+    """A record may be kept for longer than its retention, until its segment is closed."""
     connection = KafkaConnection.parse(kafka.url)
     topic = f"kept-{secrets.token_hex(4)}"
     required = [exactly(name, value, "") for name, value in configuration.items()]
@@ -568,7 +716,7 @@ def test_a_topic_keeps_whole_segments(
 
 
 def test_what_kafka_does_not_tell_halts(kafka: KafkaAddress) -> None:
-    """Where a topic's configuration is not told, somebody is asked for the right to see it."""
+    """If Kafka does not return a topic's configuration, the error names the missing right."""
     with pytest.raises(Unavailable, match=r"configuration of nowhere.* DESCRIBE_CONFIGS") as told:
         retention(KafkaConnection.parse(kafka.url), "nowhere")
     assert told.value.halt

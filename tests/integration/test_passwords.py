@@ -65,7 +65,7 @@ def writer_with(database: Database, password: str | None) -> DatabaseUrl:
 @example("密码😀")
 @example("\u00ad")
 def test_a_verifier_is_postgresqls_own(database: Database, password: str) -> None:
-    """Of every password we make the verifier that PostgreSQL makes of it by the same salt."""
+    """For every password and salt the verifier is PostgreSQL's own."""
     with connected(database.superuser) as connection:
         connection.run(f"ALTER ROLE voltpay_migrator PASSWORD {literal(password)}")
         ((theirs,),) = connection.run(
@@ -77,7 +77,7 @@ def test_a_verifier_is_postgresqls_own(database: Database, password: str) -> Non
 
 @pytest.mark.parametrize("password", ODD.values(), ids=ODD)
 def test_a_password_lets_in(password: str, server: PostgresServer, database: Database) -> None:
-    """What bootstrap sets lets psql in, and us, whatever its characters."""
+    """psql and the writer can log in with any password that bootstrap has set."""
     bootstrap(DatabaseUrl.parse(database.superuser), writer_password=password)
     target = writer_with(database, password)
     with admin_connection(target) as opened:
@@ -100,7 +100,7 @@ def by_psql(server: PostgresAddress, database: Database, password: str) -> str:
 def test_liquibase_logs_in_with_any_password(
     database: Database, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Java gets a password of any Unicode in any locale; a wrong one is told before it runs."""
+    """Java gets any Unicode password in any locale; a wrong one is reported before Java runs."""
     password = ODD["emoji"]
     bootstrap(DatabaseUrl.parse(database.superuser), migrator_password=password)
     monkeypatch.setenv("LC_ALL", "C")
@@ -113,14 +113,14 @@ def test_liquibase_logs_in_with_any_password(
 
 
 @pytest.mark.parametrize("password", ["a\0b", "\ud800"])
-def test_what_no_password_can_hold_is_refused(password: str, database: Database) -> None:
-    """A NUL, or half a character, is bad configuration, which is told without the password."""
+def test_what_no_password_can_hold_is_rejected(password: str, database: Database) -> None:
+    """A NUL or a lone surrogate is a wrong setting; the error does not show the password."""
     target = DatabaseUrl.parse(database.superuser)
-    with pytest.raises(Misconfigured, match="a database password holds") as caught:
+    with pytest.raises(Misconfigured, match="a database password has") as caught:
         bootstrap(target, writer_password=password)
     assert password not in str(caught.value)
     with (
-        pytest.raises(Misconfigured, match="a database password holds"),
+        pytest.raises(Misconfigured, match="a database password has"),
         admin_connection(writer_with(database, password)),
     ):
         pass
@@ -129,10 +129,10 @@ def test_what_no_password_can_hold_is_refused(password: str, database: Database)
 def test_a_password_that_is_missing_is_asked_for(
     server: PostgresServer, database: Database
 ) -> None:
-    """Who gives no password where one is wanted learns that, with the database's name."""
+    """If a password is missing, the error says so and names the database."""
     target = writer_with(database, None)
     with (
-        pytest.raises(Misconfigured, match=f"{database.name} asks for a password"),
+        pytest.raises(Misconfigured, match=f"{database.name} needs a password"),
         admin_connection(target),
     ):
         pass

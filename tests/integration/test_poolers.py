@@ -73,7 +73,7 @@ def test_a_pool_of_sessions_serves_every_command(
     pooler = pool("session")
     found = program(pooler, "check")
     assert found.exit_code == 0, found.output
-    assert "lets voltpay_writer in, through a connection pooler" in found.stdout
+    assert "accepts voltpay_writer through a connection pooler" in found.stdout
     for command in (["db", "bootstrap"], ["db", "maintain"], ["idempotency", "purge"]):
         result = program(pooler, *command)
         assert result.exit_code == 0, result.output
@@ -84,7 +84,7 @@ def test_a_pool_of_sessions_serves_every_command(
 
 
 @pytest.mark.parametrize("mode", SHARING)
-def test_a_pooler_that_shares_is_refused_by_every_command(
+def test_a_pooler_that_shares_is_rejected_by_every_command(
     mode: str, pool: Pool, program: Callable[..., Result], migrated_database: Database
 ) -> None:
     """In transaction and statement mode each command ends at once, with the reason and way out."""

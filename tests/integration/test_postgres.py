@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from tests.contracts.store import SharedStoreContract, fill
 from tests.harness.databases import Database
 from tests.harness.postgres import PostgresHarness
 
+from voltpay_adapters.testing.contracts.store import RemoteStoreContract, fill
 from voltpay_core.errors import Rejected, Unavailable
 from voltpay_core.records import Partition
 
 
-class TestPostgres(SharedStoreContract):
+class TestPostgres(RemoteStoreContract):
     @pytest.fixture
     def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:
         with closing(PostgresHarness(migrated_database)) as harness:
@@ -44,7 +44,7 @@ class TestPostgres(SharedStoreContract):
         another, _ = database.connect()
         assert another is not session
 
-    def test_a_refused_payment_keeps_the_session(self, harness: PostgresHarness) -> None:
+    def test_a_rejected_payment_keeps_the_session(self, harness: PostgresHarness) -> None:
         """What is the message's fault costs no connection."""
         database = harness.open()
         session, _ = database.connect()

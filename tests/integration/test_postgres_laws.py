@@ -13,7 +13,7 @@ from tests.properties.core import core_laws
 FEW = settings(max_examples=8)
 
 
-class TestPostgresLaws(core_laws(FEW)):
+class TestPostgresLaws(core_laws(FEW)):  # type: ignore[misc] # made for its settings
     @pytest.fixture
     def fresh(self, migrated_database: Database) -> Iterator[Fresh]:
         with closing(PostgresHarness(migrated_database)) as harness:

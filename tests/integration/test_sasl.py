@@ -1,4 +1,4 @@
-"""Kafka by SASL and TLS: who is let in, who is trusted, and what is said to whoever is not."""
+"""Kafka by SASL and TLS: accepted logins, trusted brokers, and the errors of all others."""
 
 import json
 import os
@@ -8,13 +8,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
-from tests.harness.certificates import Authority
 from tests.harness.cli import voltpay
 from tests.harness.deployment import VOLTPAY
 from tests.harness.stack.available import available
 from tests.harness.stack.kafka import KafkaCluster
+from trustme import CA
 
 USER = "voltpay"
 PASSWORD = "canary, for Kafka: ü=%"
@@ -33,20 +39,30 @@ _MECHANISMS = "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.found(tmp_path_factory.mktemp("sasl") / "authority")
+def authority() -> CA:
+    return CA()
 
 
 @pytest.fixture(scope="module")
-def cluster(authority: Authority) -> Iterator[KafkaCluster]:
+def trusted(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the authority's certificate."""
+    path = tmp_path_factory.mktemp("sasl") / "ca.crt"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cluster(authority: CA, trusted: Path) -> Iterator[KafkaCluster]:
     """Brokers whose certificate is 127.0.0.1's, with a user who has two passwords."""
-    certificate, key = authority.issue("broker", "IP:127.0.0.1")
-    store = authority.folder / "broker.pem"
-    store.write_text(key.read_text() + certificate.read_text())
+    issued = authority.issue_cert("127.0.0.1")
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    store = trusted.with_name("broker.pem")
+    store.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    issued.cert_chain_pems[0].write_to_path(store, append=True)
     listeners = ("SASL_SSL", "SSL")
     made = available(
         lambda: KafkaCluster(
-            properties(store, authority), listeners=listeners, heap="320m", thrifty=True
+            properties(store, trusted), listeners=listeners, heap="320m", thrifty=True
         )
     )
     with made as cluster:
@@ -57,7 +73,7 @@ def cluster(authority: Authority) -> Iterator[KafkaCluster]:
         yield cluster
 
 
-def properties(store: Path, authority: Authority) -> dict[str, str]:
+def properties(store: Path, trusted: Path) -> dict[str, str]:
     protocols = ("CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", "SASL_SSL:SASL_SSL", "SSL:SSL")
     listener = "listener.name.sasl_ssl"
     return {
@@ -66,7 +82,7 @@ def properties(store: Path, authority: Authority) -> dict[str, str]:
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(store),
         "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": str(authority.certificate),
+        "ssl.truststore.location": str(trusted),
         "listener.name.ssl.ssl.client.auth": "required",
         f"{listener}.plain.sasl.jaas.config": f'{_PLAIN} user_{USER}="{PLAIN_PASSWORD}";',
         f"{listener}.scram-sha-512.sasl.jaas.config": f"{_SCRAM};",
@@ -75,7 +91,7 @@ def properties(store: Path, authority: Authority) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def settings(cluster: KafkaCluster, authority: Authority) -> Mapping[str, str]:
+def settings(cluster: KafkaCluster, trusted: Path) -> Mapping[str, str]:
     """The environment by which everything is let in, and topics that were made so."""
     settings = {
         "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by('SASL_SSL')}",
@@ -84,7 +100,7 @@ def settings(cluster: KafkaCluster, authority: Authority) -> Mapping[str, str]:
         "VOLTPAY_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
         "VOLTPAY_KAFKA_USERNAME": USER,
         "VOLTPAY_KAFKA_PASSWORD": PASSWORD,
-        "VOLTPAY_KAFKA_CAFILE": str(authority.certificate),
+        "VOLTPAY_KAFKA_CAFILE": str(trusted),
         "VOLTPAY_TOPICS_PARTITIONS": "2",
     }
     result = voltpay("topics", "create", env=settings)
@@ -141,10 +157,10 @@ def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_password_is_told_at_once(
+def test_a_wrong_password_is_reported_at_once(
     command: str, client: str, settings: Mapping[str, str]
 ) -> None:
-    """Whoever is not let in learns which settings to look at, and does not try for minutes."""
+    """A rejected login ends at once, and the error names the settings."""
     own = {"VOLTPAY_KAFKA_CLIENT": client, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"}
     told = refused(command, {**settings, **own})
     assert "invalid credentials" in told
@@ -153,25 +169,26 @@ def test_a_wrong_password_is_told_at_once(
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_authority_is_refused(
+def test_a_wrong_authority_is_rejected(
     command: str, client: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Brokers that another authority vouches for are not believed, and not asked again."""
-    other = Authority.found(tmp_path / "other").certificate
+    """Brokers with a certificate of another authority are not trusted, and not retried."""
+    other = tmp_path / "other.crt"
+    CA().cert_pem.write_to_path(other)
     own = {"VOLTPAY_KAFKA_CLIENT": client, "VOLTPAY_KAFKA_CAFILE": str(other)}
     told = refused(command, {**settings, **own})
-    assert "is not to be trusted" in told
+    assert "cannot be trusted" in told
     assert "kafka.cafile" in told
 
 
-def test_a_wrong_host_is_refused(settings: Mapping[str, str]) -> None:
-    """A certificate of another host is not believed."""
+def test_a_wrong_host_is_rejected(settings: Mapping[str, str]) -> None:
+    """A certificate of another host is not trusted."""
     source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
     told = refused("topics check", {**settings, "VOLTPAY_SOURCE": source})
     assert "not valid for 'localhost'" in told
 
 
-def test_a_mechanism_that_brokers_do_not_know_is_told(
+def test_a_mechanism_that_brokers_do_not_know_is_reported(
     cluster: KafkaCluster, settings: Mapping[str, str]
 ) -> None:
     """SASL where the brokers expect none ends with the settings to look at."""
@@ -185,7 +202,7 @@ def test_a_mechanism_that_brokers_do_not_know_is_told(
 
 @pytest.mark.parametrize("name", ["USERNAME", "PASSWORD"])
 def test_missing_credentials_are_a_missing_setting(name: str, settings: Mapping[str, str]) -> None:
-    """Without user or password nobody is asked: the setting's name is told."""
+    """Without user or password the error names the setting, and no broker is asked."""
     own = {key: value for key, value in settings.items() if key != f"VOLTPAY_KAFKA_{name}"}
     told = refused("topics check", own, code=78)
     assert f"not set: kafka.{name.lower()}" in told
@@ -203,13 +220,13 @@ def test_certificates_that_cannot_be_read_are_a_wrong_setting(
         assert f"see kafka.{setting.lower()}" in told
 
 
-def by_certificate(cluster: KafkaCluster, authority: Authority, **settings: str) -> dict[str, str]:
+def by_certificate(cluster: KafkaCluster, trusted: Path, **settings: str) -> dict[str, str]:
     """The environment of who asks those brokers that want a certificate in place of a password."""
     return {
         "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by('SSL')}",
         "VOLTPAY_STORE": "sqlite::memory:",
         "VOLTPAY_KAFKA_PROTOCOL": "SSL",
-        "VOLTPAY_KAFKA_CAFILE": str(authority.certificate),
+        "VOLTPAY_KAFKA_CAFILE": str(trusted),
         "VOLTPAY_KAFKA_OPTIONS": "bootstrap.timeout.ms=1000",
         **settings,
     }
@@ -217,15 +234,21 @@ def by_certificate(cluster: KafkaCluster, authority: Authority, **settings: str)
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_certificate_lets_us_in(
-    client: str, cluster: KafkaCluster, authority: Authority, settings: Mapping[str, str]
+    client: str,
+    cluster: KafkaCluster,
+    authority: CA,
+    trusted: Path,
+    tmp_path: Path,
+    settings: Mapping[str, str],
 ) -> None:
-    """Where brokers ask for a certificate, ours is shown, and payments come in."""
-    certificate, key = authority.issue("client", "DNS:writer")
+    """If brokers require a client certificate, the writer presents one and consumes payments."""
+    issued, own_pair = authority.issue_cert("writer"), tmp_path / "own.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(own_pair)
     own = by_certificate(
         cluster,
-        authority,
-        VOLTPAY_KAFKA_CERTFILE=str(certificate),
-        VOLTPAY_KAFKA_KEYFILE=str(key),
+        trusted,
+        VOLTPAY_KAFKA_CERTFILE=str(own_pair),
+        VOLTPAY_KAFKA_KEYFILE=str(own_pair),
         VOLTPAY_GROUP=f"group-certificate-{client}",
         VOLTPAY_KAFKA_CLIENT=client,
         VOLTPAY_KAFKA_OPTIONS="client.id=writer",
@@ -237,19 +260,19 @@ def test_a_certificate_lets_us_in(
     assert json.loads(result.stdout)["written"] > 0
 
 
-def test_no_certificate_is_told(cluster: KafkaCluster, authority: Authority) -> None:
+def test_no_certificate_is_reported(cluster: KafkaCluster, trusted: Path) -> None:
     """Who has no certificate where one is asked for learns which setting to look at."""
-    assert "kafka.certfile" in said("topics check", by_certificate(cluster, authority))
+    assert "kafka.certfile" in said("topics check", by_certificate(cluster, trusted))
 
 
 @pytest.mark.parametrize(
     ("spoken", "listener"),
     [("PLAINTEXT", "SSL"), ("SSL", "PLAINTEXT"), ("SSL", "SASL_SSL"), ("SASL_SSL", "PLAINTEXT")],
 )
-def test_the_wrong_protocol_is_told(
+def test_the_wrong_protocol_is_reported(
     spoken: str, listener: str, cluster: KafkaCluster, settings: Mapping[str, str]
 ) -> None:
-    """A client that speaks otherwise than its brokers listen is told which setting to look at."""
+    """If the client's protocol is not the brokers' one, the error names the setting."""
     own = {
         **settings,
         "VOLTPAY_SOURCE": f"kafka://{cluster.bootstrap_by(listener)}",

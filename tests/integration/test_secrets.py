@@ -1,4 +1,4 @@
-"""Nothing of payments or passwords shows on the real stack, whatever is refused or crashes."""
+"""Nothing of payments or passwords shows on the real stack, whatever is rejected or crashes."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def deployment(
 
 
 def records(codec: Codec) -> list[ProducerRecord]:
-    """Canaries of every kind, and three that the database refuses, each in its way."""
+    """Canaries of every kind, and three that the database rejects, each in its way."""
     good, *_ = canary.records(codec)
     refused = [
         evolve(canary.PAYMENT, message_id="canary-trigger", comment="canary-refused"),
@@ -80,7 +80,7 @@ def leaks(text: str) -> list[str]:
 
 
 def test_no_payment_is_in_any_output(deployment: Deployment) -> None:
-    """Logs, summary, letters' headers and their list hold no payment, refused rows included."""
+    """Logs, summary, letters' headers and their list hold no payment, rejected rows included."""
     printed = deployment.run("consume", "--exit-eof", "--output", "json")
     printed += deployment.run("dead-letter", "list")
     printed += deployment.run("dead-letter", "replay")
@@ -94,7 +94,7 @@ def test_no_payment_is_in_any_output(deployment: Deployment) -> None:
     assert leaks(told) == []
 
 
-def test_a_crash_on_a_refused_row_does_not_show_it(deployment: Deployment) -> None:
+def test_a_crash_on_a_rejected_row_does_not_show_it(deployment: Deployment) -> None:
     """A bug that meets PostgreSQL's own words, which hold the row, keeps them to itself."""
     program = (sys.executable, "-c", CRASHING)
     running = deployment.start("consume", "--exit-eof", program=program)

@@ -110,7 +110,7 @@ def test_a_restarted_server_keeps_its_rows(postgres_server: PostgresServer, mode
     assert number == "7"
 
 
-def test_refused_sql_is_an_error(postgres: PostgresAddress) -> None:
+def test_rejected_sql_is_an_error(postgres: PostgresAddress) -> None:
     """A failed statement raises with what the server said."""
     with pytest.raises(StackError, match='relation "nowhere" does not exist'):
         postgres.run_sql("SELECT * FROM nowhere")

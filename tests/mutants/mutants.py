@@ -21,6 +21,7 @@ VALUES = "voltpay_cli/settings/converters.py"
 
 LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
 INTERLEAVED = ("tests/properties/test_two_consumers.py",)
+SIMULATED = ("tests/properties/test_simulation.py",)
 STALLED = ("tests/properties/test_stalled_owner.py",)
 CORE = ("tests/unit/test_writer.py", "tests/unit/test_consuming.py", *LAWS)
 
@@ -76,9 +77,9 @@ MUTANTS = (
         "            work.payments.add([each.payment",
         LAWS,
     ),
-    # Refusals
+    # Rejections
     Mutant(
-        "a refused half keeps its claims",
+        "a rejected half keeps its claims",
         WRITER,
         "        with work.savepoint():\n",
         "        if True:\n",
@@ -128,10 +129,10 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "no fresh id after a collision",
+        "no new id after a collision",
         WRITER,
-        "        if isinstance(refusal, PaymentIdTaken):",
-        "        if not refusal:",
+        "        if isinstance(rejection, PaymentIdTaken):",
+        "        if not rejection:",
     ),
     Mutant("no breaker", BREAKER, "        if count >= self.limit:", "        if count < 0:"),
     Mutant(
@@ -141,7 +142,7 @@ MUTANTS = (
         "            breaker = self._breaker = self._breaker.after(written)\n",
     ),
     Mutant(
-        "nothing parts refusals",
+        "nothing separates rejections",
         BREAKER,
         "        if not self._rejected or self._written + 1 >= self.limit:",
         "        if not self._rejected:",
@@ -181,7 +182,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "dead letters are not told",
+        "dead letters are not published",
         WRITER,
         "                return [self._codec.dead_letter(outcome, self._now())]",
         "                return []",
@@ -191,8 +192,8 @@ MUTANTS = (
     Mutant(
         "acknowledge before the publication",
         CONSUMING,
-        "        self._relay.wait()\n        self._source.acknowledge(polled.positions)\n",
-        "        self._source.acknowledge(polled.positions)\n        self._relay.wait()\n",
+        "            self._relay.wait(leave=sum(each.publications for each in later))\n",
+        "",
         INTERLEAVED,
     ),
     Mutant(
@@ -205,12 +206,12 @@ MUTANTS = (
     Mutant(
         "never acknowledge",
         CONSUMING,
-        "        self._source.acknowledge(polled.positions)\n        self._acknowledged",
-        "        self._acknowledged",
+        "                self._source.acknowledge(batch.polled.positions)\n",
+        "                pass\n",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
-        "no seek_to_committed of what was ours",
+        "no seek_to_committed of owned partitions",
         CONSUMING,
         "        self._source.seek_to_committed(partitions)\n",
         "        self._source.seek_to_committed(partitions - self._epochs.keys())\n",
@@ -224,7 +225,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "a take-over reads the outbox before it raises the epoch",
+        "a take-over reads the outbox before it bumps the epoch",
         CONSUMING,
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n"
         "            pending = work.outbox.pending(partitions)\n",
@@ -236,9 +237,51 @@ MUTANTS = (
     Mutant(
         "failure leaves no doubt",
         CONSUMING,
-        "            self._in_doubt |= self._epochs.keys()\n",
+        "        self._in_doubt |= self._epochs.keys()\n",
         "",
         LAWS,
+    ),
+    Mutant(
+        "a failure keeps the batches in hand",
+        CONSUMING,
+        "        self._unacknowledged.clear()\n",
+        "",
+        SIMULATED,
+    ),
+    Mutant(
+        "a revoked partition is acknowledged",
+        CONSUMING,
+        "            self._forget(polled.assigned | polled.revoked)\n",
+        "",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "what a take-over could not publish is acknowledged",
+        CONSUMING,
+        "        if not self._relay.settle():\n            self._doubt_everything()\n",
+        "        self._relay.settle()\n",
+        SIMULATED,
+    ),
+    Mutant(
+        "a batch waits for too few publications",
+        CONSUMING,
+        "(leave=sum(each.publications for each in later))",
+        "(leave=1 + sum(each.publications for each in later))",
+        SIMULATED,
+    ),
+    Mutant(
+        "nothing overlaps",
+        CONSUMING,
+        "        self._acknowledge(leave=self._overlap)\n",
+        "        self._acknowledge()\n",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "a stop leaves the batches in hand",
+        CONSUMING,
+        "            self._acknowledge()\n        self._relay.settle()\n",
+        "            pass\n        self._relay.settle()\n",
+        ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "what is assigned is never taken over",
@@ -266,8 +309,8 @@ MUTANTS = (
     Mutant(
         "a bounded run polls too much",
         CONSUMING,
-        "                limit = min(limit, max_records - self._acknowledged)\n",
-        "                limit = min(limit, max_records)\n",
+        "max_records - self._acknowledged - in_hand)",
+        "max_records - self._acknowledged)",
         ("tests/unit/test_consuming.py",),
     ),
     Mutant(
@@ -293,7 +336,7 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
-        "what is published is told again",
+        "what is published is published again",
         RELAYING,
         "        left = [row for row in pending if row.id not in self.published]\n",
         "        left = list(pending)\n",
@@ -352,8 +395,8 @@ MUTANTS = (
     Mutant(
         "empty fields are written",
         CODEC,
-        "    return {name: text for name, text in notes.items() if text}",
-        "    return dict(notes)",
+        "    return {name: text for name, text in optional.items() if text}",
+        "    return dict(optional)",
         ("tests/unit/test_codec.py",),
     ),
     Mutant(
@@ -459,7 +502,7 @@ MUTANTS = (
     Mutant(
         "the fence lets everybody in",
         SQLITE,
-        "        if raised:\n",
+        "        if bumped:\n",
         "        if not epochs:\n",
         ("tests/unit/test_sqlite.py",),
     ),

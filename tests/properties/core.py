@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.harness import strategies
-from tests.harness.faults import Fault, Faults, crash, unavailable
 from tests.harness.strategies import REFUSED
-from tests.harness.tables import Tables
 from tests.harness.world import Fresh, RunOptions, World
 
+from voltpay_adapters.testing.faults import Fault, Faults, crash, unavailable
+from voltpay_adapters.testing.tables import Tables
 from voltpay_core.codec import CODE_HEADER
 from voltpay_core.outcomes import DecodedPayment
-from voltpay_core.records import Record, last_header
+from voltpay_core.records import ProducerRecord, Record, last_header
 
 ways = st.builds(
     RunOptions,
@@ -34,7 +34,7 @@ def core_laws(search: settings) -> type:
         def test_reprocessing_changes_nothing(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, again: st.DataObject
         ) -> None:
-            """Any history again, from anywhere and in any batches, adds no row and no event."""
+            """Processing any part of a history again, in any batches, adds no row and no event."""
             world = a_world(fresh, history)
             world.run(way)
             tables, events = facts(world.tables()), list(world.published)
@@ -52,7 +52,7 @@ def core_laws(search: settings) -> type:
         def test_a_prefix_is_a_history(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, data: st.DataObject
         ) -> None:
-            """What is produced in parts, with the writer between them, ends like the whole."""
+            """A history that is produced in parts has the same result as the whole."""
             world = a_world(fresh, [])
             cut = data.draw(st.integers(0, len(history)))
             for part in (history[:cut], history[cut:]):
@@ -62,7 +62,7 @@ def core_laws(search: settings) -> type:
 
         @search
         @given(history=strategies.histories(refused=True), way=ways)
-        def test_every_record_ends_in_one_way(
+        def test_every_record_has_one_outcome(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
             """Each record is counted once: as payment, duplicate, dead letter or warm-up."""
@@ -80,7 +80,7 @@ def core_laws(search: settings) -> type:
         def test_units_of_any_size_end_alike(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, other: RunOptions
         ) -> None:
-            """Batches and units change neither what is stored nor what is told, nor its order."""
+            """The sizes of batches and units change neither rows nor events, nor their order."""
             ends = []
             for how in (way, other):
                 world = a_world(fresh, history)
@@ -99,7 +99,7 @@ def core_laws(search: settings) -> type:
         def test_nothing_is_lost_or_doubled(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions, plan: dict[int, Fault]
         ) -> None:
-            """Whatever fails on the way, redelivery brings every record to its one end."""
+            """After any failures, redelivery gives every record its one outcome."""
             world = a_world(fresh, history)
             world.run(way, Faults(plan))
             assert world.violations() == []
@@ -109,7 +109,7 @@ def core_laws(search: settings) -> type:
         def test_ids_rise_with_the_order_of_a_partition(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
-            """Payment ids are unique, and rise in the order in which an account's events appear."""
+            """Payment ids are unique, and increase in the order of an account's events."""
             world = a_world(fresh, history)
             world.run(way)
             told: dict[bytes | None, list[bytes]] = {}
@@ -122,10 +122,10 @@ def core_laws(search: settings) -> type:
 
         @search
         @given(history=strategies.histories(refused=True, own_ids=True), way=ways)
-        def test_bisection_isolates_the_refused(
+        def test_bisection_isolates_the_rejected(
             self, fresh: Fresh, history: Sequence[Record], way: RunOptions
         ) -> None:
-            """Exactly the messages that the database refuses are dead-lettered as refused."""
+            """Exactly the messages that the database rejects become dead letters with that code."""
             world = a_world(fresh, history)
             world.run(way)
             refused = Counter(
@@ -146,7 +146,7 @@ def core_laws(search: settings) -> type:
 
 
 def a_world(fresh: Fresh, history: Sequence[Record]) -> World:
-    """A world with an empty database that refuses one account."""
+    """A world with an empty database that rejects one account."""
     world = World(fresh(), refused=frozenset({REFUSED}))
     world.produce(history)
     return world
@@ -169,7 +169,7 @@ def substance(tables: Tables) -> object:
 def stories(world: World) -> object:
     """What each account's events tell in order, and which records are dead letters, and why."""
     topics = world.codec.topics
-    told: dict[object, list[object]] = {}
+    told: dict[object, list[bytes]] = {}
     for event in world.published:
         if event.topic != topics.dead_letter:
             body = event.value or b""
@@ -181,7 +181,7 @@ def stories(world: World) -> object:
     return {line: [_timeless(body) for body in bodies] for line, bodies in told.items()}, letters
 
 
-def dead_letters(world: World) -> list:
+def dead_letters(world: World) -> list[ProducerRecord]:
     return [event for event in world.published if event.topic == world.codec.topics.dead_letter]
 
 

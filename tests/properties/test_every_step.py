@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import pytest
-from tests.harness.faults import Fault, Faults, crash, unavailable
 from tests.harness.histories import HISTORY
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import RunOptions, World
 from tests.properties.core import a_world, substance
 
+from voltpay_adapters.testing.faults import Fault, Faults, crash, unavailable
 from voltpay_core.records import Record
 
 WAYS = {
@@ -39,7 +39,7 @@ def steps(name: str) -> Sequence[str]:
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("fault", [crash, unavailable])
 def test_one_fault_at_any_step_changes_nothing(name: str, fault: Fault) -> None:
-    """One crash or outage, wherever it strikes, leaves what a sunny day leaves."""
+    """One crash or outage at any step leads to the same result as no fault."""
     sunny = a_run(WAYS[name], {})
     assert sunny.violations() == []
     for step, what in enumerate(steps(name)):
@@ -53,7 +53,7 @@ def test_one_fault_at_any_step_changes_nothing(name: str, fault: Fault) -> None:
 
 @pytest.mark.parametrize("later", [1, 2, 3, 5, 9])
 def test_two_faults_at_any_steps_change_nothing(later: int) -> None:
-    """A second outage, anywhere on the way back from the first, loses and doubles nothing."""
+    """A second fault during the recovery from the first loses and doubles nothing."""
     name = "acknowledged late"
     for step, what in enumerate(steps(name)):
         world = a_run(WAYS[name], {step: unavailable, step + later: unavailable})

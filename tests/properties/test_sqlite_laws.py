@@ -9,7 +9,7 @@ from tests.harness.world import Fresh
 from tests.properties.core import core_laws
 
 
-class TestSqliteLaws(core_laws(settings())):
+class TestSqliteLaws(core_laws(settings())):  # type: ignore[misc] # made for its settings
     @pytest.fixture
     def fresh(self) -> Iterator[Fresh]:
         opened: list[SqliteHarness] = []

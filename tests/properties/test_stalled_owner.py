@@ -18,7 +18,7 @@ WAKES = range(24)
 
 @pytest.mark.parametrize("stall", STALLS)
 def test_a_stalled_owner_harms_nothing(tmp_path: Path, stall: int) -> None:
-    """It commits nothing once it is overtaken, and what it had committed is told of in order."""
+    """It commits nothing after a take-over, and its committed events are published in order."""
     for wake in WAKES:
         world = World(SqliteHarness(str(tmp_path / f"{wake}.db"), durable=False))
         world.produce(HISTORY)

@@ -18,12 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.harness import strategies
-from tests.harness.faults import unavailable
 from tests.harness.members import Member
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.strategies import PARTITIONS, REFUSED, TOPIC
 from tests.harness.world import RunOptions, World
 
+from voltpay_adapters.testing.faults import unavailable
 from voltpay_core.records import Partition, Record
 
 STALLS = ("before poll", "before begin", "after commit", "before wait", "before acknowledge")
@@ -122,7 +122,7 @@ class Consumers(RuleBasedStateMachine):
         assert self.world.violations(finished=False) == []
 
     def teardown(self) -> None:
-        """The survivor ends the work: it takes over what others had, and nobody helps it."""
+        """The survivor takes over all partitions and finishes the work alone."""
         try:
             self.end()
         finally:
@@ -145,7 +145,7 @@ class Consumers(RuleBasedStateMachine):
 
 
 def test_consumers_that_come_and_go_lose_and_double_nothing() -> None:
-    """Whatever moves, stalls, wakes, fails or dies, each record ends once and in order."""
+    """After any moves, stalls, failures and deaths, each record has one outcome, in order."""
     examples = max(20, settings.default.max_examples)  # type: ignore[union-attr]
     search: Any = settings(max_examples=examples, stateful_step_count=40)
     run_state_machine_as_test(Consumers, settings=search)

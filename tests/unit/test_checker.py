@@ -1,8 +1,9 @@
-"""The checker sees each kind of break, shown on a whole history broken by hand."""
+"""The checker finds each kind of violation in a history that is broken by hand."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -10,9 +11,9 @@ from tests.harness.checker import History, violations
 from tests.harness.histories import HISTORY
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.strategies import REFUSED
-from tests.harness.tables import WaitingRow
 from tests.harness.world import RunOptions, World
 
+from voltpay_adapters.testing.tables import WaitingRow
 from voltpay_core.codec import EVENT_ID_HEADER, Codec, pack
 from voltpay_core.ids import PaymentId
 from voltpay_core.outcomes import Written
@@ -55,7 +56,7 @@ def changed(history: History, event: ProducerRecord, by: ProducerRecord) -> Hist
     return evolve(history, published=[by if item is event else item for item in history.published])
 
 
-def tables(history: History, **changes: object) -> History:
+def tables(history: History, **changes: Any) -> History:
     return evolve(history, tables=evolve(history.tables, **changes))
 
 
@@ -240,7 +241,7 @@ def a_dead_letter_with_the_wrong_code(history: History) -> History:
 
 @breaking("is a payment and a dead letter")
 def a_record_with_two_ends(history: History) -> History:
-    """The refused message is written all the same, and its read event tells of it."""
+    """The rejected message is written nevertheless, and its read event is published."""
     record = next(item for item in history.produced if item.key == str(REFUSED).encode())
     stated = history.codec.decode_payment(record.value)
     payment = Payment(PaymentId.parse(history.tables.core[0].id), stated)
@@ -287,7 +288,7 @@ def a_row_left_in_the_outbox(history: History) -> History:
 
 
 def test_a_whole_history_has_no_violations(whole: History) -> None:
-    """Where nothing is wrong, nothing is said."""
+    """A correct history has no violation."""
     assert violations(whole) == []
 
 
@@ -307,6 +308,6 @@ def test_as_many_repeats_as_may_be(whole: History) -> None:
 
 @pytest.mark.parametrize(("said", "how"), BREAKS, ids=[how.__name__ for _, how in BREAKS])
 def test_each_break_is_seen(whole: History, said: str, how: Break) -> None:
-    """Whatever is broken is told of, by the guarantee that it breaks."""
+    """Every violation is reported with the guarantee that it breaks."""
     found = violations(how(whole))
     assert [violation for violation in found if said in violation]

@@ -37,7 +37,7 @@ def summary(*flags: str) -> dict[str, int]:
     return found
 
 
-def test_every_record_ends_in_one_way() -> None:
+def test_every_record_has_one_outcome() -> None:
     """Payments, duplicates and dead letters of a run make up all records, here and on disk."""
     produced(500, "--duplicates", "0.1", "--poison", "0.1", "--seed", "1")
     total = summary()
@@ -88,7 +88,7 @@ def test_commit_units_change_nothing_but_the_transactions(unit: str) -> None:
 
 
 def test_warm_ups_are_counted_and_dropped() -> None:
-    """Warm-up records become nothing, and are told apart from everything else."""
+    """Warm-up records have no effect, and are counted apart."""
     produced(5, "--warm-ups", "2")
     assert (summary()["warm_ups"], rows("payment_core"), rows("idempotency")) == (2, 5, 5)
 
@@ -120,7 +120,7 @@ def test_without_settings_it_says_what_is_missing() -> None:
         assert word in result.stderr
     result = voltpay("consume", *LOCAL[:4])
     assert result.exit_code == 78
-    assert "events (where events go)" in result.stderr
+    assert "events (where events and dead letters go)" in result.stderr
     assert "store (" not in result.stderr
 
 
@@ -137,7 +137,7 @@ def test_without_settings_it_says_what_is_missing() -> None:
         (("--source", "kafka://127.0.0.1:1", "-X", "no.such.option=1"), 78),
     ],
 )
-def test_what_cannot_be_is_told_by_the_exit_code(flags: tuple[str, ...], code: int) -> None:
+def test_what_cannot_be_is_reported_by_the_exit_code(flags: tuple[str, ...], code: int) -> None:
     """A wrong usage ends with 2, a configuration that cannot work with 78."""
     produced(1)
     assert voltpay("consume", *LOCAL, *flags).exit_code == code

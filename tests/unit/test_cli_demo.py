@@ -1,4 +1,4 @@
-"""The demonstration shows the main job, and harms nobody's files."""
+"""The demo consumes sample payments, and damages no file."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_a_demo_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_demo_leaves_other_files_alone(tmp_path: Path) -> None:
-    """A folder that holds anything else is refused, and what it holds stays."""
+    """A folder with other files is rejected, and its files stay."""
     payments = tmp_path / "payments.jsonl"
     payments.write_text("mine\n")
     assert voltpay("demo", str(tmp_path)).exit_code == 78

@@ -1,9 +1,10 @@
-"""The wire form: what is read, what is written, and what never is."""
+"""The wire format: what is decoded, what is encoded, and what is rejected."""
 
 import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.harness import strategies
 from tests.harness.stack.places import ROOT
 from tests.harness.strategies import POISON, Poison
 
+from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.codec import (
     CODE_HEADER,
     CONNECT_ERRORS_PREFIX,
@@ -21,6 +23,7 @@ from voltpay_core.codec import (
     EVENT_ID_HEADER,
     MAX_PASSED_ON_BYTES,
     Codec,
+    Topics,
     pack,
     unpack,
     without_letter_headers,
@@ -68,7 +71,7 @@ def exact(value: bytes | None) -> dict[str, Any]:
 # Payments in
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_what_is_encoded_is_decoded(payment: NewPayment) -> None:
     """A payment that is written and read back is itself, amount and texts to the last digit."""
     again = CODEC.decode_payment(CODEC.encode_payment(payment))
@@ -76,23 +79,23 @@ def test_what_is_encoded_is_decoded(payment: NewPayment) -> None:
     assert format(again.amount, "f") == format(payment.amount, "f")
 
 
-@given(st.data(), strategies.new_payments())
+@given(st.data(), new_payments())
 def test_every_producer_is_understood(data: st.DataObject, payment: NewPayment) -> None:
     """Names, order, space, nulls, empties, unknown and repeated fields do not change a payment."""
     value = data.draw(strategies.statements(payment))
     assert CODEC.decode_payment(value) == payment
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_a_record_of_a_payment_is_a_message(payment: NewPayment) -> None:
-    """A good payment under its account's key is a message of that payment."""
+    """A valid payment with its account as the key is decoded."""
     source = record(CODEC.encode_payment(payment), str(payment.account_id).encode())
     assert CODEC.decode(source) == DecodedPayment(source, payment)
 
 
 @pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
 def test_poison_is_a_dead_letter_with_its_code(poison: Poison) -> None:
-    """Each kind of poison becomes a dead letter of its stable code, and nothing raises."""
+    """Each kind of poison becomes a dead letter with its stable code, and nothing raises."""
     source = record(poison.value, poison.key)
     letter = CODEC.decode(source)
     assert isinstance(letter, DeadLettered)
@@ -101,7 +104,7 @@ def test_poison_is_a_dead_letter_with_its_code(poison: Poison) -> None:
 
 
 @given(
-    value=st.none() | st.binary() | strategies.new_payments().map(CODEC.encode_payment),
+    value=st.none() | st.binary() | new_payments().map(CODEC.encode_payment),
     key=st.none() | st.binary(),
     headers=strategies.headers,
 )
@@ -132,7 +135,7 @@ def test_any_json_is_decoded_somehow(text: str) -> None:
     [f'"{CANARY}"', f'["{CANARY}"]', f'{{"{CANARY}": 1}}', "4711.4711", f'"{CANARY}\\u0000"'],
 )
 def test_reasons_hold_no_value(name: str, value: str) -> None:
-    """Why a record is a dead letter names the field and never what it holds."""
+    """The reason of a dead letter names the field and never its value."""
     good = json.loads(CODEC.encode_payment(a_payment()))
     text = json.dumps(good | {name: "<here>"}).replace('"<here>"', value)
     letter = CODEC.decode(record(text.encode()))
@@ -144,26 +147,28 @@ def test_reasons_hold_no_value(name: str, value: str) -> None:
         assert name in {"messageId", "amount"}
 
 
+def stated_as(name: str, *stated: object) -> list[tuple[str, object]]:
+    return [(name, each) for each in stated]
+
+
 @pytest.mark.parametrize(
     ("name", "stated"),
     [
-        *(
-            (name, stated)
+        *chain.from_iterable(
+            stated_as(name, 1, True, [], {}, "x" * 301, "\0", "\ud800", "a\0")
             for name in ("messageId", "currency", "type", "comment", "externalRefId")
-            for stated in (1, True, [], {}, "x" * 301, "\0", "\ud800", "a\0")
         ),
-        *((name, "") for name in ("messageId", "currency", "type")),
-        ("messageId", "dead:1"),
-        ("currency", "eur"),
-        ("type", "vsa"),
-        *(("accountId", stated) for stated in (None, "1", 1.5, True, -1, 2**63, 10**30, [])),
-        *(("custId", stated) for stated in ("1", 1.5, True, -1, 2**63, 10**30, [], 2)),
-        *(("status", stated) for stated in (None, 1, "2", True, 10**30, [])),
-        *(("amount", stated) for stated in (None, "", 0, -1, "NaN", 1e15, 0.0000001, True, [])),
+        *stated_as("messageId", "", "dead:1"),
+        *stated_as("currency", "", "eur"),
+        *stated_as("type", "", "vsa"),
+        *stated_as("accountId", None, "1", 1.5, True, -1, 2**63, 10**30, []),
+        *stated_as("custId", "1", 1.5, True, -1, 2**63, 10**30, [], 2),
+        *stated_as("status", None, 1, "2", True, 10**30, []),
+        *stated_as("amount", None, "", 0, -1, "NaN", 1e15, 0.0000001, True, []),
     ],
 )
 def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None:
-    """Whatever rule a field breaks, the reason names it as its producer wrote it."""
+    """If a field breaks a rule, the reason names the field as in the wire format."""
     good = json.loads(CODEC.encode_payment(a_payment()))
     if name == "custId" and stated != 2:
         good.pop("accountId")
@@ -174,12 +179,56 @@ def test_reasons_name_fields_as_the_wire_does(name: str, stated: object) -> None
     assert not re.search(r"[a-z]_[a-z]", refused.reason.reason)
 
 
+@pytest.mark.parametrize(
+    ("stated", "amount"),
+    [
+        ("1", "1"),
+        ("1.0", "1.0"),
+        ('"12.50"', "12.50"),
+        ("12e0", "12"),
+        ("1e1", "10"),
+        ("1.5E+3", "1500"),
+        ("120e-2", "1.20"),
+        ("1e13", "10000000000000"),
+        *((f"1e{power}", None) for power in (14, 27, 28, 29, 9999, -7)),
+        *((f"{number}e1", None) for number in (10**26, 10**27, 10**28)),
+        ("1e10000", None),
+    ],
+)
+def test_an_amount_has_its_digits(stated: str, amount: str | None) -> None:
+    """An amount is kept with the digits that are stated, powers written out, or is refused."""
+    value = CODEC.encode_payment(a_payment()).replace(b'"amount":1', f'"amount":{stated}'.encode())
+    if amount is None:
+        with pytest.raises(Rejected, match="invalid-field: amount"):
+            CODEC.decode_payment(value)
+    else:
+        assert str(CODEC.decode_payment(value).amount) == amount
+
+
+@pytest.mark.parametrize("end", [b"", b" ", b"\n", b" \r\n"])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b'{"messageId":"\\ud800"}', "bad-text"),
+        (b'{"messageId":"\\ud800"', "bad-json"),
+        (b'{"messageId":"\xff"}', "bad-text"),
+        (b'\xef\xbb\xbf{"messageId":"m"}', "bad-json"),
+        (b"[]", "bad-json"),
+    ],
+)
+def test_what_cannot_be_read_has_its_code(value: bytes, code: str, end: bytes) -> None:
+    """Text that cannot be is told from JSON that cannot be, whatever space follows."""
+    with pytest.raises(Rejected) as caught:
+        CODEC.decode_payment(value + end)
+    assert caught.value.code == code
+
+
 def a_payment() -> NewPayment:
     return NewPayment("m", 1, Decimal(1), "EUR", Status.SUCCESS, "VSA")
 
 
 def test_the_limit_of_a_value_is_a_setting() -> None:
-    """A value as long as the limit is read, and one byte more is not."""
+    """A value of the largest size is decoded; one more byte makes it too large."""
     value = CODEC.encode_payment(a_payment())
     assert isinstance(
         evolve(CODEC, max_value_bytes=len(value)).decode(record(value)), DecodedPayment
@@ -202,11 +251,35 @@ def test_an_empty_object_is_a_warm_up() -> None:
         assert isinstance(CODEC.decode(record(b"{}", key)), WarmedUp)
 
 
+def test_the_exact_form_of_a_payment_record() -> None:
+    """A producer's record is keyed by the account, with the headers that it is given."""
+    payment = evolve(a_payment(), account_id=42)
+    codec = Codec(topics=Topics(writer="w"))
+    value = codec.encode_payment(payment)
+    assert codec.payment_record(payment) == ProducerRecord("w", b"42", value)
+    headers: Headers = (("traceparent", b"00-1"),)
+    assert codec.payment_record(payment, headers) == ProducerRecord("w", b"42", value, headers)
+    assert json.loads(value) == {
+        "messageId": "m",
+        "accountId": 42,
+        "amount": 1,
+        "currency": "EUR",
+        "status": 2,
+        "type": "VSA",
+    }
+
+
+def test_the_exact_form_of_warm_ups() -> None:
+    """Warm-ups have no key and an empty object, and are marked by their header."""
+    warm_up = ProducerRecord("w", None, b"{}", (("voltpay-warmup", b"1"),))
+    assert Codec(topics=Topics(writer="w")).warm_ups(2) == [warm_up, warm_up]
+
+
 # Events out
 
 
 def test_the_exact_form_of_events() -> None:
-    """The read and the e-mail event of a payment, as the design writes them down."""
+    """The read event and the e-mail event of a payment have the documented form."""
     payment = NewPayment(
         "m-1", 4711, Decimal("12.50"), "EUR", Status.SUCCESS, "VSA", "for \u00fc", "ref"
     )
@@ -246,7 +319,7 @@ def test_the_exact_form_of_events() -> None:
     )
 
 
-@given(strategies.new_payments(), st.sampled_from(("accountId", "custId")))
+@given(new_payments(), st.sampled_from(("accountId", "custId")))
 def test_events_say_what_was_stated(payment: NewPayment, account_field: str) -> None:
     """Events hold the payment's own values, amounts as numbers with their exact digits."""
     for event in Codec(account_field=account_field).events(written(payment)):
@@ -262,7 +335,7 @@ def test_events_say_what_was_stated(payment: NewPayment, account_field: str) -> 
             assert body.get("externalRefId") == payment.external_ref_id
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_nothing_empty_is_written(payment: NewPayment) -> None:
     """No event has a null or an empty field."""
     bodies = [exact(event.value) for event in CODEC.events(written(payment))]
@@ -270,18 +343,18 @@ def test_nothing_empty_is_written(payment: NewPayment) -> None:
     assert not [body for body in bodies if {None, ""} & set(body.values())]
 
 
-@given(strategies.new_payments(), st.sets(st.sampled_from(Status)))
+@given(new_payments(), st.sets(st.sampled_from(Status)))
 def test_email_is_for_the_statuses_of_the_setting(
     payment: NewPayment, statuses: set[Status]
 ) -> None:
-    """Every payment has a read event first, and an e-mail event where its status asks for one."""
+    """Every payment has a read event, and then an e-mail event if its status gets one."""
     events = Codec(email_statuses=frozenset(statuses)).events(written(payment))
     topics = [event.topic for event in events]
     assert topics == ["payment_read_topic", "payment_email"][: 1 + (payment.status in statuses)]
 
 
 def test_passed_on_headers_are_bounded() -> None:
-    """The last trace and correlation headers go along, unless they are too long."""
+    """The last trace and correlation headers are copied, unless they are too long."""
     long = b"x" * MAX_PASSED_ON_BYTES
     headers = (
         ("traceparent", b"first"),
@@ -345,7 +418,7 @@ def test_a_dead_letter_is_the_record(
 
 
 def test_a_replayed_letter_counts_on() -> None:
-    """A letter that fails again keeps its first failure, counts on, and names its new place."""
+    """A letter that fails again keeps its first failure, and names its new offset."""
     first = letter(record(b"v", b"k", (("x", b"1"),)))
     replayed = record(b"v", b"k", without_letter_headers(first.headers), offset=9)
     again = letter(replayed, now=LATER)
@@ -361,13 +434,13 @@ def test_a_replayed_letter_counts_on() -> None:
     "attempt", [b"", b"x", b"-1", b"1.5", b"9" * 5000, "\u0661".encode(), None]
 )
 def test_an_attempt_that_is_no_number_counts_as_none(attempt: bytes | None) -> None:
-    """Whatever a foreign attempt header holds, the letter is made."""
+    """A letter is made whatever the attempt header of its record holds."""
     event = letter(record(b"v", b"k", (("voltpay-dlq-attempt", attempt),)))
     assert last_header(event.headers, "voltpay-dlq-attempt") == b"1"
 
 
 def test_a_replay_strips_what_was_added() -> None:
-    """Of a letter's added headers, attempt and first failure alone go back with it."""
+    """Of a letter's added headers, a replay keeps only attempt and first failure."""
     headers = (("x", b"1"), ("correlation-id", None), ("x", b"2"))
     replayed = without_letter_headers(letter(record(b"v", b"k", headers)).headers)
     assert replayed[:3] == headers
@@ -395,15 +468,15 @@ def test_a_replay_strips_what_was_added() -> None:
     )
 )
 def test_what_is_packed_is_unpacked(events: list[ProducerRecord]) -> None:
-    """An outbox row gives back its events as they were."""
+    """Unpacking an outbox row returns the packed events."""
     assert unpack(pack(events)) == events
 
 
-@given(payment_ids, strategies.new_payments())
+@given(payment_ids, new_payments())
 def test_event_ids_name_payment_version_and_kind(
     payment_id: PaymentId, payment: NewPayment
 ) -> None:
-    """The event id is the same whenever the same event is made."""
+    """The same event always has the same event id."""
     done = Written(record(b"v", b"k"), Payment(payment_id, payment, version=3))
     told = [last_header(event.headers, EVENT_ID_HEADER) for event in CODEC.events(done)]
     expected = [f"{payment_id}:3:{kind}".encode() for kind in ("read", "email")]

@@ -1,17 +1,18 @@
-"""How servers are named, and what the Kafka client may be told."""
+"""Kafka's URL and the options of its client."""
 
 from pathlib import Path
 
 import pytest
 from kafka.errors import KafkaConfigurationError
-from tests.harness.certificates import Authority
+from trustme import CA
 
 from voltpay_adapters.confluent import ConfluentConnection
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.postgres.urls import DatabaseUrl
-from voltpay_cli.connections import kafka_connection
+from voltpay_cli.settings import Url
 from voltpay_cli.settings.schema import KafkaSettings, Settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
 SERVER = "kafka://localhost:9092"
@@ -35,7 +36,7 @@ SERVER = "kafka://localhost:9092"
         ("ssl_context", "mine", "cannot be given as text"),
     ],
 )
-def test_an_option_that_cannot_work_is_told_at_once(name: str, text: str, words: str) -> None:
+def test_an_option_that_cannot_work_is_reported_at_once(name: str, text: str, words: str) -> None:
     """What the Kafka client would stumble over in the middle of its work is bad configuration."""
     with pytest.raises(Misconfigured, match=f"{name}.* {words}|{words} {name}"):
         KafkaConnection.parse(SERVER, {name: text})
@@ -72,12 +73,13 @@ def test_options_become_what_the_client_wants() -> None:
 def test_a_protocol_given_as_an_option_asks_for_its_credentials() -> None:
     """SASL has its mechanism, and needs user and password, wherever the protocol was set."""
     sasl = {"security_protocol": "SASL_PLAINTEXT"}
-    with pytest.raises(Misconfigured, match="asks for a username"):
-        kafka_connection(Settings(kafka=KafkaSettings(options=sasl)), SERVER)
+    with pytest.raises(Misconfigured, match="needs a username"):
+        Wiring(settings=Settings(Url(SERVER), kafka=KafkaSettings(options=sasl))).topics()
     known = KafkaSettings(options=sasl, username="me", password="secret")
-    options = kafka_connection(Settings(kafka=known), SERVER).options
-    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
-    assert options["sasl_plain_password"] == "secret"
+    kafka = Wiring(settings=Settings(Url(SERVER), kafka=known)).topics().source
+    assert isinstance(kafka, KafkaConnection)
+    assert kafka.options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert kafka.options["sasl_plain_password"] == "secret"
 
 
 @pytest.mark.parametrize("host", ["a..b", ".", "a" * 64])
@@ -109,7 +111,7 @@ def test_a_host_that_cannot_be_is_a_malformed_url(host: str) -> None:
         ),
     ],
 )
-def test_librdkafka_refuses_at_once_what_cannot_work(name: str, text: str, words: str) -> None:
+def test_librdkafka_rejects_at_once_what_cannot_work(name: str, text: str, words: str) -> None:
     """An option of librdkafka that is unknown, impossible or fixed is bad configuration."""
     with pytest.raises(Misconfigured, match=words.replace("_", ".")):
         ConfluentConnection.parse(SERVER, {name: text})
@@ -117,15 +119,14 @@ def test_librdkafka_refuses_at_once_what_cannot_work(name: str, text: str, words
 
 def test_security_means_the_same_to_librdkafka(tmp_path: Path) -> None:
     """Each setting of the security has its option of librdkafka; an option given by name wins."""
-    authority = Authority.found(tmp_path / "authority")
-    certificate, key = authority.issue("client", "DNS:writer")
-    both = tmp_path / "both.pem"
-    both.write_text(key.read_text() + certificate.read_text())
+    authority, trusted, both = CA(), tmp_path / "ca.crt", tmp_path / "both.pem"
+    authority.cert_pem.write_to_path(trusted)
+    authority.issue_cert("writer").private_key_and_cert_chain_pem.write_to_path(both)
     security = KafkaSecurity(
         protocol="SASL_SSL",
         username="me",
         password="secret",
-        cafile=str(authority.certificate),
+        cafile=str(trusted),
         certfile=str(both),
     )
     options = ConfluentConnection.parse(SERVER, {"sasl.mechanism": "PLAIN"}, security).options
@@ -134,7 +135,7 @@ def test_security_means_the_same_to_librdkafka(tmp_path: Path) -> None:
         "sasl.mechanism": "PLAIN",
         "sasl.username": "me",
         "sasl.password": "secret",
-        "ssl.ca.location": str(authority.certificate),
+        "ssl.ca.location": str(trusted),
         "ssl.certificate.location": str(both),
         "ssl.key.location": str(both),
     }
@@ -143,7 +144,7 @@ def test_security_means_the_same_to_librdkafka(tmp_path: Path) -> None:
 def test_credentials_may_be_options_of_librdkafka() -> None:
     """Who gives user and password by librdkafka's names needs no settings for them."""
     security = KafkaSecurity(protocol="SASL_PLAINTEXT")
-    with pytest.raises(Misconfigured, match="asks for a username"):
+    with pytest.raises(Misconfigured, match="needs a username"):
         ConfluentConnection.parse(SERVER, {}, security)
     given = {"sasl.username": "me", "sasl.password": "secret"}
     assert given.items() <= ConfluentConnection.parse(SERVER, given, security).options.items()
@@ -151,8 +152,9 @@ def test_credentials_may_be_options_of_librdkafka() -> None:
 
 def test_the_setting_chooses_the_client() -> None:
     """Connections are those of the client that is named; kafka-python is the default."""
-    assert isinstance(kafka_connection(Settings(), SERVER), KafkaConnection)
+    by_default = Wiring(settings=Settings(Url(SERVER))).topics().source
+    assert isinstance(by_default, KafkaConnection)
     given = KafkaSettings(client="confluent", options={"session_timeout_ms": "6000"})
-    connection = kafka_connection(Settings(kafka=given), SERVER)
+    connection = Wiring(settings=Settings(Url(SERVER), kafka=given)).topics().source
     assert isinstance(connection, ConfluentConnection)
     assert connection.options["session.timeout.ms"] == "6000"

@@ -1,16 +1,18 @@
-"""The consuming loop: what it does when, and how it comes back."""
+"""The consuming loop: the order of its steps, and its recovery."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from attrs import define, field
-from tests.harness.faults import Faults, unavailable
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import Patience, RunOptions, World
 
-from voltpay_adapters.local.memory import Acknowledged, MemorySource
+from voltpay_adapters.local.files import Acknowledged
+from voltpay_adapters.testing.faults import Faults, unavailable
+from voltpay_adapters.testing.memory import MemorySource
 from voltpay_core.consuming import BatchDone, Notice, TakenOver
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.payments import NewPayment, Status
@@ -31,8 +33,45 @@ def fill(world: World, count: int, start: int = 0) -> None:
         world.log.append(world.codec.encode_payment(payment), key=b"1")
 
 
+@pytest.mark.parametrize(("commit_unit", "units"), [(1, 4), (2, 2), (3, 2), (None, 1)])
+def test_a_commit_unit_holds_so_many_accounts(commit_unit: int | None, units: int) -> None:
+    """A batch is written in as many transactions as its accounts ask for."""
+    faults = Faults()
+    with closing(SqliteHarness()) as harness:
+        world = World(harness)
+        for number in range(8):
+            new = NewPayment(f"m{number}", number % 4, Decimal(1), "EUR", Status.PENDING, "VSA")
+            key = str(new.account_id).encode()
+            world.log.append(world.codec.encode_payment(new), key=key)
+        world.run(RunOptions(batch_size=100, commit_unit=commit_unit), faults)
+        assert world.violations() == []
+    assert faults.trace.count("before payments.add") == units
+
+
+def test_the_breaker_is_the_one_that_is_given(world: World) -> None:
+    """A consumer halts at its own limit of rejections."""
+    world.harness.refuse(1)
+    fill(world, 3)
+    process = world.process(RunOptions(breaker=2))
+    with pytest.raises(Unavailable) as caught:
+        process.run(Patience())
+    assert caught.value.code == "breaker"
+
+
+def test_a_drained_source_ends_a_run_only_where_that_is_asked(world: World) -> None:
+    """Without `until_drained` a run waits for more, until it is stopped."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 5
+
+    world.process(RunOptions()).run(stop)
+    assert len(asked) == 6
+
+
 def steps(count: int, way: RunOptions) -> list[str]:
-    """The steps of the way with so many records on which nothing fails."""
+    """The steps of a run with this number of records and without a fault."""
     with closing(SqliteHarness()) as harness:
         faults = Faults()
         world = World(harness)
@@ -48,14 +87,14 @@ def test_a_sunny_day_goes_in_this_order() -> None:
     ]
     assert trace[trace.index("fence.hold") - 1 :] == [
         *("begin", "fence.hold", "outbox.delete", "idempotency.claim", "payments.add"),
-        *("outbox.put", "commit", "publish", "wait", "acknowledge"),
-        *("poll", "begin", "outbox.delete", "commit"),
+        *("outbox.put", "commit", "publish", "poll", "wait", "acknowledge"),
+        *("begin", "outbox.delete", "commit"),
     ]
 
 
 @pytest.mark.parametrize("failing", ["acknowledge", "poll"])
-def test_what_is_published_is_not_told_again(world: World, failing: str) -> None:
-    """A take-over by the process that published already publishes nothing."""
+def test_what_is_published_is_not_published_again(world: World, failing: str) -> None:
+    """A take-over by the process that has published the events publishes nothing."""
     trace = steps(6, RunOptions(batch_size=2))
     step = trace.index(f"before {failing}", trace.index("after wait"))
     fill(world, 6)
@@ -73,7 +112,7 @@ def test_only_so_many_records(world: World) -> None:
 
 
 def test_a_run_can_follow_another(world: World) -> None:
-    """Each run has its own limit and its own end, and the total goes on."""
+    """Each run has its own limit and end; the total counts all runs."""
     fill(world, 5)
     process = world.process(RunOptions(batch_size=4))
     process.run(Patience(), max_records=2)
@@ -85,17 +124,17 @@ def test_a_run_can_follow_another(world: World) -> None:
 
 
 def test_a_stop_finishes_the_batch(world: World) -> None:
-    """A stop lets the batch in hand be written, published, acknowledged, and tidied up after."""
+    """A stop finishes the batches: written, published, acknowledged, outbox rows deleted."""
     fill(world, 10)
-    turns = iter((False, False, True))
+    turns = iter((False, False, False, True))
     world.process(RunOptions(batch_size=4)).run(lambda: next(turns))
-    assert sum(world.log.acknowledged.values()) == 4
-    assert len(world.tables().core) == 4
+    assert sum(world.log.acknowledged.values()) == 8
+    assert len(world.tables().core) == 8
     assert world.tables().outbox == ()
 
 
-def test_a_halt_goes_straight_to_the_top(world: World) -> None:
-    """What cannot heal is not tried again, and nothing is acknowledged."""
+def test_a_halt_is_not_retried(world: World) -> None:
+    """A failure with `halt` is not retried, and nothing is acknowledged."""
     fill(world, 1)
 
     def halt() -> None:
@@ -109,13 +148,13 @@ def test_a_halt_goes_straight_to_the_top(world: World) -> None:
 
 
 def test_an_empty_topic_is_drained(world: World) -> None:
-    """Where there is nothing to do the run ends, and has written nothing."""
+    """Without records the run ends, and writes nothing."""
     assert world.run(RunOptions()).records == 0
     assert world.tables().core == ()
 
 
 def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
-    """Each batch and each take-over is told of, with the run's total so far and the lag."""
+    """Each batch and each take-over is notified, with the total so far and the lag."""
     fill(world, 5)
     told: list[Notice] = []
     process = world.process(RunOptions(batch_size=2), notify=told.append)
@@ -123,11 +162,11 @@ def test_notices_tell_of_batches_and_take_overs(world: World) -> None:
     assert [type(notice) for notice in told] == [TakenOver, BatchDone, BatchDone, BatchDone]
     batches = [notice for notice in told if isinstance(notice, BatchDone)]
     assert [batch.total.written for batch in batches] == [2, 4, 5]
-    assert [batch.lag for batch in batches] == [3, 1, 0]
+    assert [batch.lag for batch in batches] == [1, 0, 0]  # of what is polled by now
 
 
 def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
-    """Who finds a fence raised is told of it before it takes over anew."""
+    """A bumped epoch is notified before the next take-over."""
     fill(world, 2)
     told: list[Notice] = []
     process = world.process(RunOptions(batch_size=1), notify=told.append)
@@ -136,11 +175,11 @@ def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
         work.fence.bump_epochs(sorted(world.log.partitions))
     process.run(Patience(), until_drained=True)
     assert [type(notice) for notice in told] == [TakenOver, BatchDone, Fenced, TakenOver, BatchDone]
-    assert "another process has raised their epochs" in str(told[2])
+    assert "another process has bumped their epochs" in str(told[2])
 
 
 def test_a_kept_partition_costs_nothing(world: World) -> None:
-    """Of a rebalance only what is gained is taken over; what is kept keeps its epoch."""
+    """A rebalance takes over only newly assigned partitions; kept ones keep their epochs."""
     fill(world, 2)
     world.log.append(b"{}", key=None, partition=1)
     kept, assigned = sorted(world.log.partitions)
@@ -154,12 +193,78 @@ def test_a_kept_partition_costs_nothing(world: World) -> None:
     assert {place: row.epoch for place, row in fence.items()} == {kept: 1, assigned: 1}
 
 
+def test_what_is_revoked_is_not_acknowledged(world: World) -> None:
+    """Of a batch in hand only what is still owned is acknowledged, and nobody is fenced."""
+    fill(world, 2)
+    world.log.append(b"poison", key=None, partition=1)
+    kept, revoked = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept, revoked])
+    notices: list[Notice] = []
+    process = world.process(RunOptions(), source=source, notify=notices.append)
+    turns = count()
+
+    def stop() -> bool:
+        turn = next(turns)
+        if turn == 2:
+            assert len(world.published) == 5, "the batch is not in hand"
+            source.assign([kept])
+        return turn == 3
+
+    process.run(stop)
+    assert world.log.acknowledged == {kept: 2}
+    assert [type(notice) for notice in notices] == [TakenOver, BatchDone]
+
+
+def test_what_is_kept_is_read_on_while_another_is_taken_over(world: World) -> None:
+    """A take-over of what is assigned passes over no record of what is kept."""
+    fill(world, 6)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, assigned = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(RunOptions(batch_size=1), source=source)
+    process.run(Patience(), max_records=1)
+    source.assign([kept, assigned])
+    assert process.run(Patience(), until_drained=True).written == 6
+    assert world.violations() == []
+
+
+def test_what_is_revoked_before_it_is_taken_over_is_nothing(world: World) -> None:
+    """A partition that comes and goes at once is neither taken over nor missed."""
+    fill(world, 1)
+    source = MemorySource(world.log)
+    source.assign(world.log.partitions)
+    turns = iter((False, True, False, True))
+    process = world.process(RunOptions(), source=source)
+    process.run(lambda: next(turns))
+    source.assign([])
+    process.run(lambda: next(turns))
+    assert world.tables().fence == {}
+
+
+def test_any_rebalance_explains_a_fence(world: World) -> None:
+    """Fences with a rebalance in between, be it of gains or of losses alone, halt nobody."""
+    fill(world, 12)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, other = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    process = world.process(RunOptions(batch_size=1), source=source)
+    for number in range(10):
+        process.run(Patience(), max_records=1)
+        source.assign([kept, other] if number % 2 else [kept])
+        with world.harness.open().begin() as work:
+            work.fence.bump_epochs([kept])
+    assert process.run(Patience(), until_drained=True).written == 12
+
+
 # The relay
 
 
 @define
 class Failing:
-    """A publisher whose publications fail as told, and which notes what is asked of it."""
+    """A publisher that fails as planned, and records its calls."""
 
     fails: Sequence[bool]
     asked: list[str] = field(factory=list)
@@ -171,6 +276,9 @@ class Failing:
     def reset(self) -> None:
         self.asked.append("reset")
 
+    def close(self) -> None:
+        self.asked.append("close")
+
 
 class _Failing:
     def wait(self) -> None:
@@ -178,7 +286,7 @@ class _Failing:
 
 
 def test_nothing_overtakes_what_failed() -> None:
-    """What is on its way behind a failed publication is dropped before anything is sent again."""
+    """Records sent after a failed publication are dropped before anything is sent again."""
     publisher = Failing([False, True, False])
     relay = OutboxRelay(publisher)
     for row in range(3):
@@ -191,7 +299,7 @@ def test_nothing_overtakes_what_failed() -> None:
 
 
 def test_rows_are_done_with_when_acknowledged() -> None:
-    """A row counts as published once its events are acknowledged, and not when they are sent."""
+    """A row counts as published when its events are acknowledged, not when they are sent."""
     relay = OutboxRelay(Failing([False]))
     relay.publish([], frozenset({1}))
     assert relay.published == frozenset()

@@ -7,9 +7,9 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import strategies
 
-from voltpay_core.codec import Codec
+from voltpay_adapters.testing.strategies import new_payments
+from voltpay_core.codec import EVENT_ID_HEADER, Codec
 from voltpay_core.errors import Rejected
 from voltpay_core.events import EmailEvent, PaymentEvent, ReadEvent
 from voltpay_core.ids import PaymentIdGenerator
@@ -37,7 +37,7 @@ def published(codec: Codec, payment: NewPayment) -> tuple[Payment, Record, Recor
     return stored, consumed(read), consumed(email)
 
 
-@given(codec=codecs, payment=strategies.new_payments())
+@given(codec=codecs, payment=new_payments())
 def test_events_are_read_back_exactly(codec: Codec, payment: NewPayment) -> None:
     """A service reads every field as the writer has published it, amounts to the last digit."""
     stored, read_record, email_record = published(codec, payment)
@@ -65,6 +65,12 @@ def test_an_event_in_a_log_shows_nothing_of_its_payment() -> None:
 def test_unknown_fields_are_ignored() -> None:
     """A later writer may add fields to its events."""
     assert ReadEvent.decode(broken(added={"x": 1})).amount == Decimal("12.50")
+
+
+def test_an_event_id_may_be_anything() -> None:
+    """An event id that is not ASCII is read with marks in place of what it should not hold."""
+    record = broken(header=((EVENT_ID_HEADER, b"a\xffb"),))
+    assert ReadEvent.decode(record).event_id == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def broken(header: Headers | None = None, **fields: object) -> Record:

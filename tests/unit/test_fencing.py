@@ -1,4 +1,4 @@
-"""Fences in a row: which of them are normal, and which mean another writer outside of the group."""
+"""Fences in a row: which are normal, and which mean a writer of another group."""
 
 from collections.abc import Callable, Collection
 from contextlib import closing
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.harness.sqlite import SqliteHarness
 from tests.harness.world import RunOptions, World
 
-from voltpay_adapters.local.memory import MemoryLog, MemorySource
+from voltpay_adapters.testing.memory import MemoryLog, MemorySource
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.fencing import FencingGuard
@@ -39,7 +39,7 @@ def consumer(world: World, log: MemoryLog) -> PaymentConsumer:
 
 @given(st.lists(st.sampled_from(("raised", "moved", "finished", "rebalance"))))
 def test_only_fences_without_a_rebalance_halt(history: list[str]) -> None:
-    """It halts exactly where the limit of raised epochs is reached since the last rebalance."""
+    """It halts exactly when the epochs were bumped `limit` times since the last rebalance."""
     guard, raised = FencingGuard(limit=3), 0
     for what in history:
         match what:
@@ -67,18 +67,35 @@ def halts(guard: FencingGuard, fence: Fenced) -> bool:
     return False
 
 
+@pytest.mark.parametrize("limit", [2, 5])
+def test_the_limit_of_raised_epochs_halts(limit: int) -> None:
+    """One fence below the limit waits, and the limit halts and names some of the partitions."""
+    fence = Fenced([Partition("in", number) for number in range(10)], "x", code="epoch-bumped")
+    guard = FencingGuard(limit).fenced(fence).rebalanced()
+    for count in range(1, limit):
+        guard = guard.fenced(fence)
+        assert halts(guard, fence) is False, count
+    with pytest.raises(Unavailable) as caught:
+        guard.fenced(fence).check(fence)
+    assert (caught.value.halt, caught.value.code) == (True, "another-writer")
+    names = ", ".join(f"in-{number}" for number in range(8))
+    assert f"partitions {limit} times ({names}) without a rebalance" in str(caught.value)
+    assert caught.value.__cause__ is fence
+
+
 def test_the_first_fence_costs_no_wait_and_the_second_does() -> None:
     """A member that comes back takes over at once; one that is fenced again waits first."""
     once = FencingGuard().fenced(MOVED)
     once.check(MOVED)
     with pytest.raises(Unavailable) as failure:
         once.fenced(MOVED).check(MOVED)
-    assert not failure.value.halt
+    assert (failure.value.halt, failure.value.code) == (False, "fenced")
+    assert (str(failure.value), failure.value.__cause__) == (str(MOVED), MOVED)
     once.turn_finished().fenced(MOVED).check(MOVED)
 
 
 def test_two_groups_on_one_database_stop_loudly() -> None:
-    """Two writers that take the same partitions from each other end, and nothing is lost."""
+    """Two writers that take the same partitions from each other stop, and nothing is lost."""
     with closing(SqliteHarness()) as harness:
         world = World(harness)
         mine, theirs = world.log, MemoryLog(world.log.topic)
@@ -96,14 +113,14 @@ def test_two_groups_on_one_database_stop_loudly() -> None:
 
 @define
 class Unsettled(MemorySource):
-    """A source whose group never settles: each look at the offsets finds a rebalance."""
+    """A source whose group rebalances whenever its offsets are read."""
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         raise Fenced(partitions, "the group is rebalancing")
 
 
 def test_a_take_over_that_never_ends_is_bounded_by_the_retry_policy() -> None:
-    """Each fence but the first is a failed attempt of the policy, which waits and gives up."""
+    """Each fence after the first is a failed attempt of the retry policy, which waits and ends."""
     attempts = 0
 
     def three_attempts(act: Callable[[], T]) -> T:

@@ -7,15 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.contracts.events import EventsContract
-from tests.contracts.source import SourceContract, collect
 
 from voltpay_adapters.local import appending
 from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
@@ -23,6 +21,8 @@ from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.testing.contracts.events import EventsContract
+from voltpay_adapters.testing.contracts.source import SourceContract, collect
 from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import MessageSource
@@ -67,6 +67,9 @@ class FileTopic:
         for opened in self._opened:
             if opened is source:
                 opened.close()
+
+    def replace(self) -> None:
+        self.path.unlink()
 
     def close_all(self) -> None:
         for opened in self._opened:
@@ -160,7 +163,7 @@ def test_lines_longer_than_a_chunk_are_whole(topic: FileTopic) -> None:
 
 
 def test_a_killed_run_resumes(topic: FileTopic) -> None:
-    """A new source begins behind the last line that was acknowledged, and says so."""
+    """A new source begins after the last acknowledged line, and a notice says so."""
     topic.path.write_bytes(b"one\ntwo\nthree\n")
     source = topic.open()
     source.seek_to_committed(source.poll(1).assigned)
@@ -170,12 +173,12 @@ def test_a_killed_run_resumes(topic: FileTopic) -> None:
     topic.close(source)
     assert a_source(topic)[1] == [b"two", b"three"]
     assert [text.rpartition(": ")[2] for text in topic.told] == [
-        "reads from its beginning",
-        "goes on at byte 4",
+        "reading from its beginning",
+        "reading at byte 4",
     ]
 
 
-def test_another_file_under_the_same_name_starts_anew(topic: FileTopic) -> None:
+def test_another_file_under_the_same_name_starts_from_its_beginning(topic: FileTopic) -> None:
     """Other content is read from its beginning, and the first one again where it was."""
     topic.path.write_bytes(b"one\n")
     topic.close(a_source(topic)[0])
@@ -210,7 +213,7 @@ def test_a_file_has_one_reader(topic: FileTopic) -> None:
 def test_a_file_that_cannot_be_locked_is_read(
     topic: FileTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system locks no file that is only read, as NFS, it is read, and that is told."""
+    """If a file system such as NFS cannot lock the file, it is read, and a notice says so."""
 
     def no_lock(file: object, operation: int) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
@@ -222,11 +225,11 @@ def test_a_file_that_cannot_be_locked_is_read(
 
 
 def test_a_pipe_is_read_as_the_standard_input(topic: FileTopic) -> None:
-    """What cannot be read on from where a run ended is refused, by a code with its remedy."""
+    """A source that cannot be continued after a stop is rejected, with a code for its remedy."""
     os.mkfifo(topic.path)
     with (
         closing(os.fdopen(os.open(topic.path, os.O_RDWR), "wb")),
-        pytest.raises(Misconfigured, match="no regular file") as caught,
+        pytest.raises(Misconfigured, match="not a regular file") as caught,
     ):
         topic.open()
     assert "file:-" in with_remedy(caught.value)
@@ -288,6 +291,16 @@ class FileTopics:
         path = self.folder / f"{topic}.jsonl"
         return read_events(path) if path.exists() else []
 
+    @contextmanager
+    def outage(self, topic: str) -> Iterator[None]:
+        """A folder stands where the file was."""
+        path, aside = self.folder / f"{topic}.jsonl", self.folder / "aside"
+        path.rename(aside)
+        path.mkdir()
+        yield
+        path.rmdir()
+        aside.rename(path)
+
     def close(self) -> None:
         for events in self._opened:
             events.close()
@@ -310,13 +323,13 @@ def test_a_line_that_is_being_written_is_left_alone(
         "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX);"
         " print('held', flush=True); sys.stdin.read()"
     )
-    monkeypatch.setattr(appending, "PATIENCE", 0.05)
+    monkeypatch.setattr(appending, "LOCK_SECONDS", 0.05)
     with subprocess.Popen(
         [sys.executable, "-c", holding, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(Unavailable, match=r"does not let go of .*t\.jsonl") as caught:
+        with pytest.raises(Unavailable, match=r"another process keeps .*t\.jsonl locked") as caught:
             FilePublisher(tmp_path).publish([ProducerRecord("t", b"k", b"v")])
         assert not caught.value.halt
         assert path.read_bytes() == b"half"
@@ -327,14 +340,14 @@ def test_a_line_that_is_being_written_is_left_alone(
 
 @pytest.mark.parametrize("last", [b"", b'{"key":"k","val', b"\n"])
 def test_events_can_be_read_while_they_are_written(tmp_path: Path, last: bytes) -> None:
-    """A line that is not yet whole is no event yet, and no failure."""
+    """A partial line at the end is neither an event nor a failure."""
     whole = ProducerRecord("t", b"k", b"v")
     (tmp_path / "t.jsonl").write_bytes(envelope(whole) + b"\n" + last)
     assert read_events(tmp_path / "t.jsonl") == [whole]
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
-    """What a crash left of a line is gone before anything is written behind it."""
+    """A partial line that a crash has left is removed before the next write."""
     whole = ProducerRecord("t", b"k", b"whole")
     with closing(FilePublisher(tmp_path)) as events:
         events.publish([whole])
@@ -375,7 +388,7 @@ def test_an_envelope_is_read_as_what_it_holds(
     assert record.timestamp == timestamp
 
 
-def test_a_file_that_is_no_events_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_events_is_reported(tmp_path: Path) -> None:
     """Reading events from another file is bad configuration."""
     (tmp_path / "t.jsonl").write_bytes(b"no envelope\n")
     with pytest.raises(Misconfigured, match=r"t\.jsonl"):
@@ -385,7 +398,7 @@ def test_a_file_that_is_no_events_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_bad_configuration(tmp_path: Path) -> None:
-    """A path for events that cannot work is told at the start, before anything is written."""
+    """A wrong path for events is reported at the start, before anything is written."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "out", tmp_path / ("x" * 300)):
         with pytest.raises(Misconfigured, match=f"cannot write to {path}: "):
@@ -393,7 +406,7 @@ def test_a_folder_that_cannot_be_made_is_bad_configuration(tmp_path: Path) -> No
 
 
 def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
-    """Events that cannot be written are unavailable, never lost; no folder is made in its place."""
+    """If events cannot be written, `Unavailable` is raised, and no folder is created."""
     events = FilePublisher(tmp_path / "out")
     (tmp_path / "out").rmdir()
     with pytest.raises(Unavailable, match="No such file") as caught:
@@ -413,7 +426,7 @@ def test_a_folder_that_vanishes_is_the_worlds_fault(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_envelope_is_a_line_like_others(topic: FileTopic, line: bytes) -> None:
-    """A line that is no proper envelope comes whole, for the writer to make a dead letter of it."""
+    """A malformed envelope becomes a record with the whole line, and so a dead letter."""
     topic.path.write_bytes(line + b"\n")
     (record,) = collect(topic.open(), 1)
     assert (record.key, record.value) == (None, line)

@@ -1,4 +1,4 @@
-"""A file is read on from where it was, whatever happened to the process and to the file."""
+"""A file is continued at its position, whatever happened to the process and to the file."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +38,9 @@ class DeadPublisher:
     def reset(self) -> None:
         """Nothing was sent."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 @pytest.fixture
 def payments(tmp_path: Path) -> Path:
@@ -47,7 +50,7 @@ def payments(tmp_path: Path) -> Path:
 
 
 def test_a_finished_file_has_nothing_new(payments: Path) -> None:
-    """A second run over the same file goes on behind its end."""
+    """A second run over the same file continues after its end."""
     assert consume(payments).written == 20
     assert consume(payments) == Tally()
 
@@ -125,7 +128,7 @@ def test_a_last_line_that_has_grown_is_read_again(payments: Path) -> None:
 
 
 def test_a_file_that_was_cut_halts(payments: Path) -> None:
-    """Where a file ends before what is acknowledged, nobody knows what it holds: a person looks."""
+    """If a file ends before the acknowledged offset, the run halts."""
     with payments.open("ab") as file:
         file.write(b"".join(PAYMENT % number for number in range(1000, 2000)))
     consume(payments)
@@ -139,7 +142,7 @@ def test_a_file_that_was_cut_halts(payments: Path) -> None:
 
 @pytest.mark.parametrize("cut", [0, 50, None])
 def test_a_file_that_is_changed_while_it_is_read_halts(payments: Path, cut: int | None) -> None:
-    """Content that is exchanged or cut under its reader is told; the next run reads it whole."""
+    """A file that is replaced or cut while it is read halts; the next run reads all of it."""
     others = b"".join(PAYMENT % number for number in range(100, 150))
     with opened(payments) as (_, source, _events):
         source.seek_to_committed(source.poll(1).assigned)

@@ -10,7 +10,6 @@ from tests.harness.strategies import histories
 from voltpay_core.codec import Codec
 from voltpay_core.grouping import by_account, commit_units
 from voltpay_core.outcomes import Decoded, DecodedPayment, WarmedUp
-from voltpay_core.records import Record
 
 batches = histories(refused=True, astray=True, longest=40).map(
     lambda records: [
@@ -40,7 +39,7 @@ def test_groups_are_a_partition_in_order(batch: list[Decoded]) -> None:
 
 @given(batch=batches, size=st.integers(1, 5))
 def test_units_are_whole_groups(batch: list[Decoded], size: int) -> None:
-    """Units hold the groups in order, so many accounts to each, and never part of a group."""
+    """Units hold whole groups in order, each with the given number of accounts."""
     groups = by_account(batch)
     units = list(commit_units(groups, size))
     assert identities(list(chain(*units))) == identities(list(chain(*groups.values())))
@@ -57,6 +56,6 @@ def test_the_entire_batch_is_one_unit(batch: list[Decoded]) -> None:
 
 
 def test_nothing_makes_no_unit() -> None:
-    """No records make no transaction."""
-    none: list[Record] = []
+    """Without records there is no transaction."""
+    none: list[Decoded] = []
     assert list(commit_units(by_account(none), 1)) == []

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
 from voltpay_adapters.kafka.connection import KafkaConnection
+from voltpay_cli.settings import Url
+from voltpay_cli.settings.schema import KafkaSettings, Settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Unavailable
 
 SASL = {
@@ -46,3 +49,58 @@ def test_only_wrong_credentials_and_mechanisms_are_final(code: int, halt: bool) 
         with pytest.raises(Unavailable) as raised:
             connection.producer()
     assert raised.value.halt is halt
+
+
+HANDSHAKE, AUTHENTICATE = 17, 36
+"""The requests of the access check; a client of kafka-python begins with another one."""
+
+
+@contextmanager
+def friendly_broker() -> Iterator[tuple[str, list[int]]]:
+    """The address of a server that lets everybody in, and the first request of each connection."""
+    first: list[int] = []
+
+    def answer(link: socket.socket) -> None:
+        kinds: list[int] = []
+        with link, suppress(OSError):
+            while request := link.recv(4096)[4:]:
+                kinds.append(kind := int.from_bytes(request[:2], "big"))
+                if len(kinds) == 1:
+                    first.append(kind)
+                if kind not in {HANDSHAKE, AUTHENTICATE}:
+                    return
+                # no error; then no mechanisms, or neither a message nor bytes
+                rest = bytes(6) if kind == HANDSHAKE else bytes(2) + b"\xff\xff" + bytes(4)
+                body = request[CORRELATION : CORRELATION + 4] + rest
+                link.sendall(len(body).to_bytes(4, "big") + body)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                answer(listening.accept()[0])
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}", first
+
+
+def test_the_access_check_runs_once() -> None:
+    """Everything that is made of one Kafka URL shares a connection, which is checked once."""
+    kafka = KafkaSettings(
+        protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        username="writer",
+        password="secret",
+        options={"bootstrap_timeout_ms": "50"},
+    )
+    with friendly_broker() as (server, first):
+        wiring = Wiring(settings=Settings(Url(f"kafka://{server}"), kafka=kafka))
+        letters = wiring.dead_letters()
+        with pytest.raises(Unavailable):
+            wiring.topics().find_drift()
+        with pytest.raises(Unavailable):
+            list(letters.browse())
+        with closing(letters.source("bad-json")) as source, pytest.raises(Unavailable):
+            source.poll(1)
+    assert first.count(HANDSHAKE) == 1
+    assert len(first) > 3

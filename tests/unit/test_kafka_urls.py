@@ -1,4 +1,4 @@
-"""The one reader of Kafka's URL: what it takes, what it refuses, and that all agree about it."""
+"""The one parser of Kafka's URL: what it accepts, and what it rejects."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +10,7 @@ from kafka.cluster import get_ip_port_afi
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.urls import servers
-from voltpay_cli.settings import converters
+from voltpay_adapters.urls import events_url, source_url
 from voltpay_core.errors import Misconfigured
 
 
@@ -58,14 +58,14 @@ def test_servers_of_every_form_are_read(named: str, read: list[str]) -> None:
         ("a:1,me:secret@b:2", "server 2 may have no user"),
         ("a:0", "the port of server 1 is not from 1 to 65535"),
         ("a:1,[::1]:99999", "the port of server 2 is not from 1 to 65535"),
-        ("[1::2::3]:9092", "the host of server 1 cannot exist"),
-        ("a..b:9092", "the host of server 1 cannot exist"),
-        (".:9092", "the host of server 1 cannot exist"),
-        (f"{'a' * 64}:9092", "the host of server 1 cannot exist"),
+        ("[1::2::3]:9092", "the host of server 1 is not a valid name"),
+        ("a..b:9092", "the host of server 1 is not a valid name"),
+        (".:9092", "the host of server 1 is not a valid name"),
+        (f"{'a' * 64}:9092", "the host of server 1 is not a valid name"),
     ],
 )
-def test_other_forms_are_refused_with_the_place(named: str, words: str) -> None:
-    """What cannot be a server is refused by its number, and nothing of the URL is repeated."""
+def test_other_forms_are_rejected_with_the_place(named: str, words: str) -> None:
+    """The error names the number of the wrong server, and repeats nothing of the URL."""
     with pytest.raises(Misconfigured, match="needs kafka://host:port") as refused:
         KafkaConnection.parse(f"kafka://{named}")
     assert str(refused.value).endswith(words)
@@ -80,9 +80,9 @@ texts = st.text() | likely.map(",".join) | likely.map(lambda found: "kafka://" +
 
 @given(texts.filter(lambda url: not url.startswith("file:")))
 def test_settings_and_adapter_agree_about_any_text(url: str) -> None:
-    """Any text is servers that the client can be given, or refused; the settings say the same."""
+    """Any text is accepted by parser, settings and client, or rejected by both of the former."""
     by_adapter = accepted(KafkaConnection.parse, url)
-    assert by_adapter == accepted(converters.source, url) == accepted(converters.events, url)
+    assert by_adapter == accepted(source_url, url) == accepted(events_url, url)
     with suppress(ValueError):
         for server in servers(url):
             host, port, _ = get_ip_port_afi(server)

@@ -1,13 +1,14 @@
-"""Payments that break a rule cannot be made."""
+"""Payments that break a rule cannot be created."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import strategies
 
+from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.errors import Rejected
 from voltpay_core.payments import NewPayment, Status
 
@@ -20,9 +21,9 @@ ON_THE_WIRE = {
 CANARY = "canary-4711"
 
 
-@given(strategies.new_payments())
+@given(new_payments())
 def test_what_is_within_the_rules_is_made(payment: NewPayment) -> None:
-    """Every payment within the rules can be made, and equals what it was made of."""
+    """Every payment within the rules can be created, and has the given values."""
     assert evolve(payment) == payment
 
 
@@ -36,7 +37,7 @@ def test_what_is_within_the_rules_is_made(payment: NewPayment) -> None:
     )
 )
 def test_no_amount_is_rounded_or_bent(amount: Decimal) -> None:
-    """An amount out of range, or too fine, is refused, and never made to fit."""
+    """An amount that is out of range or too precise is rejected, and never rounded."""
     with pytest.raises(Rejected) as caught:
         evolve(GOOD, amount=amount)
     assert caught.value.code == "invalid-field"
@@ -65,7 +66,7 @@ def test_no_amount_is_rounded_or_bent(amount: Decimal) -> None:
         ({"external_ref_id": f"\ud800{CANARY}"}, "bad-text"),
     ],
 )
-def test_a_broken_rule_names_its_field_and_no_value(changes: dict[str, object], code: str) -> None:
+def test_a_broken_rule_names_its_field_and_no_value(changes: dict[str, Any], code: str) -> None:
     """A broken rule has a stable code and a reason that names the wire's field and no value."""
     with pytest.raises(Rejected) as caught:
         evolve(GOOD, **changes)

@@ -46,8 +46,12 @@ def test_the_timeout_holds_for_answers(connection: PostgresConnection) -> None:
 def test_nothing_stays_open_after_an_error(connection: PostgresConnection) -> None:
     """Where closing fails, the socket and its file are closed all the same."""
     link, file = connection._usock, connection._sock
-    with quirks.closing_files(connection):
+
+    def fail() -> None:
         raise InterfaceError
+
+    with quirks.closing_files(connection):
+        fail()
     assert file.closed
     assert link.fileno() == -1
 

@@ -119,8 +119,8 @@ def test_whatever_answers_a_wish_for_tls_is_an_outage(said: bytes) -> None:
 @example(message(b"1") + message(b"t", b"\0\0") + columns(17) + READY + row(b"a\\\\b") + READY)
 @example(message(b"1") + message(b"n") + READY + row(b"caf\xe9") + READY)
 @example(columns(1184) + row(b"24.12.2026 10:00:00 MEZ") + READY)
-def test_whatever_answers_a_statement_is_an_outage_or_a_refusal(said: bytes) -> None:
-    """Any reply gives rows, a refusal or an outage; after an outage nothing more is asked."""
+def test_whatever_answers_a_statement_is_an_outage_or_a_rejection(said: bytes) -> None:
+    """Any reply gives rows, a rejection or an outage; after an outage nothing more is asked."""
     with (
         server(LOGGED_IN + said) as target,
         closing(Session.open(target, SOON)) as opened,
@@ -135,7 +135,7 @@ def test_whatever_answers_a_statement_is_an_outage_or_a_refusal(said: bytes) -> 
 
 @given(st.text(st.characters(categories=["Cs"]), min_size=1))
 def test_text_that_cannot_be_encoded_is_the_messages_fault(text: str) -> None:
-    """What never reached the wire is refused alone, and the session goes on."""
+    """What never reached the wire is rejected alone, and the session goes on."""
     prepared = message(b"1") + message(b"t", b"\0\0") + columns(25) + READY
     answered = message(b"2") + row(b"x") + message(b"C", b"SELECT 1\0") + READY
     with (

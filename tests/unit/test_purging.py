@@ -35,7 +35,7 @@ def harness() -> Iterator[SqliteHarness]:
 def test_all_that_is_old_goes_in_chunks(
     harness: SqliteHarness, chunk: int, totals: list[int]
 ) -> None:
-    """A purge ends with the first chunk that is not full, and takes what was announced."""
+    """A purge ends with the first chunk that is not full, and deletes the expected number."""
     begin = harness.open().begin
     assert expired(begin, WEEK) == 10
     told: list[int] = []
@@ -46,7 +46,7 @@ def test_all_that_is_old_goes_in_chunks(
 
 
 def test_a_stopped_purge_keeps_its_chunks(harness: SqliteHarness) -> None:
-    """Between chunks it can be stopped; what is deleted stays so, and the next run goes on."""
+    """A purge can be stopped between chunks; deleted claims stay deleted."""
     answers = iter((False, False, True))
     begin = harness.open().begin
     stopped = purge(begin, WEEK, None, chunk=2, stop=lambda: next(answers))
@@ -59,7 +59,7 @@ def test_a_stopped_purge_keeps_its_chunks(harness: SqliteHarness) -> None:
 def test_claims_that_are_needed_stay(
     age: timedelta, input_topic: timedelta, replays: timedelta
 ) -> None:
-    """A purge refuses an age at which the input topic or a replay may still need claims (G1)."""
+    """A purge rejects an age at which the input topic or a replay may still need claims (G1)."""
 
     def begin() -> AbstractContextManager[UnitOfWork]:
         raise AssertionError("the database is reached")
@@ -67,3 +67,22 @@ def test_claims_that_are_needed_stay(
     needed = ClaimRetention(input_topic, replays)
     with pytest.raises(Misconfigured if age < max(input_topic, replays) else AssertionError):
         purge(begin, age, needed)
+
+
+@pytest.mark.parametrize(
+    ("input_topic", "replays", "code", "told"),
+    [
+        (timedelta(hours=49), timedelta(0), "input", "keeps records for up to 49 hours,"),
+        (timedelta(minutes=90), timedelta(days=9), "input", "keeps records for up to 1.5 hours,"),
+        (timedelta.max, timedelta(0), "input", "keeps records for ever,"),
+        (timedelta(0), timedelta(days=7), "replays", "can be replayed for up to 168 hours,"),
+    ],
+)
+def test_who_needs_the_claims_is_told(
+    input_topic: timedelta, replays: timedelta, code: str, told: str
+) -> None:
+    """A refusal says for how long the claims are needed, and its code what needs them."""
+    with pytest.raises(Misconfigured) as caught:
+        ClaimRetention(input_topic, replays).check(timedelta(hours=1))
+    assert caught.value.code == f"claims-needed-by-{code}"
+    assert told in str(caught.value)

@@ -109,8 +109,8 @@ def test_a_line_that_is_too_long_halts_behind_those_before_it(
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_other_encodings_are_refused(tmp_path: Path, encoding: str, mark: str) -> None:
-    """A file in UTF-16 or UTF-32 is refused at its first line, with the way out."""
+def test_other_encodings_are_rejected(tmp_path: Path, encoding: str, mark: str) -> None:
+    """A file in UTF-16 or UTF-32 is rejected at its first line, with the solution."""
     path = tmp_path / "in.jsonl"
     path.write_bytes((mark + PAYMENT + "\n").encode(encoding))
     refused = pytest.raises(Misconfigured, match="not in UTF-8 but in UTF-16 or UTF-32")
@@ -164,12 +164,12 @@ def a_link_to(target: str) -> Callable[[Path, ExitStack], None]:
 
 
 KINDS: dict[str, tuple[Callable[[Path, ExitStack], object], str]] = {
-    "a named pipe": (fifo, "no regular file"),
-    "a socket": (a_socket, "no regular file"),
-    "the null device": (a_link_to("/dev/null"), "no regular file"),
-    "zeros without end": (a_link_to("/dev/zero"), "no regular file"),
-    "a device that is full": (a_link_to("/dev/full"), "no regular file"),
-    "a terminal": (a_link_to("/dev/ptmx"), "no regular file"),
+    "a named pipe": (fifo, "not a regular file"),
+    "a socket": (a_socket, "not a regular file"),
+    "the null device": (a_link_to("/dev/null"), "not a regular file"),
+    "zeros without end": (a_link_to("/dev/zero"), "not a regular file"),
+    "a device that is full": (a_link_to("/dev/full"), "not a regular file"),
+    "a terminal": (a_link_to("/dev/ptmx"), "not a regular file"),
     "a folder": (lambda path, opened: path.mkdir(), "Is a directory"),
     "nothing": (lambda path, opened: None, "No such file"),
     "a link to nothing": (a_link_to("nowhere"), "No such file"),
@@ -187,7 +187,7 @@ KINDS: dict[str, tuple[Callable[[Path, ExitStack], object], str]] = {
         *((("produce",), kind) for kind in KINDS if "nothing" not in kind),  # which it makes
     ],
 )
-def test_what_is_no_file_is_refused_at_once(
+def test_what_is_no_file_is_rejected_at_once(
     folder: Path, command: Sequence[str], kind: str
 ) -> None:
     """Whatever else than a regular file a source names ends with 78 and words; nothing waits."""
@@ -215,7 +215,7 @@ def test_what_is_no_file_is_refused_at_once(
     ],
 )
 def test_whatever_the_standard_input_is(redirected: str, code: int, words: str) -> None:
-    """The standard input is read whatever it is, or refused with 78 and words."""
+    """Any standard input is read, or rejected with 78 and a message."""
     Path("in.jsonl").write_text(PAYMENT % 1 + "\n")
     codes, done = ended(redirected, ["consume", *LOCAL, "--source", "file:-"])
     assert codes == [code]

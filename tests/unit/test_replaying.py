@@ -1,16 +1,17 @@
-"""The way of dead letters back to the writer topic."""
+"""Replays of dead letters to the input topic."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voltpay_adapters.local.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
-from voltpay_core.ports import Publication
+from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
 from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, plans, replay
 
@@ -31,7 +32,7 @@ topics = st.lists(letters, max_size=20)
 def letter(
     code: str, attempt: int, key: bytes | None, value: bytes | None, now: datetime = NOW
 ) -> ProducerRecord:
-    """A dead letter as the writer makes it, of a message that failed that often."""
+    """A dead letter of the writer, for a message with this number of failures."""
     headers = ((ATTEMPT_HEADER, b"%d" % (attempt - 1)), ("traceparent", b"00-1"))
     record = Record(Partition("in", 3), 14, 1_700_000_000_000, key, value, headers)
     return Codec().dead_letter(DeadLettered(record, Rejected(code, "because")), now)
@@ -55,7 +56,7 @@ def reader(log: MemoryLog) -> MemorySource:
 def test_all_letters_of_the_code_go_back_and_no_other(
     found: list[tuple[str, int, int, bytes | None, bytes | None]], code: str, max_attempts: int
 ) -> None:
-    """Each letter of the code goes back once, in order, unless it failed too often already."""
+    """Each letter of the code is sent back once, in order, unless it has failed too often."""
     events = MemoryPublisher()
     log = filled(found)
     done = replay(reader(log), events, "in", None, code=code, max_attempts=max_attempts)
@@ -85,7 +86,7 @@ def test_a_limit_only_cuts_the_way_into_pieces(
 
 
 def test_a_letter_goes_back_as_the_message_it_was() -> None:
-    """Key, value and own headers are as they came; of what was added, two headers stay."""
+    """Key, value and original headers are unchanged; two of the added headers stay."""
     log, events = MemoryLog("dlq"), MemoryPublisher()
     event = letter("bad-json", 2, b"7", b"{")
     log.append(event.value, key=event.key, headers=event.headers)
@@ -110,7 +111,7 @@ class Refusing(MemoryPublisher):
 
 
 def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
-    """A letter counts as done after the broker's answer only."""
+    """A letter is acknowledged only after the broker's answer."""
     log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()
     with pytest.raises(Unavailable):
         replay(reader(log), Refusing(), "in", None, code=CODES[0], max_attempts=5)
@@ -119,7 +120,7 @@ def test_what_is_not_acknowledged_by_the_broker_stays() -> None:
 
 
 def test_a_replay_can_be_stopped() -> None:
-    """A stop that was asked for ends the replay before its next chunk."""
+    """A stop ends the replay before its next chunk."""
     log = filled([(CODES[0], 1, 0, b"1", b"x")])
     done = replay(
         reader(log), MemoryPublisher(), "in", None, code=CODES[0], max_attempts=5, stop=lambda: True
@@ -131,7 +132,7 @@ def test_a_replay_can_be_stopped() -> None:
 def test_a_plan_tells_what_a_replay_does(
     found: list[tuple[str, int, int, bytes | None, bytes | None]], max_attempts: int
 ) -> None:
-    """What is announced as replayable and parked is what a replay then sends and parks."""
+    """A replay sends and parks exactly the letters of its plan."""
     log = filled(found)
     records = [record for records in log.partitions.values() for record in records]
     planned = plans(records, max_attempts=max_attempts, now=NOW, claims_kept=timedelta(days=7))
@@ -151,8 +152,8 @@ def test_a_plan_tells_what_a_replay_does(
 
 
 @given(age=st.timedeltas(timedelta(0), timedelta(days=30)))
-def test_letters_older_than_claims_are_told(age: timedelta) -> None:
-    """A letter counts as old when its first failure lies further back than claims are kept."""
+def test_letters_older_than_claims_are_reported(age: timedelta) -> None:
+    """A letter is beyond retention if its first failure is older than claims are kept."""
     event = letter("bad-json", 1, b"1", b"x", NOW - age)
     record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
     kept = timedelta(days=7)
@@ -161,8 +162,87 @@ def test_letters_older_than_claims_are_told(age: timedelta) -> None:
     assert planned["bad-json"].beyond_retention == beyond
 
 
+def test_a_letter_is_old_after_the_time_that_claims_are_kept() -> None:
+    """A letter that is just as old as claims are kept still finds them."""
+    event = letter("bad-json", 1, b"1", b"x", NOW - timedelta(days=7))
+    record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
+    for late, beyond in ((timedelta(0), 0), (timedelta(milliseconds=1), 1)):
+        kept = timedelta(days=7) - late
+        planned = plans([record, record], max_attempts=5, now=NOW, claims_kept=kept)
+        assert planned == {"bad-json": ReplayPlan(replayable=2, beyond_retention=2 * beyond)}
+
+
+def test_a_letter_says_where_it_is_and_comes_from() -> None:
+    """The place of a letter, that of its record, and everything else that its headers say."""
+    event = letter("bad-json", 3, b"7", b"{")
+    record = Record(Partition("dlq", 1), 9, 0, event.key, event.value, event.headers)
+    assert DeadLetter.read(record) == DeadLetter(
+        "bad-json", "dlq-1@9", "in-3@14", 3, NOW, "because"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "timestamp", "instant"),
+    [
+        (b"2025-01-31T00:00:00Z", 5, NOW),
+        (b"2025-01-31T02:00:00+02:00", 5, NOW),
+        (b"2025-01-31T00:00:00", 1_738_281_600_000, NOW),  # of no time zone
+        (b"yesterday", 1_738_281_600_000, NOW),
+        (None, 1_738_281_600_000, NOW),
+        (None, 253_402_300_800_000, datetime.max.replace(microsecond=999_000, tzinfo=UTC)),
+        *((None, nothing, datetime(1970, 1, 1, tzinfo=UTC)) for nothing in (None, 0, -1)),
+    ],
+)
+def test_a_first_failure_is_that_of_the_header_or_the_record(
+    header: bytes | None, timestamp: int | None, instant: datetime
+) -> None:
+    """A header without a time that can be read leaves the timestamp of the letter."""
+    headers = ((FIRST_FAILED_HEADER, header), ("__connect.errors.exception.message", b"a\x07b"))
+    found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
+    assert found == DeadLetter(
+        "unknown", "dlq-0@0", "-@", 1, instant, "a\N{REPLACEMENT CHARACTER}b"
+    )
+
+
+@define
+class Slow(MemorySource):
+    """A source that gives no more than so many records at a time."""
+
+    chunk: int = 1
+
+    def poll(self, limit: int) -> PollResult:
+        return super().poll(min(limit, self.chunk))
+
+
+@pytest.mark.parametrize(
+    ("codes", "limit", "sent", "committed"),
+    [
+        ("aaa", 0, 0, None),
+        ("aaa", 2, 2, 2),
+        ("abab", 1, 1, 1),
+        ("babab", 2, 2, 4),
+        ("aabb", 3, 2, 4),
+        ("aaaa", 3, 3, 3),  # cut in the middle of a poll
+        ("aaa", None, 3, 3),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 2, 500])
+def test_a_limit_commits_what_it_has_looked_at(
+    codes: str, limit: int | None, sent: int, committed: int | None, chunk: int
+) -> None:
+    """Offsets are committed behind the last letter that was looked at, and none behind it."""
+    named = {"a": CODES[0], "b": CODES[1]}
+    log, events = filled([(named[code], 1, 0, b"1", b"x") for code in codes]), MemoryPublisher()
+    options = {"code": CODES[0], "max_attempts": 5}
+    source = Slow(log, chunk)
+    source.assign(log.partitions)
+    done = replay(source, events, "in", None, limit=limit, **options)  # type: ignore[arg-type]
+    assert (done, len(events.events)) == (Replayed(sent, 0), sent)
+    assert log.acknowledged.get(Partition("dlq", 0)) == committed
+
+
 def test_letters_beyond_retention_are_not_sent() -> None:
-    """A replay refuses letters whose claims may be gone, and sends nothing (G1)."""
+    """A replay rejects letters whose claims may be gone, and sends nothing (G1)."""
     log, events = filled([(CODES[0], 1, 0, b"1", b"x")]), MemoryPublisher()
     plan = ReplayPlan(replayable=1, beyond_retention=1)
     with pytest.raises(Misconfigured, match="1 letters are older") as caught:
@@ -186,7 +266,7 @@ headers = st.lists(
 def test_any_record_can_be_read_as_a_letter(
     headers: tuple[tuple[str, bytes | None], ...], timestamp: int | None
 ) -> None:
-    """Whoever put whatever on the topic: it reads as a letter, fit for a terminal."""
+    """Any record of the topic is read as a letter, and can be printed on a terminal."""
     found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
     assert found.reason.isprintable()
     assert found.code

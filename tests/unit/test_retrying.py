@@ -1,4 +1,4 @@
-"""The retry policy: what is tried again, how long, and how a stop ends it."""
+"""The retry policy: which failures are retried, how long, and how a stop ends it."""
 
 from threading import Event, Timer
 
@@ -11,7 +11,7 @@ from voltpay_core.errors import Fenced, Misconfigured, Rejected, Unavailable
 
 
 class Step:
-    """Something that fails so many times before it succeeds."""
+    """A call that fails this number of times before it succeeds."""
 
     def __init__(self, failures: int, error: Exception) -> None:
         self.failures, self.error, self.calls = failures, error, 0
@@ -24,7 +24,7 @@ class Step:
 
 @given(failures=st.integers(0, 3))
 def test_an_outage_is_waited_out(failures: int) -> None:
-    """What may heal is tried until it has."""
+    """A failure that may end is retried until the call succeeds."""
     step = Step(failures, Unavailable("out"))
     backoff(60, Event(), longest=0)(step)
     assert step.calls == failures + 1
@@ -41,7 +41,7 @@ def test_an_outage_is_waited_out(failures: int) -> None:
     ],
 )
 def test_nothing_else_is_tried_again(error: Exception) -> None:
-    """What only a person can mend, and whatever is no outage, comes through at once."""
+    """A failure that only a person can fix, or that is no outage, is raised at once."""
     step = Step(1, error)
     with pytest.raises(type(error)):
         backoff(60, Event())(step)
@@ -49,7 +49,7 @@ def test_nothing_else_is_tried_again(error: Exception) -> None:
 
 
 def test_the_budget_is_fresh_for_every_call() -> None:
-    """A budget that one call has used up is whole again for the next."""
+    """Each call has the whole time limit."""
     policy = backoff(0.5, Event(), longest=0)
     hopeless, healing = Step(10**9, Unavailable("out")), Step(1, Unavailable("out"))
     with pytest.raises(Unavailable):
@@ -59,7 +59,7 @@ def test_the_budget_is_fresh_for_every_call() -> None:
 
 
 def test_a_stop_ends_the_waiting_at_once() -> None:
-    """A stop that comes during the waiting ends it without another attempt."""
+    """A stop during the wait ends it without another attempt."""
     stop = Event()
     step = Step(10**9, Unavailable("out"))
     Timer(0.05, stop.set).start()
@@ -69,7 +69,7 @@ def test_a_stop_ends_the_waiting_at_once() -> None:
 
 
 def test_after_a_stop_nothing_is_tried_again() -> None:
-    """Whoever has asked to stop gets the first failure."""
+    """After a stop the first failure is raised."""
     stop = Event()
     stop.set()
     step = Step(1, Unavailable("out"))

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness.strategies import new_payments
 
 from voltpay_adapters.local.files import PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.testing.samples import POISON, Mix, poisoned, samples
+from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.codec import WARM_UP_HEADER, Codec
 from voltpay_core.outcomes import DeadLettered, DecodedPayment
 from voltpay_core.payments import NewPayment

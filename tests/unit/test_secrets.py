@@ -21,7 +21,7 @@ from voltpay_adapters.local.files import PaymentFilePublisher, read_events
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.private_tracebacks import traceback_without_messages
-from voltpay_cli.connections import secret
+from voltpay_adapters.text_files import read_secret
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.settings.loading import load
 from voltpay_core.codec import Codec
@@ -95,7 +95,7 @@ def ended(*arguments: str, program: Sequence[str] = ("-m", "voltpay_cli"), code:
 
 
 def test_no_payment_is_in_any_output() -> None:
-    """Neither logs, summary, reasons nor lists tell what poison and refused payments hold."""
+    """Logs, summary, reasons and lists show nothing of poison and rejected payments."""
     ended("consume", *LOCAL, "--source", "file:-")  # makes the tables
     with closing(sqlite3.connect("voltpay.db")) as connection:
         connection.execute(
@@ -148,7 +148,7 @@ def test_the_kafka_clients_frames_are_not_logged(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
-def test_a_refused_row_is_in_no_chain_of_causes() -> None:
+def test_a_rejected_row_is_in_no_chain_of_causes() -> None:
     """PostgreSQL's DETAIL prints whole rows: what comes of it does not lead there."""
     refusal = {
         "C": "23514",
@@ -213,7 +213,7 @@ def test_connections_keep_their_secrets() -> None:
     "option", [f"ssl.password={PASSWORD}", f"proxy_url=http://me:{PASSWORD}@p:1"]
 )
 def test_no_secret_is_taken_from_the_command_line(option: str) -> None:
-    """An option with a password is refused where everybody can read it, and not repeated."""
+    """An option with a password is rejected where everybody can read it, and not repeated."""
     result = voltpay("config", "show", "-X", option)
     assert result.exit_code == 78
     assert "everybody on this machine can read" in result.stderr
@@ -226,15 +226,15 @@ def test_no_secret_is_taken_from_the_command_line(option: str) -> None:
 def test_a_secret_is_what_its_file_says(content: bytes) -> None:
     """Neither a byte order mark nor the end of the line is part of a secret; spaces are."""
     Path("secret").write_bytes(content)
-    assert secret(None, "secret", "kafka.password") == "p\xe9 "
+    assert read_secret(None, "secret", "kafka.password") == "p\xe9 "
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
 def test_a_secret_is_in_utf_8(encoding: str) -> None:
-    """A secret in another encoding is refused, and not shown."""
+    """A secret in another encoding is rejected, and not shown."""
     Path("secret").write_bytes(f"{PASSWORD}\xe9".encode(encoding))
     with pytest.raises(Misconfigured) as caught:
-        secret(None, "secret", "kafka.password")
+        read_secret(None, "secret", "kafka.password")
     assert str(caught.value) == (
         "kafka.password_file: cannot read secret: save it as text in UTF-8"
     )

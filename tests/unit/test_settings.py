@@ -1,4 +1,4 @@
-"""Where settings come from, and what is said of those that cannot be."""
+"""The origins of settings, and the errors for wrong ones."""
 
 import json
 from contextlib import suppress
@@ -12,7 +12,6 @@ from tests.harness.cli import voltpay
 from typed_settings.dict_utils import get_path
 
 from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.settings.display import shown
 from voltpay_cli.settings.loading import load
 from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
@@ -39,14 +38,14 @@ numbers = st.none() | st.integers(1, 99)
 def test_flags_come_before_environment_before_file_before_default(
     path: str, flag: int | None, environment: int | None, file: int | None, folder: Path
 ) -> None:
-    """The first of flag, environment, file and default that says anything decides."""
+    """The first of flag, environment, file and default that has a value decides."""
     (folder / "voltpay.toml").write_text("" if file is None else toml(path, file))
     with pytest.MonkeyPatch.context() as patch:
         if environment is not None:
             patch.setenv(variable(path), str(environment))
         loaded = load({path: flag})
     told = [given for given in (flag, environment, file) if given is not None]
-    row = shown(loaded)[path]
+    row = loaded.shown()[path]
     assert row["value"] == (told[0] if told else NAMED[path].default)
     assert (row["origin"] == "default") == (not told)
 
@@ -101,7 +100,7 @@ def test_a_settings_file_is_in_utf_8(folder: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize("content", ["a = [" * 5000, "group", 'group = "a\x01"'])
 def test_a_settings_file_is_toml(folder: Path, content: str) -> None:
-    """What cannot be read as TOML is told, however deep it is."""
+    """An invalid TOML file is reported, however deeply it is nested."""
     (folder / "voltpay.toml").write_text(content)
     with pytest.raises(Misconfigured, match=r"cannot read voltpay\.toml: "):
         load({})
@@ -119,13 +118,13 @@ def test_a_settings_file_is_toml(folder: Path, content: str) -> None:
 def test_an_unknown_key_is_named_with_the_nearest(
     folder: Path, content: str, key: str, nearest: str
 ) -> None:
-    """A key that is no setting stops the program, which tells the one that was meant."""
+    """An unknown key stops the program, and the error names the most similar setting."""
     (folder / "voltpay.toml").write_text(content)
     with pytest.raises(Misconfigured, match=rf"{key}: did you mean {nearest}\?"):
         load({})
 
 
-def test_an_unknown_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is no setting is a warning: others may set VOLTPAY_ variables, too."""
     monkeypatch.setenv("VOLTPAY_TOPIC_WRITER", "x")
     (warning,) = load({}).warnings
@@ -152,10 +151,10 @@ def test_an_unknown_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ("kafka.protocol", "TLS", "one of PLAINTEXT, SSL"),
     ],
 )
-def test_a_bad_value_is_told_by_its_origin_and_the_way_out(
+def test_a_bad_value_is_reported_with_its_origin_and_the_way_out(
     path: str, bad: str, right: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A value that cannot be ends with exit 78 and one line: who gave it, and what it takes."""
+    """A wrong value ends with exit 78 and one line: its origin, and the accepted values."""
     (folder / "voltpay.toml").write_text(toml(path, bad))
     result = voltpay("config", "show")
     assert result.exit_code == 78
@@ -201,7 +200,7 @@ def test_passwords_inside_other_settings_are_masked(
     assert "hunter2" not in result.output
 
 
-def test_secrets_are_refused_on_the_command_line() -> None:
+def test_secrets_are_rejected_on_the_command_line() -> None:
     """A password in a flag ends with exit 78, and is not repeated."""
     for flags in (("--store", "postgresql://u:hunter2@h:1/d"), ("-X", "ssl_password=hunter2")):
         result = voltpay("config", "show", *flags)

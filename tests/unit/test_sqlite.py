@@ -1,4 +1,4 @@
-"""SQLite passes the contract of a payment database, and what is special about it."""
+"""SQLite passes the contract of a payment database; laws of SQLite alone."""
 
 import os
 import sqlite3
@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.contracts.store import SharedStoreContract, StoreContract
 from tests.harness.sqlite import SqliteHarness
 
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.testing.contracts.store import SharedStoreContract, StoreContract
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.records import Partition
 
@@ -53,16 +53,16 @@ def read_only(path: Path) -> None:
 
 
 ABANDONED: dict[Callable[[Path], None], str] = {
-    garbage: "SQLITE_NOTADB: it is no database of SQLite: name another file",
+    garbage: "SQLITE_NOTADB: it is not an SQLite database: name another file",
     damaged: "SQLITE_CORRUPT: it is damaged: restore it",
     other_tables: "SQLITE_ERROR: its tables are not those of this program",
-    read_only: "SQLITE_CANTOPEN: it cannot be opened: look at the file and its folder",
+    read_only: "SQLITE_CANTOPEN: it cannot be opened: check the file and its folder",
 }
 
 
 @pytest.mark.parametrize("make", ABANDONED)
 def test_an_abandoned_database_is_unavailable(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """A file that cannot be used halts the writer, in words that name it, the kind and no row."""
+    """An unusable file halts the writer; the error names the file and the kind, and no row."""
     path = tmp_path / "voltpay.db"
     make(path)
     with closing(SqliteDatabase(str(path))) as database:
@@ -94,7 +94,7 @@ def test_a_path_is_taken_as_it_stands(
 def test_a_path_that_cannot_work_is_bad_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A path where no database can be is told by its name."""
+    """If no database can be at a path, the error names the path."""
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Path("file").touch()
@@ -106,7 +106,7 @@ def test_a_path_that_cannot_work_is_bad_configuration(
 
 @pytest.mark.parametrize("vanish", [Path.unlink, lambda path: path.rename(f"{path}.old")])
 def test_a_database_that_vanishes_halts(tmp_path: Path, vanish: Callable[[Path], object]) -> None:
-    """Nothing is written to a file that nobody finds again."""
+    """Nothing is written to a database file that was moved or removed."""
     path = tmp_path / "voltpay.db"
     with closing(SqliteDatabase(str(path))) as database:
         with database.begin() as work:
@@ -118,7 +118,7 @@ def test_a_database_that_vanishes_halts(tmp_path: Path, vanish: Callable[[Path],
 
 
 def test_a_busy_database_heals(tmp_path: Path) -> None:
-    """Another process's long transaction is an outage that ends, and halts nothing."""
+    """A long transaction of another process is an outage without `halt`."""
     path = str(tmp_path / "voltpay.db")
     with (
         closing(SqliteDatabase(path)) as one,
@@ -134,7 +134,7 @@ def test_a_busy_database_heals(tmp_path: Path) -> None:
 
 
 def test_a_renamed_column_halts(tmp_path: Path) -> None:
-    """Schema drift is the world's fault: no message is blamed, and nothing is tried again."""
+    """Schema drift is an infrastructure failure: no message is at fault, and nothing is retried."""
     with closing(SqliteDatabase(str(tmp_path / "voltpay.db"))) as database:
         database.connect().execute("ALTER TABLE idempotency RENAME COLUMN message_id TO other")
         with pytest.raises(Unavailable) as caught, database.begin() as work:
@@ -143,7 +143,7 @@ def test_a_renamed_column_halts(tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_no_outage(tmp_path: Path) -> None:
-    """An error of our own making is neither the message's fault nor the world's."""
+    """A bug of the program is neither a rejection nor an infrastructure failure."""
     with closing(SqliteDatabase(str(tmp_path / "voltpay.db"))) as database:
         connection = database.connect()
         with pytest.raises(sqlite3.ProgrammingError), database.begin():

@@ -1,4 +1,4 @@
-"""Which failure each SQLSTATE stands for: one row for every class of PostgreSQL's appendix A."""
+"""The kind of failure for each SQLSTATE: one row for every class of PostgreSQL's appendix A."""
 
 import pytest
 
@@ -42,7 +42,7 @@ EXCEPTIONS = {
 
 
 def kind(sqlstate: str, **fields: str) -> str:
-    """The failure that PostgreSQL's answer becomes, in the words of the table."""
+    """The kind of failure of an answer of PostgreSQL."""
     found = failure("db", {"C": sqlstate, "M": "words", **fields})
     if isinstance(found, Rejected):
         return REJECTED
@@ -52,13 +52,13 @@ def kind(sqlstate: str, **fields: str) -> str:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_has_one_kind(name: str) -> None:
-    """A code that is not named falls to its class: what is unknown needs a person."""
+    """An unnamed code has the kind of its class; an unknown class needs a person."""
     assert kind(f"{name}0ZZ", t="payment_core", n="a_constraint") == CLASSES[name]
 
 
 @pytest.mark.parametrize("sqlstate", EXCEPTIONS)
 def test_a_code_has_its_kind(sqlstate: str) -> None:
-    """A code that is named has the kind of the table, whatever its class has."""
+    """A named code has its own kind, whatever the kind of its class."""
     assert kind(sqlstate, t="idempotency", n="a_constraint") == EXCEPTIONS[sqlstate]
 
 
@@ -69,13 +69,13 @@ def test_a_code_has_its_kind(sqlstate: str) -> None:
 def test_a_unique_violation_of_payments_is_a_taken_id(
     table: str, expected: type[Exception]
 ) -> None:
-    """Only in the payment tables is a unique violation an id that is taken."""
+    """A unique violation is a taken id only in the payment tables."""
     assert type(failure("db", {"C": "23505", "t": table})) is expected
     assert type(failure("db", {"C": "23505", "t": "idempotency"})) is Rejected
 
 
 def test_a_check_without_a_constraint_is_a_missing_month() -> None:
-    """A row that no table partition takes needs a person, and the next step is named."""
+    """A row without a table partition needs a person, and the error names the table."""
     assert kind("23514", t="payment_core") == FATAL
     assert kind("23514", t="payment_core", n="amount_check") == REJECTED
     assert "payment_core has no partition" in str(
@@ -85,7 +85,7 @@ def test_a_check_without_a_constraint_is_a_missing_month() -> None:
 
 @pytest.mark.parametrize("sqlstate", ["22001", "23502", "23514", "P0001"])
 def test_a_rejection_names_sqlstate_and_constraint_alone(sqlstate: str) -> None:
-    """What PostgreSQL says of a row may hold values, and reaches no reason."""
+    """PostgreSQL's message and detail may hold values, so no reason repeats them."""
     fields = {"C": sqlstate, "n": "a_constraint", "M": "canary", "D": "canary", "t": "payment_core"}
     found = failure("db", fields)
     assert isinstance(found, Rejected)

@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.harness.cli import LOCAL, ended
@@ -97,7 +98,7 @@ def letters(folder: Path) -> None:
     ("redirected", "reason"),
     [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
 )
-def test_output_that_is_lost_is_told(redirected: str, reason: str) -> None:
+def test_output_that_is_lost_is_reported(redirected: str, reason: str) -> None:
     """Where stdout takes nothing, a command ends with 69 and the reason once, and is no bug."""
     codes, done = ended(redirected, *PRINTING)
     assert codes == [69] * len(PRINTING)
@@ -108,7 +109,7 @@ def test_output_that_is_lost_is_told(redirected: str, reason: str) -> None:
 
 @pytest.mark.usefixtures("letters")
 def test_a_reader_may_leave() -> None:
-    """Where whoever reads stdout has seen enough, a command ends with 0 and says nothing of it."""
+    """If the reader closes stdout's pipe, a command ends with 0 and prints no error."""
     codes, done = ended("| true", ["check"], *PRINTING)
     assert codes[1:] == [0] * len(PRINTING)
     assert b"roken" not in done.stderr
@@ -127,12 +128,12 @@ def test_messages_that_nobody_gets_change_nothing(redirected: str) -> None:
 @pytest.mark.usefixtures("letters")
 @pytest.mark.parametrize("redirected", ["> /dev/full", "| true"])
 def test_a_failure_is_not_hidden_by_its_summary(redirected: str) -> None:
-    """What ended a run decides its exit code and is told, though its summary cannot be."""
+    """A run's failure is reported with its own exit code even if the summary cannot be written."""
     Path("out/payment_writer_dlq.jsonl").unlink()
     Path("out/payment_writer_dlq.jsonl").symlink_to("/dev/null")
     codes, done = ended(redirected, ["config", "show"], ["consume", *LOCAL])
     assert codes[1] == 69
-    assert b"cannot write to out: it is no regular file" in done.stderr.splitlines()[-1]
+    assert b"cannot write to out: it is not a regular file" in done.stderr.splitlines()[-1]
 
 
 def test_no_file_becomes_a_standard_stream() -> None:
@@ -162,7 +163,8 @@ def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with os.fdopen(reader, "rb") as received, os.fdopen(writer, "wb") as sent:
-        with subprocess.Popen([sys.executable, "-c", writing], **{stream: sent}) as running:
+        redirected: dict[str, Any] = {stream: sent}
+        with subprocess.Popen([sys.executable, "-c", writing], **redirected) as running:
             sent.close()
             until_full(reader)
             assert received.read() == b"x" * 1_000_000

@@ -1,25 +1,28 @@
 """Subscriptions: batches come at least once, and a service handles each event once."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import TypeVar
 
+import pytest
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness.faults import Fault, Faults, FaultySource, unavailable
 
-from voltpay_adapters.local.memory import MemoryLog, MemorySource
 from voltpay_adapters.seen_events import SeenEvents
+from voltpay_adapters.testing.faults import Fault, Faults, FaultySource, unavailable
+from voltpay_adapters.testing.memory import MemoryLog, MemorySource
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.events import ReadEvent
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.outcomes import Written
 from voltpay_core.payments import NewPayment, Payment, Status
+from voltpay_core.ports import MessageSource, PollResult
 from voltpay_core.records import Partition, Record
 from voltpay_core.subscribing import Batch, Subscription
 
@@ -54,7 +57,7 @@ def retry(act: Callable[[], T]) -> T:
     raise AssertionError("it does not recover")
 
 
-def subscribed(source: MemorySource | FaultySource, limit: int = 3) -> Subscription[ReadEvent]:
+def subscribed(source: MessageSource, limit: int = 3) -> Subscription[ReadEvent]:
     return Subscription(
         source, ReadEvent.decode, retry, lambda: False, limit=limit, until_drained=True
     )
@@ -71,7 +74,7 @@ def message_ids(batches: Iterator[Batch[ReadEvent]]) -> Iterator[str]:
     plan=st.dictionaries(st.integers(0, 30), st.sampled_from((unavailable,)), max_size=3),
 )
 def test_every_event_comes_in_order_whatever_fails(count: int, plan: dict[int, Fault]) -> None:
-    """Every event of a partition comes, in its order; one comes again only after a failure."""
+    """All events of a partition come in order, and are repeated only after a failure."""
     log = filled(count)
     found = list(message_ids(iter(subscribed(FaultySource(member(log), Faults(plan))))))
     for number in range(2):
@@ -96,7 +99,7 @@ def test_what_is_not_acknowledged_comes_again() -> None:
 
 
 def test_what_is_no_event_is_set_apart() -> None:
-    """A record that holds no event comes with its reason and does not stop the others."""
+    """A record that cannot be decoded comes with its reason and does not stop the others."""
     log = filled(1)
     log.append(b"no event", key=b"1")
     log.append(None, key=b"1")
@@ -133,6 +136,149 @@ def test_an_unsettled_group_is_retried() -> None:
     ]
 
 
+A, B, C = (Partition(TOPIC, number) for number in range(3))
+
+
+@define
+class Scripted:
+    """A source that polls what it is told, and notes what is asked of it."""
+
+    script: Sequence[PollResult | Exception]
+    refusals: Sequence[Exception] = ()
+    calls: list[tuple[str, object]] = field(factory=list)
+    _polls: Iterator[PollResult | Exception] = field(init=False)
+    _refusals: Iterator[Exception] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._polls, self._refusals = iter(self.script), iter(self.refusals)
+
+    def poll(self, limit: int) -> PollResult:
+        found = next(self._polls, PollResult([], {})) if limit else PollResult([], {})
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def seek_to_committed(self, partitions: Collection[Partition]) -> None:
+        self.calls.append(("seek", frozenset(partitions)))
+
+    def acknowledge(self, positions: Mapping[Partition, int]) -> None:
+        self.calls.append(("acknowledge", dict(positions)))
+        if (refusal := next(self._refusals, None)) is not None:
+            raise refusal
+
+    def drained(self) -> bool:
+        self.calls.append(("drained", None))
+        return True
+
+    def lag(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def polled(
+    *of: Partition, assigned: Collection[Partition] = (), revoked: Collection[Partition] = ()
+) -> PollResult:
+    """A record of each partition, beside what a rebalance has done."""
+    records = [Record(partition, 0, 0, b"1", b"no event") for partition in of]
+    return PollResult(records, dict.fromkeys(of, 1), frozenset(assigned), frozenset(revoked))
+
+
+END = [("drained", None)]
+
+
+@pytest.mark.parametrize(
+    ("script", "refusals", "acknowledges", "calls"),
+    [
+        ([], [], False, END),
+        # what is assigned is sought before anything else, also where the source seems drained
+        ([polled(assigned=[A, B])], [], False, [("seek", {A, B}), *END]),
+        # what is not acknowledged is sought, beside what was assigned with it
+        (
+            [polled(assigned=[A]), polled(A, assigned=[B])],
+            [],
+            False,
+            [("seek", {A}), ("seek", {A, B}), *END],
+        ),
+        # what has moved away is not
+        ([polled(assigned=[A]), polled(A, revoked=[A])], [], False, [("seek", {A}), *END]),
+        (
+            [polled(assigned=[A, B]), polled(A, B, revoked=[A])],
+            [],
+            False,
+            [("seek", {A, B}), ("seek", {B}), *END],
+        ),
+        # positions without a record are acknowledged
+        (
+            [polled(assigned=[A]), PollResult([], {A: 7})],
+            [],
+            False,
+            [("seek", {A}), ("acknowledge", {A: 7}), *END],
+        ),
+        # a failed poll puts everything in doubt
+        (
+            [polled(assigned=[A, B]), PollResult([], {}), Unavailable("x")],
+            [],
+            False,
+            [("seek", {A, B}), *END],
+        ),
+        (
+            [polled(assigned=[A, B]), polled(B), Unavailable("x"), polled(A)],
+            [],
+            True,
+            [
+                ("seek", {A, B}),
+                ("acknowledge", {B: 1}),
+                ("seek", {A, B}),
+                ("acknowledge", {A: 1}),
+                *END,
+            ],
+        ),
+        # an acknowledgement is tried again, unless the partitions have another owner
+        (
+            [polled(assigned=[A]), polled(A)],
+            [Unavailable("x"), Unavailable("x")],
+            True,
+            [("seek", {A}), *[("acknowledge", {A: 1})] * 3, *END],
+        ),
+        (
+            [polled(assigned=[A]), polled(A, assigned=[B])],
+            [Fenced({A, C}, "moved")],
+            True,
+            [("seek", {A}), ("acknowledge", {A: 1}), ("seek", {A, B}), *END],
+        ),
+    ],
+)
+def test_what_a_subscription_asks_of_its_source(
+    script: Sequence[PollResult | Exception],
+    refusals: Sequence[Exception],
+    acknowledges: bool,
+    calls: Sequence[tuple[str, object]],
+) -> None:
+    """Exactly what is in doubt is sought before the next poll; what is handled is acknowledged."""
+    source = Scripted(script, refusals)
+    for batch in subscribed(source):
+        assert not batch.acknowledged
+        if acknowledges:
+            batch.acknowledge()
+            assert batch.acknowledged
+    assert source.calls == calls
+
+
+def test_a_fence_in_a_poll_is_told_in_its_own_words() -> None:
+    """The retry policy sees an outage that says what the fence said, and comes from it."""
+    fence = Fenced({A}, "the group is rebalancing")
+
+    def once(act: Callable[[], T]) -> T:
+        return act()
+
+    subscription = Subscription(Scripted([fence]), ReadEvent.decode, once, lambda: False)
+    with pytest.raises(Unavailable) as caught:
+        next(iter(subscription))
+    assert (str(caught.value), caught.value.__cause__) == (str(fence), fence)
+
+
 @given(st.lists(st.integers(0, 5), max_size=20), st.integers(1, 4))
 def test_a_repeat_is_not_new(numbers: list[int], commit_every: int) -> None:
     """Each event is new once, also across transactions, and a rollback forgets what it noted."""
@@ -152,7 +298,7 @@ def test_a_repeat_is_not_new(numbers: list[int], commit_every: int) -> None:
 
 
 def test_old_ids_are_purged() -> None:
-    """A purge deletes what was seen longer ago, and nothing younger."""
+    """A purge deletes the ids that are older than its age, and no others."""
     now = 1000.0
     events = [ReadEvent.decode(r) for rs in filled(2).partitions.values() for r in rs]
     with closing(sqlite3.connect(":memory:")) as database:

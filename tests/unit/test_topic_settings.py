@@ -1,6 +1,5 @@
-"""What the settings of topics have to be, whatever Kafka says they are."""
+"""The requirements of topic settings, for any values."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -31,7 +30,7 @@ def right(topic: str) -> dict[str, str]:
     return DEFAULTS | {r.name: r.value for r in TOPICS[topic].requirements if r.value}
 
 
-def find_drift(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake]:
+def find_drift(topic: str, configuration: dict[str, str]) -> dict[str, Stake]:
     """What is wrong with a configuration: the sentences, and what is at stake."""
     found = compare([TOPICS[topic]], {topic: configuration})
     return {str(difference): difference.stake for difference in found}
@@ -40,7 +39,7 @@ def find_drift(topic: str, configuration: Mapping[str, str]) -> dict[str, Stake]
 @pytest.mark.parametrize(
     "meanwhile", [{"message.timestamp.type": "LogAppendTime"}, {"retention.ms": "-1"}]
 )
-def test_a_setting_may_make_another_meaningless(meanwhile: Mapping[str, str]) -> None:
+def test_a_setting_may_make_another_meaningless(meanwhile: dict[str, str]) -> None:
     """Records that expire by the time at which they came, or never, may be dated back."""
     dated = {"message.timestamp.before.max.ms": str(2**63 - 1)}
     assert find_drift(WRITER, right(WRITER) | dated)
@@ -48,7 +47,7 @@ def test_a_setting_may_make_another_meaningless(meanwhile: Mapping[str, str]) ->
 
 
 @given(configurations)
-def test_any_configuration_is_read(configuration: Mapping[str, str]) -> None:
+def test_any_configuration_is_read(configuration: dict[str, str]) -> None:
     """Whatever a setting holds, or where it is missing, topics are compared and retention known."""
     for topic in TOPICS:
         assert set(find_drift(topic, right(topic) | configuration)) <= set(
@@ -100,7 +99,7 @@ def test_a_new_topic_is_as_it_has_to_be(hours: int, replication: int, longest: i
 def test_what_endangers_a_guarantee_is_a_difference(
     topics: tuple[str, ...], setting: str, wrong: tuple[str, ...], stake: Stake
 ) -> None:
-    """A setting that is not as it has to be is one difference, which says what is and what for."""
+    """A wrong setting is one difference, which names the value, the requirement and the reason."""
     for topic in topics:
         assert find_drift(topic, right(topic)) == {}
         for value in wrong:

@@ -1,4 +1,4 @@
-"""The URL of a PostgreSQL database: every form that libpq takes, and what is said of the others."""
+"""The URL of a PostgreSQL database: every form of libpq, and the errors for others."""
 
 from urllib.parse import quote
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.harness.cli import voltpay
 
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
+from voltpay_adapters.urls import database_url, store_url
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import converters
 from voltpay_core.errors import Misconfigured
@@ -67,15 +68,15 @@ REFUSED = {
     "postgresql://@h/d": "names no user",
     "postgresql://u:hunter2@h": "names no database",
     "postgresql://u:hunter2@h/": "names no database",
-    "postgresql://u:hunter2@h/d/e": "the database or a parameter holds",
-    "postgresql://u:hunter2@h/d#e": "the database or a parameter holds",
-    "postgresql://u:hunter2@h/d e": "the database or a parameter holds",
-    "postgresql://u:hunter2@h/d\n": "the database or a parameter holds",
+    "postgresql://u:hunter2@h/d/e": "the database or a parameter contains",
+    "postgresql://u:hunter2@h/d#e": "the database or a parameter contains",
+    "postgresql://u:hunter2@h/d e": "the database or a parameter contains",
+    "postgresql://u:hunter2@h/d\n": "the database or a parameter contains",
     "postgresql://u:hunter2@/d": "a host is empty",
     "postgresql://u:hunter2@h,/d": "a host is empty",
     "postgresql://u:hunter2@:5432/d": "a host is empty",
-    "postgresql://u:hunter2@a..b/d": "a host is empty, or is no name",
-    "postgresql://u:hunter2@h$/d": "a host is empty, or is no name",
+    "postgresql://u:hunter2@a..b/d": "a host is empty or not a valid name",
+    "postgresql://u:hunter2@h$/d": "a host is empty or not a valid name",
     "postgresql://u:hunter2@%2Fvar%2Frun/d": "Unix sockets are not supported",
     "postgresql://u:hunter2@h:0/d": "a port is a number from 1 to 65535",
     "postgresql://u:hunter2@h:65536/d": "a port is a number from 1 to 65535",
@@ -87,23 +88,23 @@ REFUSED = {
     "postgresql://u:hunter2@::1/d": "written in brackets",
     "postgresql://u:hunter2@[::1/d": "written in brackets",
     "postgresql://u:hunter2@[::1]5432/d": "written in brackets",
-    "postgresql://u:hunter2@[::g]/d": "no IPv6 address",
-    "postgresql://u:hunter2@[10.0.0.1]/d": "no IPv6 address",
+    "postgresql://u:hunter2@[::g]/d": "not an IPv6 address",
+    "postgresql://u:hunter2@[10.0.0.1]/d": "not an IPv6 address",
     "postgresql://u:hunter2@[fe80::1%]/d": "zone of an IPv6 address",
     "postgresql://u:hunter2@[fe80::1%a%b]/d": "zone of an IPv6 address",
-    "postgresql://u:hunter2@h/d?sslmode=require": "no sslmode; set database.sslmode",
-    "postgresql://u@h/d?sslrootcert=x": "no sslrootcert; set database.sslrootcert",
-    "postgresql://u@h/d?password=hunter2": "no password; set database.password",
-    "postgresql://u@h/d?pass%77ord=hunter2": "no password; set database.password",
+    "postgresql://u:hunter2@h/d?sslmode=require": "not accept sslmode; set database.sslmode",
+    "postgresql://u@h/d?sslrootcert=x": "not accept sslrootcert; set database.sslrootcert",
+    "postgresql://u@h/d?password=hunter2": "not accept password; set database.password",
+    "postgresql://u@h/d?pass%77ord=hunter2": "not accept password; set database.password",
     "postgresql://u:hunter2@h/d?passfile=x": "set database.password_file",
     "postgresql://u:hunter2@h/d?connect_timeout=2": "always 10 seconds an address",
     "postgresql://u:hunter2@h/d?application_name=x": "always voltpay",
     "postgresql://u:hunter2@h/d?options=-cx=1": "ALTER ROLE",
     "postgresql://u:hunter2@h/d?service=x": "write host and database into the URL",
     "postgresql://u:hunter2@/d?host=/run": "a host is empty",
-    "postgresql://u:hunter2@h/d?host=/run": "no host: write it before the question mark",
-    "postgresql://u:hunter2@h/d?gssencmode=disable": "only parameter that it takes is target_",
-    "postgresql://u:hunter2@h/d?hunter2": "only parameter that it takes is target_",
+    "postgresql://u:hunter2@h/d?host=/run": "not accept host: write it before the question mark",
+    "postgresql://u:hunter2@h/d?gssencmode=disable": "only accepted parameter is target_",
+    "postgresql://u:hunter2@h/d?hunter2": "only accepted parameter is target_",
     "postgresql://u:hunter2@h/d?target_session_attrs=standby": "cannot be written to: use primary",
     "postgresql://u:hunter2@h/d?target_session_attrs=read-only": "cannot be written to",
     "postgresql://u:hunter2@h/d?target_session_attrs=prefer-standby": "cannot be written to",
@@ -114,14 +115,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("url", ACCEPTED)
 def test_every_legal_form_is_read(url: str) -> None:
-    """A URL that libpq takes, and that names all that is needed, means what libpq means by it."""
+    """A complete URL has the same meaning as in libpq."""
     assert DatabaseUrl.parse(url) == ACCEPTED[url]
-    assert converters.store(url) == converters.database(url) == url
+    assert store_url(url) == database_url(url) == url
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_every_other_form_is_refused_with_the_way_out(url: str) -> None:
-    """What cannot be read is bad configuration whose message names the fault and no secret."""
+def test_every_other_form_is_rejected_with_the_way_out(url: str) -> None:
+    """A wrong URL is `Misconfigured`; the message names the fault and no secret."""
     told = refusal(url)
     assert told.startswith("the database's URL is not of the form postgresql://user[:password]@")
     assert REFUSED[url] in told
@@ -152,7 +153,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces | st.text(max_size=3)).map("".join))
 def test_any_text_is_a_database_or_a_clear_error(text: str) -> None:
-    """Whatever is typed is read or refused, and the refusal repeats nothing that may be secret."""
+    """Any text is accepted or rejected, and the error repeats nothing that may be secret."""
     assert SECRET not in refusal(text)
 
 
@@ -166,7 +167,7 @@ def refusal(url: str) -> str:
 
 @pytest.mark.parametrize("url", [url for url in REFUSED if SECRET in url and "\udcff" not in url])
 def test_no_output_holds_the_secret_of_a_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL that is refused ends every command with exit 78, and is not repeated."""
+    """A rejected URL ends every command with exit 78, and is not repeated."""
     monkeypatch.setenv("VOLTPAY_STORE", url)
     result = voltpay("config", "show")
     assert result.exit_code == 78
@@ -185,7 +186,7 @@ def test_no_output_holds_the_secret_of_a_url(url: str, monkeypatch: pytest.Monke
 def test_passwords_beside_several_hosts_are_masked(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A URL of any form is shown without its password, and refused on the command line."""
+    """A URL of any form is shown without its password, and rejected on the command line."""
     monkeypatch.setenv("VOLTPAY_STORE", url)
     shown = voltpay("config", "show").output
     assert f"u:***@{url.rpartition('@')[2]}" in shown
@@ -203,7 +204,7 @@ def test_a_password_is_masked_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("password", ["hunter2?", "hunter2#", "hunter2/", "hunter2@", "hunter2 "])
-def test_a_password_on_the_command_line_is_refused_however_it_is_written(password: str) -> None:
+def test_a_password_on_the_command_line_is_rejected_however_it_is_written(password: str) -> None:
     """Also a password that is not percent-encoded is recognised in a flag, and not repeated."""
     result = voltpay("config", "show", "--store", f"postgresql://u:{password}@h/d")
     assert result.exit_code == 78
@@ -211,7 +212,7 @@ def test_a_password_on_the_command_line_is_refused_however_it_is_written(passwor
     assert SECRET not in result.output
 
 
-def test_java_is_told_of_all_hosts() -> None:
+def test_java_gets_all_hosts() -> None:
     """Liquibase gets the same servers, and the same choice among them."""
     url = "postgresql://u:p@h1,[fe80::1%25lo]:2/d%20e"
     hosts = "jdbc:postgresql://h1:5432,[fe80::1%lo]:2/d%20e"

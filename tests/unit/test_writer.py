@@ -1,4 +1,4 @@
-"""The writer: what it claims, writes, bisects and keeps for publication."""
+"""The writer: claims, rows, bisection and the outbox."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -65,7 +65,7 @@ def test_the_first_of_a_message_id_is_the_payment(harness: SqliteHarness) -> Non
 
 
 def test_what_is_committed_waits_in_the_outbox(harness: SqliteHarness) -> None:
-    """The outbox holds exactly the unit's events, one row a source partition, until told."""
+    """The outbox holds exactly the unit's events, one row for each source partition."""
     writer = a_writer(harness.open().begin)
     unit: list[Decoded] = [message(0, "a"), message(0, "b", place=OTHER), letter(1)]
     committed = writer.write(unit, EPOCHS, [])
@@ -90,8 +90,8 @@ def test_a_fenced_unit_leaves_nothing(harness: SqliteHarness) -> None:
     assert harness.tables() == before
 
 
-def test_a_refused_message_id_can_come_again(harness: SqliteHarness) -> None:
-    """A dead letter claims its very record and never its message id."""
+def test_a_rejected_message_id_can_come_again(harness: SqliteHarness) -> None:
+    """A dead letter claims its record and never its message id."""
     harness.refuse(13)
     writer = a_writer(harness.open().begin)
     refused = message(0, "a", 13)
@@ -103,7 +103,7 @@ def test_a_refused_message_id_can_come_again(harness: SqliteHarness) -> None:
 
 
 def test_bisection_keeps_the_order(harness: SqliteHarness) -> None:
-    """Around a refused message the others are written, and get their ids, in their order (G3)."""
+    """The other messages of the unit are written, with ids in their order (G3)."""
     harness.refuse(13)
     unit = [message(0, "a"), message(1, "b"), message(2, "c", 13), message(3, "d"), message(4, "e")]
     committed = a_writer(harness.open().begin).write(unit, EPOCHS, [])
@@ -128,7 +128,7 @@ def test_bisection_keeps_the_order(harness: SqliteHarness) -> None:
     ],
 )
 def test_every_part_of_a_record_counts(other: Record) -> None:
-    """Two records share a dead letter's claim only where all of them is the same."""
+    """Two records share a dead letter's claim only if they are identical."""
     record = Record(PLACE, 5, 7, b"k", b"v")
     assert dead_letter_key(record) == dead_letter_key(Record(PLACE, 5, 7, b"k", b"v"))
     assert dead_letter_key(record) != dead_letter_key(other)
@@ -148,12 +148,12 @@ def test_every_part_of_a_record_counts(other: Record) -> None:
     ],
 )
 def test_the_keys_of_dead_letters_stay(timestamp: int | None, key: str) -> None:
-    """A version of the program finds the claims of those before it: keys do not change."""
+    """Claim keys do not change between versions of the program."""
     assert dead_letter_key(Record(Partition("t", 0), 5, timestamp, b"k", b"v")) == key
 
 
 def test_claims_are_sorted(harness: SqliteHarness) -> None:
-    """Claims are sorted and without repeats, so that no two transactions await each other."""
+    """Claims are sorted and unique, so that two transactions cannot deadlock."""
     asked: list[list[str]] = []
 
     @contextmanager
@@ -181,7 +181,7 @@ def test_claims_are_sorted(harness: SqliteHarness) -> None:
 
 @define
 class Colliding:
-    """Refuses so many payments because of their ids."""
+    """Rejects this number of payments because of their ids."""
 
     times: int
     begin_really: BeginUnitOfWork
@@ -206,10 +206,10 @@ class Colliding:
 
 
 @pytest.mark.parametrize(("times", "kind"), [(0, Written), (1, Written), (2, DeadLettered)])
-def test_a_collision_gets_one_fresh_id(
+def test_a_collision_gets_one_new_id(
     harness: SqliteHarness, times: int, kind: type[object]
 ) -> None:
-    """A payment whose id is taken is tried once more, with another id."""
+    """If a payment's id is taken, the payment is tried once more with a new id."""
     colliding = Colliding(times, harness.open().begin)
     committed = a_writer(colliding.begin).write([message(0, "a")], EPOCHS, [])
     assert kinds(committed.outcomes) == [kind]
@@ -219,8 +219,8 @@ def test_a_collision_gets_one_fresh_id(
 # The breaker
 
 
-def test_likes_refused_in_a_row_halt(harness: SqliteHarness) -> None:
-    """The limit's like refusals in a row halt: one fewer dead letters, and nothing of that unit."""
+def test_equal_rejections_in_a_row_halt(harness: SqliteHarness) -> None:
+    """At the limit of equal rejections the writer halts, and nothing of that unit is written."""
     harness.refuse(13)
     writer = a_writer(harness.open().begin, breaker=5)
     for number in range(4):
@@ -233,8 +233,10 @@ def test_likes_refused_in_a_row_halt(harness: SqliteHarness) -> None:
 
 
 @pytest.mark.parametrize(("written", "halts"), [(2, True), (3, False)])
-def test_as_many_payments_part_refusals(harness: SqliteHarness, written: int, halts: bool) -> None:
-    """Refusals with the limit's number of payments between them are no row; a few part nothing."""
+def test_as_many_payments_part_rejections(
+    harness: SqliteHarness, written: int, halts: bool
+) -> None:
+    """`limit` payments between two rejections reset the counter; fewer payments do not."""
     harness.refuse(13)
     writer = a_writer(harness.open().begin, breaker=3)
 
@@ -254,7 +256,7 @@ def test_as_many_payments_part_refusals(harness: SqliteHarness, written: int, ha
 
 
 def test_a_unit_that_is_tried_again_counts_once(harness: SqliteHarness) -> None:
-    """Refusals of a transaction that did not commit say nothing about the database."""
+    """Rejections of a transaction that did not commit are not counted."""
     harness.refuse(13)
     failures = 5
 
@@ -282,8 +284,8 @@ def test_a_unit_that_is_tried_again_counts_once(harness: SqliteHarness) -> None:
         [("23514", None), ("P0001", None)],
     ],
 )
-def test_unlike_refusals_do_not_add_up(refusals: list[tuple[str, str | None]]) -> None:
-    """Only refusals with the same SQLSTATE and constraint make a row."""
+def test_unlike_rejections_do_not_add_up(refusals: list[tuple[str, str | None]]) -> None:
+    """Only rejections with the same SQLSTATE and constraint are counted together."""
     refused = [
         DeadLettered(letter(0).record, Rejected("c", "r", sqlstate=sqlstate, constraint=constraint))
         for sqlstate, constraint in refusals * 3
@@ -291,3 +293,21 @@ def test_unlike_refusals_do_not_add_up(refusals: list[tuple[str, str | None]]) -
     breaker = Breaker(2).after(refused)
     with pytest.raises(Unavailable, match=refusals[-1][0]):
         breaker.after(refused[-1:])
+
+
+@pytest.mark.parametrize(
+    ("record", "key"),
+    [
+        (
+            Record(PLACE, 5, 7, b"k", b"v"),
+            "523561cbbb2ff75d0c5cb5074fabad59a0ef6ffdd417ab4a68870be2644b6b28",
+        ),
+        (
+            Record(PLACE, 5, None, None, None),
+            "6d6ebdc53e0cae4989f6c5c702793583b065781f47ef512e2071a1cbc3f3b04a",
+        ),
+    ],
+)
+def test_a_dead_letters_claim_is_the_same_for_ever(record: Record, key: str) -> None:
+    """A record that comes again after an update of the writer still finds its claim."""
+    assert dead_letter_key(record) == f"dead:{key}"

@@ -1,4 +1,4 @@
-"""Looks through a topic by librdkafka, without joining a group or acknowledging anything."""
+"""Reads through a topic by librdkafka, without acknowledging anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from voltpay_core.errors import Unavailable
 from voltpay_core.records import Partition, Record
 
 _CHUNK = 500
-"""Records taken at a time."""
+"""Records of one call, at most."""
 
 
 def browse(
@@ -29,12 +29,12 @@ def browse(
     """The records that are in a topic now, partition by partition.
 
     Args:
-        group: Leave out what this group has acknowledged.
+        group: Skip the records that this group has acknowledged.
 
     Raises:
-        Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
-    with translate_errors(f"looking through {topic}"):
+    with translate_errors(f"reading {topic}"):
         admin = ConfluentTopicAdmin(connection.admin(), TIMEOUT)
         found = admin.describe(topic)
         if found is None:
@@ -58,7 +58,7 @@ def _read(consumer: Consumer, partition: Partition, end: int) -> Iterator[Record
     while True:
         messages = consumer.consume(1, TIMEOUT) + consumer.consume(_CHUNK, 0)
         if not messages:
-            raise Unavailable(f"Kafka: {partition} gives no records just now")
+            raise Unavailable(f"Kafka: {partition} returns no records at the moment")
         for message in messages:
             error = message.error()
             if error is None and message.offset() < end:
@@ -66,10 +66,10 @@ def _read(consumer: Consumer, partition: Partition, end: int) -> Iterator[Record
             elif error is None or error.code() == KafkaError._PARTITION_EOF:
                 return
             else:
-                raise failure(error, f"looking through {partition}")
+                raise failure(error, f"reading {partition}")
             if message.offset() == end - 1:
                 return
 
 
 def _ignore(_: KafkaError) -> None:
-    """What matters is raised, too."""
+    """Errors that matter are raised as well."""

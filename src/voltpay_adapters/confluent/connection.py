@@ -1,4 +1,4 @@
-"""How Kafka is reached by librdkafka, and what its errors mean."""
+"""Connects to Kafka by librdkafka: servers and options, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ _UNREACHABLE = {
     KafkaError._TRANSPORT,
 }
 METADATA_MS = 5_000
-"""How long a client believes what it knows of topics and their leaders."""
+"""How long a client keeps its metadata."""
 
 TIMEOUT = 15.0
-"""Seconds for one answer."""
+"""Seconds for one answer of a broker."""
 
 
 @frozen
 class ConfluentConnection:
-    """The servers to ask first, and options for every client.
+    """The bootstrap servers, and options for every client.
 
-    Certificate and credentials are checked once, before the first client; later clients meet them
-    as an outage, which is retried.
+    Certificate and credentials are checked once, before the first client. If they become wrong
+    later, that counts as an outage, which is retried.
 
     Attributes:
         servers: ``host:port`` each.
-        options: As librdkafka names them, security included.
+        options: Options of librdkafka, security included.
     """
 
     servers: tuple[str, ...]
@@ -86,11 +86,11 @@ class ConfluentConnection:
         """Read ``kafka://host:port[,host:port]``.
 
         Args:
-            options: As librdkafka names them; underscores stand for dots.
-            security: What the options do not say of encryption and credentials.
+            options: Options of librdkafka; underscores stand for dots.
+            security: Encryption and credentials; the options take precedence.
 
         Raises:
-            Misconfigured: The URL has another form, an option is unknown or fixed, a certificate
+            Misconfigured: The URL is malformed, an option is unknown or fixed, a certificate
                 cannot be read, or user name or password are missing.
         """
         try:
@@ -105,22 +105,22 @@ class ConfluentConnection:
         return cls(servers, checked(secured))
 
     def consumer(
-        self, group: str, told: Callable[[KafkaError], None], defaults: Mapping[str, Any]
+        self, group: str, notify: Callable[[KafkaError], None], defaults: Mapping[str, Any]
     ) -> Consumer:
-        """A consumer that commits nothing by itself and sees committed records only.
+        """A consumer without automatic commits that reads committed records only.
 
         Args:
-            told: Called with errors of no single request, while the client is polled.
-            defaults: Options that hold unless the connection has others.
+            notify: Called with errors that belong to no request, while the client is polled.
+            defaults: Options that apply unless the connection sets them.
         """
         fixed = {
             "allow.auto.create.topics": False,
-            "auto.offset.reset": "error",  # an offset out of range must be met, not skipped
+            "auto.offset.reset": "error",  # an offset out of range must raise, not be skipped
             "check.crcs": True,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "error_cb": told,
+            "error_cb": notify,
             "group.id": group,
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "cooperative-sticky",
@@ -129,23 +129,23 @@ class ConfluentConnection:
 
     def producer(
         self,
-        told: Callable[[KafkaError], None],
+        notify: Callable[[KafkaError], None],
         failed: Callable[[KafkaError, Message], None],
         defaults: Mapping[str, Any],
     ) -> Producer:
         """A producer whose records are acknowledged by all replicas, in order and once.
 
         Args:
-            told: Called with errors of no single record, while the client is polled.
-            failed: Called with each record that will not be acknowledged.
-            defaults: Options that hold unless the connection has others.
+            notify: Called with errors that belong to no record, while the client is polled.
+            failed: Called with each record that is not published.
+            defaults: Options that apply unless the connection sets them.
         """
         fixed = {
             "acks": "all",
             "delivery.report.only.error": True,
-            "delivery.timeout.ms": 0,  # without end: no record overtakes one that is given up
+            "delivery.timeout.ms": 0,  # for ever: no record overtakes one that was given up
             "enable.idempotence": True,
-            "error_cb": told,
+            "error_cb": notify,
             "on_delivery": failed,
             "partitioner": "murmur2_random",  # Java's, and kafka-python's
         }
@@ -178,25 +178,25 @@ class ConfluentConnection:
 
 
 class _Logger:
-    """Takes what librdkafka would print on stderr."""
+    """Receives the log of librdkafka, which would go to stderr."""
 
     def log(self, level: int, text: str, *args: object) -> None:
-        del level  # what matters is raised, too
+        del level  # errors that matter are raised as well
         _log.debug(text, *args)
 
 
 @contextmanager
 def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset()) -> Iterator[None]:
-    """Turn what librdkafka raises inside into the core's kinds of failure.
+    """Translate the errors of librdkafka into the core's kinds of failure.
 
     Args:
-        doing: What is tried, for people.
-        partitions: What is no longer ours where Kafka says so.
+        doing: What is attempted, in words.
+        partitions: The partitions that a `Fenced` names.
 
     Raises:
-        Fenced: The group has assigned the partitions anew.
+        Fenced: The group has assigned the partitions again, and this member is out of date.
         Misconfigured: Options of the client contradict each other.
-        Unavailable: Anything else that Kafka or its client says.
+        Unavailable: Any other error of Kafka or its client.
     """
     try:
         yield
@@ -207,7 +207,7 @@ def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset())
 def failure(
     error: KafkaError, doing: str, partitions: frozenset[Partition] = frozenset()
 ) -> Fenced | Misconfigured | Unavailable:
-    """What an error of librdkafka is for the core."""
+    """The core's failure for an error of librdkafka."""
     code = error.code()
     if code in _FENCING_ERRORS:
         return Fenced(partitions, f"Kafka: {doing}: {error.str()}")
@@ -221,5 +221,5 @@ def failure(
 
 
 def is_final(error: KafkaError) -> bool:
-    """Whether only a person can help."""
+    """Whether a retry cannot help."""
     return error.code() in _FATAL_ERRORS

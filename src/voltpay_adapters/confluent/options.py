@@ -1,4 +1,4 @@
-"""The options of librdkafka: what a connection needs, and what may not be changed."""
+"""The options of librdkafka: those for security, and those that are fixed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECURITY = {
     "ssl_keyfile": "ssl.key.location",
     "ssl_password": "ssl.key.password",
 }
-"""The names of kafka-python, and librdkafka's for the same."""
+"""The names of kafka-python, and those of librdkafka for the same options."""
 
 _FIXED = {
     *("acks", "request.required.acks"),
@@ -40,10 +40,10 @@ _FIXED = {
 
 
 def checked(options: Mapping[str, str]) -> dict[str, str]:
-    """These options, for every client of librdkafka.
+    """These options, after a check.
 
     Raises:
-        Misconfigured: One is unknown or fixed, or its value cannot work.
+        Misconfigured: An option is unknown or fixed, or its value is invalid.
     """
     for name in options:
         if name in _FIXED:
@@ -51,15 +51,15 @@ def checked(options: Mapping[str, str]) -> dict[str, str]:
     try:
         Consumer({"group.id": "none", "log.queue": True, **options}).close()
     except KafkaException as error:
-        raise Misconfigured(f"librdkafka refuses an option: {error.args[0].str()}") from None
+        raise Misconfigured(f"librdkafka rejects an option: {error.args[0].str()}") from None
     return dict(options)
 
 
 def with_security(security: KafkaSecurity, options: Mapping[str, str]) -> dict[str, str]:
-    """These options, named by dots, and what the security stands for; the former win.
+    """These options, with dots in their names, and those of the security unless given.
 
     Raises:
-        Misconfigured: User name or password are missing.
+        Misconfigured: User name or password is missing.
     """
     given = {name.replace("_", "."): value for name, value in options.items()}
     found = security.options(access_options(given))
@@ -72,9 +72,9 @@ CHECK_HOST = "ssl_check_hostname"
 
 
 def access_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """What these options say of encryption and credentials, in the names of kafka-python."""
+    """The options for encryption and credentials, by their names in kafka-python."""
     found: dict[str, Any] = {
-        ours: options[name] for ours, name in _SECURITY.items() if name in options
+        known: options[name] for known, name in _SECURITY.items() if name in options
     }
     if CHECK_HOST in found:
         found[CHECK_HOST] = found[CHECK_HOST] != "none"
@@ -82,6 +82,6 @@ def access_options(options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def is_known_access(options: Mapping[str, str]) -> bool:
-    """Whether `access_options` leaves nothing out."""
+    """Whether `access_options` returns all options for encryption and credentials."""
     about = [name for name in options if name.startswith(("sasl.", "ssl."))]
     return set(about) <= set(_SECURITY.values())

@@ -21,22 +21,22 @@ from voltpay_core.ports import Publication
 from voltpay_core.records import ProducerRecord
 
 _BY_KEY = -1
-"""Lets the partitioner choose."""
+"""The partitioner chooses the partition."""
 
 _BATCH = 1_000_000
-"""Bytes of a batch where its topic takes as many."""
+"""Bytes of a batch, at most, if its topic accepts them."""
 
 _SLICE = 0.5
-"""Seconds for one wait in which no signal is handled."""
+"""Seconds of one call, during which Python handles no signals."""
 
 
 @frozen
 class _Target:
-    """A topic, and how it is reached.
+    """The producers of a topic.
 
     Attributes:
-        producers: One of them has all records of a partition, or of a key.
-        partitions: Their number where it is the source's; 0 where the key chooses.
+        producers: All records of a partition, or of a key, go to the same one.
+        partitions: The number of partitions if it is that of the source; 0 if the key chooses.
     """
 
     producers: Sequence[Producer]
@@ -45,10 +45,10 @@ class _Target:
 
 @define
 class _Session:
-    """Producers that are ended together, and the first failure of any of them.
+    """Producers that are closed together, and the first failure of any of them.
 
-    There are some for each size of batch: librdkafka fails a batch that is too long for its topic,
-    where other clients send it in parts.
+    Each size of batch has its own producers: if a batch is longer than its topic accepts,
+    librdkafka fails it, while other clients split it.
     """
 
     _connection: ConfluentConnection
@@ -59,7 +59,7 @@ class _Session:
     _failure: Unavailable | None = field(default=None, init=False)
 
     def find(self, topics: Collection[str]) -> None:
-        """Look up those of these topics that are not known."""
+        """Look up the topics that are not known yet."""
         if not (new := topics - self._targets.keys()):
             return
         with self._connection.topic_admin("looking up topics") as admin:
@@ -75,7 +75,7 @@ class _Session:
             )
 
     def send(self, event: ProducerRecord, patience: float) -> None:
-        """Hand an event to its topic's producer; wait where that is full."""
+        """Hand an event to its topic's producer, and wait while that is full."""
         target, wanted = self._targets[event.topic], event.partition
         partition, lane = _BY_KEY, crc32(event.key or b"")
         if wanted is not None and wanted < target.partitions:
@@ -90,22 +90,22 @@ class _Session:
                     event.value,
                     event.key,
                     partition,
-                    timestamp=0 if timestamp is None else timestamp or 1,  # 0 stands for now
+                    timestamp=0 if timestamp is None else timestamp or 1,  # 0 means now
                     headers=[*event.headers],
                 )
             except BufferError:
                 deadline = deadline or time.monotonic() + patience
                 if time.monotonic() > deadline:
-                    raise Unavailable("Kafka: publishing: too many events wait") from None
+                    raise Unavailable("Kafka: publishing: the producer is full") from None
                 producer.poll(_SLICE)
             else:
                 return
 
     def wait(self, patience: float) -> None:
-        """Return when everything is acknowledged.
+        """Wait until everything is acknowledged.
 
         Raises:
-            Unavailable: An event was refused, or is overdue; from then on at each wait.
+            Unavailable: An event was rejected, or is overdue; every later wait raises it again.
         """
         deadline = time.monotonic() + patience
         while not self._failure and (waiting := [each for each in self._all() if len(each)]):
@@ -124,7 +124,7 @@ class _Session:
         self._failure = self._failure or found
 
     def end(self) -> None:
-        """End the producers with all that they still hold."""
+        """Close the producers at once, with all records that they still hold."""
         for producer in self._all():
             if len(producer):
                 self.fail(Unavailable("Kafka: events were dropped before their acknowledgement"))
@@ -141,7 +141,7 @@ class _Session:
 
     def _producer(self, batch: int) -> Producer:
         return self._connection.producer(
-            self._told,
+            self._notify,
             self._failed,
             {
                 "batch.num.messages": 100_000,
@@ -153,7 +153,7 @@ class _Session:
             },
         )
 
-    def _told(self, error: KafkaError) -> None:
+    def _notify(self, error: KafkaError) -> None:
         if error.fatal() or is_final(error):
             self._note(error, "publishing")
 
@@ -169,16 +169,17 @@ class _Session:
 class ConfluentPublisher:
     """An `EventPublisher` over idempotent producers, connected when first used.
 
-    A timestamp of 0 is published as 1, a millisecond later: librdkafka takes 0 for now.
+    A timestamp of 0 is published as 1, a millisecond later: in librdkafka, 0 means now.
 
     Attributes:
-        count_partitions: Returns the number of partitions of the source. A topic with as many gets
-            each event in the partition of its payment's record; any other selects it by the key.
-        ack_timeout: Seconds to wait for acknowledgements; the producers themselves try without end,
-            so that no later event can overtake one that they have given up.
-        lanes: Producers beside one another. librdkafka sends the batch of each partition by itself,
-            and a broker answers the requests of a connection one after the other, each once all
-            replicas have it.
+        count_partitions: Returns the number of partitions of the source. If the topic has the same
+            number, an event goes to the partition of its payment's record; if not, to that of its
+            key.
+        ack_timeout: Seconds to wait for acknowledgements. The producers themselves try for ever, so
+            no later event can overtake an event that a producer has given up.
+        lanes: The number of parallel producers. librdkafka sends one request for each batch of a
+            partition, and a broker answers the requests of a connection one after the other, each
+            when all replicas have the batch.
     """
 
     _connection: ConfluentConnection
@@ -201,23 +202,26 @@ class ConfluentPublisher:
         return ConfluentPublication(session, self._ack_timeout)
 
     def reset(self) -> None:
-        """End the producers with all that they still hold."""
+        """Close the producers at once, with all records that they still hold."""
         session, self._session = self._session, None
         if session is not None:
             session.end()
 
     def close(self) -> None:
-        """End the producers; everything awaited is acknowledged by now."""
+        """Close the producers; whatever was waited for is acknowledged already."""
         self.reset()
 
 
-@frozen
+@define
 class ConfluentPublication:
     """Records handed to the producers of one session."""
 
     _session: _Session
     _ack_timeout: float
+    _done: bool = field(default=False, init=False)
 
     def wait(self) -> None:
-        """Flush the producers, those of later records as well."""
-        self._session.wait(self._ack_timeout)
+        """Flush the producers, later records included."""
+        if not self._done:
+            self._session.wait(self._ack_timeout)
+            self._done = True

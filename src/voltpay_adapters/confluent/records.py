@@ -1,4 +1,4 @@
-"""Records as the core knows them."""
+"""Converts the messages of librdkafka into the core's records."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from voltpay_core.errors import Unavailable
 from voltpay_core.records import Partition, Record
 
 _headers = methodcaller("headers")
-"""`Message.headers`, called so that Python sees the error that the extension sets and does not
-return; called directly, it goes on with a broken list once the call is specialized."""
+"""`Message.headers`, called in a way that checks for errors. The extension sets an error and also
+returns a broken list; a direct call continues with that list once Python has specialized it."""
 
 
 def record_of(message: Message, partition: Partition) -> Record:
-    """The record that a message holds.
+    """Convert a message.
 
     Raises:
         Unavailable: (halt) The name of a header is not in UTF-8.
@@ -25,8 +25,8 @@ def record_of(message: Message, partition: Partition) -> Record:
         headers = _headers(message)
     except (SystemError, UnicodeDecodeError) as error:
         raise Unavailable(
-            f"Kafka: cannot read the headers of {partition}@{message.offset()}: nothing behind it"
-            " is read before the group's offset is moved",
+            f"Kafka: cannot read the headers of {partition}@{message.offset()};"
+            " to read the records after it, move the group's offset past it",
             halt=True,
         ) from error
     return Record(

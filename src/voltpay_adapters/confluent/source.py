@@ -1,4 +1,4 @@
-"""A consumer group over the writer topic, by librdkafka."""
+"""A member of a consumer group that reads the input topic, by librdkafka."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
 
 SESSION_MS = 10_000
-"""How long a member may be silent."""
+"""How long a member may be silent, in milliseconds."""
 
 _MOST = 1_000_000
-"""Messages that librdkafka gives at once."""
+"""Messages that one call of librdkafka returns, at most."""
 
 _END = 3.0
-"""Seconds to wait for word of a partition's end, which a broker at ease gives in a tenth of one."""
+"""Seconds to wait until a partition's end is known; a broker that is not busy needs 0.1."""
 
 _SLICE = 0.1
-"""Seconds for one wait, in which a rebalance goes unnoticed."""
+"""Seconds of one call, during which a rebalance is not noticed."""
 
 _NO_TOPIC = {
     KafkaError.UNKNOWN_TOPIC_ID,
@@ -47,10 +47,10 @@ _NO_TOPIC = {
 
 @define
 class _Rebalance:
-    """Notes what a rebalance does: librdkafka calls it within a poll.
+    """Records assigned and revoked partitions; librdkafka calls it during a poll.
 
-    Partitions that are gained are not read before they are started. So nothing is fetched for
-    `seek_to_committed` to drop.
+    An assigned partition is not read until `seek_to_committed` starts it, so that no fetched
+    record has to be dropped.
     """
 
     owned: set[int] = field(factory=set, init=False)
@@ -77,7 +77,7 @@ class _Rebalance:
 
     @property
     def news(self) -> bool:
-        """Whether there is something to report."""
+        """Whether there are changes to report."""
         return bool(self.assigned or self.revoked)
 
     def clear(self) -> None:
@@ -89,11 +89,11 @@ class ConfluentSource:
     """A `MessageSource` over one topic: a member of a consumer group, connected when first polled.
 
     Attributes:
-        batch_bytes: Bytes fetched ahead, about, which bounds a batch.
+        batch_bytes: The approximate size of fetched records, in bytes, which bounds a batch.
         poll_timeout: Seconds that a poll waits for records.
-        bounded: Read no further than the partitions' ends at the start.
-        skip_expired: Go on where records expired before they were read.
-        notify: Told in a sentence what was skipped.
+        bounded: Read only up to the end offsets seen at start-up.
+        skip_expired: Continue after records that expired before they were read.
+        notify: Called with a sentence about what was skipped.
     """
 
     _connection: ConfluentConnection
@@ -116,7 +116,7 @@ class ConfluentSource:
     _failure: Exception | None = field(default=None, init=False)
 
     def poll(self, limit: int) -> PollResult:
-        """The next records of the partitions that are ours and rewound."""
+        """The next records of the assigned partitions whose position is known."""
         with translate_errors(f"reading {self._topic}"):
             consumer = self._consumer()
             self._check_failure()
@@ -127,6 +127,8 @@ class ConfluentSource:
             revoked = self._rebalance.revoked - assigned
             for number in assigned | revoked:
                 self._positions.pop(number, None)
+            for number in range(len(self._partitions), max(assigned, default=-1) + 1):
+                self._partitions.append(self._partition(number))  # it was added to the topic
             records, moved = self._read(messages, limit)
             report = PollResult(
                 records,
@@ -134,14 +136,14 @@ class ConfluentSource:
                 frozenset(self._partitions[number] for number in assigned),
                 frozenset(self._partition(number) for number in revoked),
             )
-            self._rebalance.clear()  # not before: a poll that raised has reported nothing
+            self._rebalance.clear()  # at the end: a poll that raises must not lose the changes
             return report
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        """Go on from the group's committed offsets; without one, from the log's start.
+        """Continue from the group's committed offsets; without one, from the log's start.
 
-        That start is committed at once, so that what expires from now on is missed; and so is the
-        end of a gap that is skipped, so that it is not missed again.
+        The start is committed at once, so that records which expire later are detected. The end of
+        a skipped gap is committed at once, so that the gap is not reported again.
         """
         with translate_errors(f"finding the offsets of {self._group}", frozenset(partitions)):
             consumer, admin = self._consumer(), self._topic_admin()
@@ -169,12 +171,12 @@ class ConfluentSource:
         foreign = [place for place in positions if place.number not in self._positions]
         if foreign:
             # the broker would accept them from any member of the group
-            raise Fenced(foreign, "the group has assigned them anew")
+            raise Fenced(foreign, "the group has assigned them to another member")
         with translate_errors(f"committing offsets of {self._group}", frozenset(positions)):
             self._commit({place.number: offset for place, offset in positions.items()})
 
     def drained(self) -> bool:
-        """True once the group's offsets reach the ends that the partitions had at the start."""
+        """True once the group's committed offsets reach the end offsets seen at start-up."""
         with translate_errors(f"finding the offsets of {self._group}"):
             self._consumer()
             left = [TopicPartition(self._topic, number) for number in self._ends]
@@ -188,7 +190,7 @@ class ConfluentSource:
         return True
 
     def lag(self) -> int:
-        """Records of our partitions below the brokers' high-water marks and not yet polled."""
+        """Records of the assigned partitions up to the high-water marks that are not yet polled."""
         consumer = self._consumer()
         return sum(
             max(0, self._high_water(consumer, number) - position)
@@ -196,10 +198,10 @@ class ConfluentSource:
         )
 
     def count_partitions(self) -> int:
-        """How many partitions the topic has.
+        """The number of partitions of the topic.
 
         Raises:
-            Unavailable: Kafka cannot be reached, or there is no such topic.
+            Unavailable: Kafka cannot be reached, or the topic does not exist (``no-topic``).
         """
         with translate_errors(f"looking up {self._topic}"):
             self._consumer()
@@ -211,11 +213,11 @@ class ConfluentSource:
         self._admin = None
 
     def _fetch(self, consumer: Consumer, limit: int) -> list[Message]:
-        """Wait for records, and take one more than the limit: what is next is known by it.
+        """Wait for records, and take one more than the limit, which shows the next offset.
 
-        Transactions and compaction leave offsets without a record. Where a partition has more
-        behind its last record, its next record is waited for, or librdkafka's word that there is
-        none.
+        Transactions and compaction leave offsets without a record. If the high-water mark is
+        beyond a partition's last record, wait for its next record, or for the event that its end
+        is reached.
         """
         deadline = time.monotonic() + self._poll_timeout
         messages, left = [*self._held], self._poll_timeout
@@ -246,7 +248,7 @@ class ConfluentSource:
         }
 
     def _wait(self, consumer: Consumer) -> list[Message]:
-        """Take no records, and keep what comes all the same for the next poll."""
+        """Take no records; keep those that arrive for the next poll."""
         paused = [TopicPartition(self._topic, number) for number in self._rebalance.started]
         consumer.pause(paused)
         try:
@@ -257,7 +259,7 @@ class ConfluentSource:
         return []
 
     def _read(self, messages: list[Message], limit: int) -> tuple[list[Record], dict[int, int]]:
-        """Records, and where their partitions go on; what is left over is held back."""
+        """The records and the next positions; the rest is kept for the next poll."""
         records: list[Record] = []
         moved: dict[int, int] = {}
         for index, message in enumerate(messages):
@@ -280,11 +282,11 @@ class ConfluentSource:
                 self._failure = problem
                 if not records:
                     self._check_failure()
-                break  # records come first; the next poll raises it
+                break  # return the records first; the next poll raises
         return records, moved
 
     def _holds_none(self, message: Message) -> bool:
-        """Whether a message is a word of librdkafka that does no harm: of an end, for example."""
+        """Whether a message is a harmless event of librdkafka, such as the end of a partition."""
         error = message.error()
         if error is None:
             return False
@@ -296,7 +298,7 @@ class ConfluentSource:
         return True
 
     def _move_on(self, moved: Mapping[int, int]) -> dict[Partition, int]:
-        """Behind the records of this poll, and behind offsets that hold no record."""
+        """The positions after the records of this poll and after offsets without a record."""
         found = {
             number: reached
             for number, position in moved.items()
@@ -312,7 +314,7 @@ class ConfluentSource:
         return not self._bounded or offset < self._ends.get(number, 0)
 
     def _start(self, consumer: Consumer, positions: Mapping[int, int]) -> None:
-        """Read on from these positions; what was fetched from others is dropped."""
+        """Continue from these positions; drop what was fetched from others."""
         tps = [TopicPartition(self._topic, number, at) for number, at in positions.items()]
         started = self._rebalance.started
         consumer.incremental_unassign([tp for tp in tps if tp.partition in started])
@@ -323,7 +325,7 @@ class ConfluentSource:
         self._positions.update(positions)
 
     def _committed(self, tps: list[TopicPartition]) -> dict[int, int | None]:
-        """The group's offsets; None where there is none for this topic, or only a former one's."""
+        """The group's offsets; None if it has none, or one of a former topic of the same name."""
         if not tps:
             return {}
         found = self._consumer().committed(tps, timeout=TIMEOUT)
@@ -336,7 +338,7 @@ class ConfluentSource:
 
     def _commit(self, offsets: Mapping[int, int]) -> None:
         if not offsets:
-            return  # librdkafka would look for stored ones
+            return  # librdkafka would commit stored offsets
         metadata = mark(self._topic_id)
         done = self._consumer().commit(
             offsets=[
@@ -347,8 +349,8 @@ class ConfluentSource:
         )
         for tp in done or ():
             if tp.error is not None:
-                refused = frozenset(map(self._partition, offsets))
-                raise failure(tp.error, f"committing offsets of {self._group}", refused)
+                partitions = frozenset(map(self._partition, offsets))
+                raise failure(tp.error, f"committing offsets of {self._group}", partitions)
 
     def _high_water(self, consumer: Consumer, number: int) -> int:
         tp = TopicPartition(self._topic, number)
@@ -372,9 +374,9 @@ class ConfluentSource:
                 self._note,
                 {
                     "fetch.max.bytes": self._batch_bytes,
-                    "fetch.queue.backoff.ms": 20,  # the queue is short, so there is room soon
-                    "fetch.wait.max.ms": 100,  # after which the end of a partition is told
-                    "heartbeat.interval.ms": 1000,  # by which a rebalance is learned of
+                    "fetch.queue.backoff.ms": 20,  # the queue is short, and soon has room
+                    "fetch.wait.max.ms": 100,  # after which the end of a partition is reported
+                    "heartbeat.interval.ms": 1000,  # its answer announces a rebalance
                     "queued.max.messages.kbytes": max(1, self._batch_bytes // 1024),
                     "receive.message.max.bytes": max(100_000_000, 2 * self._batch_bytes),
                     "session.timeout.ms": SESSION_MS,
@@ -399,7 +401,7 @@ class ConfluentSource:
             self._failure = failure(error, f"reading {self._topic}")
 
     def _check_failure(self) -> None:
-        """Raise what was met; nothing is read after it before a seek."""
+        """Raise the failure that was met; nothing is read after it until a seek."""
         found, self._failure = self._failure, None
         if found is not None:
             self._held = []
@@ -407,10 +409,10 @@ class ConfluentSource:
             raise found
 
     def _lose_topic(self) -> Unavailable:
-        """Start over where the topic is gone, or another one has its name."""
+        """Leave the group because the topic was deleted or replaced; the next poll joins again."""
         self._rebalance.lose(self._rebalance.owned | self._positions.keys())
         self._close_consumer()
-        return Unavailable(f"Kafka: {self._topic} is gone, or another topic has its name")
+        return Unavailable(f"Kafka: {self._topic} was deleted, or another topic has its name")
 
     def _close_consumer(self) -> None:
         self._held = []

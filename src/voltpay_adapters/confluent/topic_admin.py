@@ -1,4 +1,4 @@
-"""Topics by librdkafka's client for administration."""
+"""Topics by the admin client of librdkafka."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from voltpay_adapters.kafka.topics import Configuration, Shape, Topic
 
-_UNTOLD = {
+_NOT_DESCRIBED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 _SOON = 0.05
-"""Seconds between two looks for a topic that was just made."""
+"""Seconds between two attempts to find a new topic."""
 
 
 @frozen
 class Description:
-    """A topic as the brokers know it.
+    """The id and the layout of a topic.
 
     Attributes:
-        topic_id: What it got when it was made; None where the brokers do not have ids.
+        topic_id: None if the brokers have no topic ids.
     """
 
     topic_id: UUID | None
@@ -46,7 +46,7 @@ class ConfluentTopicAdmin:
     """A `TopicAdmin` over an open client.
 
     Attributes:
-        timeout: Seconds for one answer.
+        timeout: Seconds for one answer of a broker.
     """
 
     _client: AdminClient
@@ -57,7 +57,7 @@ class ConfluentTopicAdmin:
         return set(self._client.list_topics(timeout=self._timeout).topics)
 
     def create(self, topics: Sequence[Topic]) -> None:
-        """Make these topics, and return when they are known."""
+        """Create these topics, and return when the brokers know them."""
         new = [
             NewTopic(
                 topic.name,
@@ -74,25 +74,25 @@ class ConfluentTopicAdmin:
                 time.sleep(_SOON)
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
-        """The configuration of each topic, empty where Kafka does not tell it."""
+        """The configuration of each topic; empty if Kafka does not return it."""
         if not topics:
             return {}
         asked = self._client.describe_configs(
             [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics],
             request_timeout=self._timeout,
         )
-        return {resource.name: _told(answer) for resource, answer in asked.items()}
+        return {resource.name: _configuration(answer) for resource, answer in asked.items()}
 
     def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
-        """How each of these topics is laid out."""
+        """The layout of each of these topics."""
         return {name: found.shape for name in topics if (found := self.describe(name))}
 
     def describe(self, topic: str) -> Description | None:
-        """A topic as the brokers know it; None where they know none."""
+        """The id and the layout of a topic; None if it does not exist."""
         return described(self.ask(topic))
 
     def ask(self, topic: str) -> Future[Any]:
-        """An answer to come, for `described`."""
+        """The future of an answer for `described`."""
         asked = TopicCollection([topic])
         found: Future[Any] = self._client.describe_topics(asked, request_timeout=self._timeout)[
             topic
@@ -104,11 +104,11 @@ class ConfluentTopicAdmin:
         return self._offsets(tps, OffsetSpec.earliest())
 
     def ends(self, tps: Collection[TopicPartition]) -> dict[int, int]:
-        """The offset behind the last committed record of each."""
+        """The offset after the last committed record of each."""
         return self._offsets(tps, OffsetSpec.latest())
 
     def committed(self, group: str, tps: Collection[TopicPartition]) -> list[TopicPartition]:
-        """What a group has committed, with its metadata; an offset below 0 where it has nothing."""
+        """The offsets that a group has committed, with their metadata; below 0 if there is none."""
         asked = ConsumerGroupTopicPartitions(group, list(tps))
         answers = self._client.list_consumer_group_offsets(
             [asked], require_stable=True, request_timeout=self._timeout
@@ -128,7 +128,7 @@ class ConfluentTopicAdmin:
 
 
 def described(answer: Future[Any]) -> Description | None:
-    """What an answer tells of a topic; None where there is none."""
+    """The topic that an answer describes; None if it does not exist."""
     try:
         found = answer.result()
     except KafkaException as error:
@@ -146,11 +146,11 @@ def described(answer: Future[Any]) -> Description | None:
     )
 
 
-def _told(answer: Future[Any]) -> Configuration:
+def _configuration(answer: Future[Any]) -> Configuration:
     try:
         found = answer.result()
     except KafkaException as error:
-        if error.args[0].code() in _UNTOLD:
+        if error.args[0].code() in _NOT_DESCRIBED:
             return {}
         raise
     return {name: str(entry.value) for name, entry in found.items()}

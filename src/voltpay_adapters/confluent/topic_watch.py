@@ -1,4 +1,4 @@
-"""Whether a topic is still the one that it was."""
+"""Notices that a topic was deleted or replaced."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin, describe
 
 @define
 class TopicWatch:
-    """Asks for a topic's id now and then; nothing waits for the answer.
+    """Requests a topic's id at intervals, without waiting for the answer.
 
-    librdkafka reads on where another topic takes the name, at the offset of the former one.
+    If another topic takes the name, librdkafka continues in it at the offset of the former one.
 
     Attributes:
-        every: Seconds between two questions.
+        every: Seconds between two requests.
     """
 
     _admin: ConfluentTopicAdmin
@@ -31,7 +31,7 @@ class TopicWatch:
     _next: float = field(factory=time.monotonic, init=False)
 
     def has_changed(self) -> bool:
-        """Whether the topic is known to be gone, or to be another one."""
+        """Whether an answer says that the topic was deleted or replaced."""
         if self._asked is None:
             if time.monotonic() >= self._next:
                 self._asked = self._admin.ask(self._topic)
@@ -43,9 +43,9 @@ class TopicWatch:
         try:
             found = described(answer)
         except KafkaException:
-            return False  # an outage, of which the consumer knows more
+            return False  # an outage, which the consumer reports better
         return found is None or found.topic_id != self._topic_id
 
     def hurry(self) -> None:
-        """Ask at the next occasion."""
+        """Request the id at the next call."""
         self._next = time.monotonic()

@@ -1,30 +1,70 @@
-"""Looks through a topic without joining a group and without acknowledging anything."""
+"""Reads through topics without acknowledging anything, and reads dead letters for replays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
+from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.offsets import TIMEOUT_MS, committed, find_offsets
 from voltpay_adapters.kafka.source import records_of
+from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_core.errors import Unavailable
+from voltpay_core.ports import MessageSource
 from voltpay_core.records import Record
+from voltpay_core.replaying import replay_group
+
+
+@frozen
+class KafkaDeadLetters:
+    """The `DeadLetters` of a topic, by any client.
+
+    Attributes:
+        group: The group of the writers: each code has its own group of replays.
+        browse: Reads the topic, as `browse` does.
+        source: Makes a source of the topic, as `KafkaSource` does.
+    """
+
+    _connection: KafkaCluster
+    _topic: str
+    _group: str
+    _browse: Callable[..., Iterator[Record]]
+    _source: Callable[..., MessageSource]
+
+    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
+        """Read the topic.
+
+        Raises:
+            Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        """
+        group = replay_group(self._group, replays_of) if replays_of else None
+        return self._browse(self._connection, self._topic, group)
+
+    def source(self, code: str) -> MessageSource:
+        """Read the topic in the group of this code."""
+        return self._source(
+            self._connection,
+            self._topic,
+            replay_group(self._group, code),
+            bounded=True,  # what fails again while it is replayed is for the next replay
+            skip_expired=True,
+        )
 
 
 def browse(connection: KafkaConnection, topic: str, group: str | None = None) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
-        group: Leave out what this group has acknowledged.
+        group: Skip the records that this group has acknowledged.
 
     Raises:
-        Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
     with (
-        translate_errors(f"looking through {topic}"),
+        translate_errors(f"reading {topic}"),
         closing(connection.consumer(group_id=group, auto_offset_reset="earliest")) as consumer,
     ):
         tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
@@ -53,4 +93,4 @@ def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> 
             yield from (record for record in records_of(tp, polled) if record.offset < end)
         before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} gives no records just now")
+            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment")

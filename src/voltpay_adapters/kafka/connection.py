@@ -1,4 +1,4 @@
-"""How Kafka is reached: servers and client options, and what its errors mean."""
+"""Connects to Kafka: servers and client options, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _FENCING_ERRORS = (
 )
 _FATAL_ERRORS = (
     kafka_errors.AuthorizationError,
-    kafka_errors.CorruptRecordError,  # kafka-python polls for ever where it is asked once more
+    kafka_errors.CorruptRecordError,  # kafka-python's next poll would never return
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedCodecError,
     kafka_errors.UnsupportedSaslMechanismError,
 )
 BOOTSTRAP_MS = 10_000
-"""How long a new client looks for the cluster before that counts as an outage."""
+"""How long a new client tries to reach the cluster before that counts as an outage."""
 
 METADATA_MS = 5_000
-"""How long a consumer believes what it knows; kafka-python asks a former leader for offsets until
-then, and could do nothing else for the five minutes of its own default."""
+"""How long a consumer keeps its metadata. kafka-python keeps asking a former leader for offsets
+until its metadata expires; its default is five minutes."""
 
 _FIXED = {
     *("acks", "allow_auto_create_topics", "auto_offset_reset", "bootstrap_servers"),
@@ -46,21 +46,21 @@ _FIXED = {
 }
 _OBJECTS = {"api_version", "sasl_oauth_token_provider", "ssl_context"}
 _NUMBERS = {"receive_buffer_bytes", "send_buffer_bytes"}
-_LARGEST = 2**31 - 1  # what fits into a request
+_LARGEST = 2**31 - 1  # the largest number in a request
 _CODECS = ("gzip", "lz4", "snappy", "zstd")
 _CLIENTS = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
 
 
 @frozen
 class KafkaConnection:
-    """The servers to ask first, and options for every client.
+    """The bootstrap servers, and options for every client.
 
-    Certificate and credentials are checked once, before the first client; later clients meet them
-    as an outage, which is retried.
+    Certificate and credentials are checked once, before the first client. If they become wrong
+    later, that counts as an outage, which is retried.
 
     Attributes:
         servers: ``host:port`` each.
-        options: As kafka-python names them, security included; each client takes those it knows.
+        options: Options of kafka-python, security included; each client takes those it knows.
     """
 
     servers: tuple[str, ...]
@@ -69,10 +69,10 @@ class KafkaConnection:
 
     @classmethod
     def parse(cls, url: str, options: Mapping[str, Any] | None = None) -> Self:
-        """Read ``kafka://host:port[,host:port]``; options that are text become what they should be.
+        """Read ``kafka://host:port[,host:port]``; convert options that are text to their type.
 
         Raises:
-            Misconfigured: The URL has another form, an option is unknown or fixed, or a certificate
+            Misconfigured: The URL is malformed, an option is unknown or fixed, or a certificate
                 cannot be read.
         """
         try:
@@ -83,7 +83,7 @@ class KafkaConnection:
         return cls(servers, {"ssl_context": tls_context(typed), **typed})
 
     def consumer(self, *topics: str, **defaults: Any) -> KafkaConsumer:
-        """A consumer that commits nothing by itself and sees committed records only."""
+        """A consumer without automatic commits that reads committed records only."""
         fixed = {
             "allow_auto_create_topics": False,
             "enable_auto_commit": False,
@@ -123,16 +123,16 @@ class KafkaConnection:
 
 @contextmanager
 def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset()) -> Iterator[None]:
-    """Turn what kafka-python raises inside into the core's kinds of failure.
+    """Translate the errors of kafka-python into the core's kinds of failure.
 
     Args:
-        doing: What is tried, for people.
-        partitions: What is no longer ours where Kafka says so.
+        doing: What is attempted, in words.
+        partitions: The partitions that a `Fenced` names.
 
     Raises:
-        Fenced: The group has assigned the partitions anew.
+        Fenced: The group has assigned the partitions again, and this member is out of date.
         Misconfigured: Options of the client contradict each other.
-        Unavailable: Anything else that Kafka or its client says.
+        Unavailable: Any other error of Kafka or its client.
     """
     try:
         yield
@@ -144,7 +144,7 @@ def translate_errors(doing: str, partitions: frozenset[Partition] = frozenset())
         halt = isinstance(error, _FATAL_ERRORS)
         words, code = type(error).__name__, "kafka"
         if isinstance(error, kafka_errors.KafkaTimeoutError) and "bootstrap" in str(error):
-            words, code = f"{words}: {error}", "no-broker"
+            words, code = str(error), "no-broker"
         raise Unavailable(f"Kafka: {doing}: {words}", halt=halt, code=code) from error
 
 

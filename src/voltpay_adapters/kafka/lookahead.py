@@ -1,4 +1,4 @@
-"""Polls a record ahead, to know where the next one is."""
+"""Polls one record ahead, to know the offset of the next record."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from voltpay_adapters.kafka import quirks
 
 @define
 class Lookahead:
-    """Holds back one record of a poll that has more than its limit.
+    """Holds back one record when a poll returns more than the limit.
 
-    Transactions and compaction leave offsets without a record. The client passes over them when it
-    looks for the next record: with a record held back, they are known to be passed.
+    Transactions and compaction leave offsets without a record. The client skips them only when it
+    looks for the next record. The offset of the record held back shows how far it skipped.
     """
 
     _consumer: KafkaConsumer
@@ -25,7 +25,7 @@ class Lookahead:
     def poll(self, timeout_ms: int, limit: int) -> dict[TopicPartition, list[Any]]:
         """At most `limit` records, those of a partition in their order."""
         if self._held and not quirks.needs_rejoin(self._consumer):
-            timeout_ms = 0  # there is something to return; only a join takes its time
+            timeout_ms = 0  # a record can be returned at once; only a join needs the time
         polled = self._consumer.poll(timeout_ms, max_records=limit + 1 - len(self._held))
         found = {tp: [record] for tp, record in self._held.items()}
         self._held.clear()
@@ -38,11 +38,11 @@ class Lookahead:
         return found
 
     def positions(self) -> dict[TopicPartition, int]:
-        """Where the next record of each partition is expected."""
+        """The offset at which the next record of each partition is expected."""
         reached = quirks.consumed_offsets(self._consumer)
         return reached | {tp: record.offset for tp, record in self._held.items()}
 
     def forget(self, tps: Collection[TopicPartition]) -> None:
-        """Drop what is held of partitions that are read from elsewhere next."""
+        """Drop the held records of partitions whose position is about to change."""
         for tp in self._held.keys() & set(tps):
             del self._held[tp]

@@ -1,4 +1,4 @@
-"""Offsets, and the topic that they belong to: another one may have been made under its name."""
+"""Offsets, and the topic that they belong to: a topic may be deleted and created again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voltpay_adapters.kafka.resuming import is_of_another, mark
 from voltpay_core.errors import Unavailable
 
 TIMEOUT_MS = 15_000
-"""For one answer of the group's coordinator."""
+"""For one answer of a broker or of the group's coordinator."""
 
 
 def marked(offset: int, topic: UUID | None) -> OffsetAndMetadata:
@@ -21,7 +21,7 @@ def marked(offset: int, topic: UUID | None) -> OffsetAndMetadata:
 
 
 def committed(consumer: KafkaConsumer, tp: TopicPartition) -> int | None:
-    """The group's offset; None where there is none for this topic, or only a former one's."""
+    """The group's offset; None if it has none, or one of a former topic of the same name."""
     found = consumer.committed(tp, metadata=True, timeout_ms=TIMEOUT_MS)
     if found is None or is_of_another(found.metadata, topic_id(consumer, tp.topic)):
         return None
@@ -32,12 +32,12 @@ def committed(consumer: KafkaConsumer, tp: TopicPartition) -> int | None:
 def find_offsets(
     find: Callable[..., dict[TopicPartition, int]], tps: Collection[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """The starts or the ends of these partitions, as one of the client's methods finds them.
+    """The start or end offsets of these partitions, by one of the client's methods.
 
     Raises:
-        Unavailable: A partition has no leader just now.
+        Unavailable: A partition has no leader at the moment.
     """
     try:
         return find(list(tps), timeout_ms=TIMEOUT_MS) if tps else {}
-    except KeyError:  # kafka-python leaves it out of its answers, and then misses it
-        raise Unavailable("Kafka: a partition has no leader just now") from None
+    except KeyError:  # raised by kafka-python for a partition without a leader
+        raise Unavailable("Kafka: a partition has no leader at the moment") from None

@@ -1,4 +1,4 @@
-"""The four topics on the clusters that hold them: makes them, and compares them with the policy."""
+"""Creates the four topics on their clusters, and compares them with the policy."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from voltpay_core.errors import Misconfigured
 
 @frozen
 class PaymentTopics:
-    """The input topic on one cluster, and the three topics of events on the same or on another.
+    """The input topic on one cluster, and the three topics of events on the same or another one.
 
     Attributes:
-        source: The cluster of the input topic; None where payments do not come from Kafka.
-        events: The cluster of the other topics; None where events do not go to Kafka.
+        source: The cluster of the input topic; None if payments do not come from Kafka.
+        events: The cluster of the other topics; None if events do not go to Kafka.
     """
 
     source: KafkaCluster | None
@@ -30,21 +30,21 @@ class PaymentTopics:
     policy: TopicPolicy
 
     def create(self) -> list[str]:
-        """Make what is missing, the input topic first, and return the names of what was made.
+        """Create the missing topics, the input topic first, and return their names.
 
         Raises:
             Misconfigured: No topic is on Kafka (``no-topics``).
             Unavailable: Kafka cannot be reached, or does not permit it.
         """
-        made: list[str] = []
+        created: list[str] = []
         if self.source:
-            made += topics.create(self.source, self.policy.expected_topics()[:1])
+            created += topics.create(self.source, self.policy.expected_topics()[:1])
         for connection, expected in self._clusters(self._longest()):
-            made += topics.create(connection, expected)
-        return made
+            created += topics.create(connection, expected)
+        return created
 
     def find_drift(self) -> list[Difference]:
-        """Return what differs from the policy.
+        """Return the differences from the policy.
 
         Raises:
             Misconfigured: No topic is on Kafka (``no-topics``).
@@ -57,10 +57,10 @@ class PaymentTopics:
         ]
 
     def risks(self) -> list[Difference]:
-        """Return the differences by which records may vanish, and topics that are not known.
+        """Return the differences that endanger records, and the topics that cannot be checked.
 
         Raises:
-            Misconfigured: Payments vanish though nothing else goes wrong (``payments-vanish``).
+            Misconfigured: Payments are lost although nothing fails (``payments-vanish``).
             Unavailable: Kafka cannot be reached.
         """
         found: list[Difference] = []
@@ -68,7 +68,7 @@ class PaymentTopics:
         for connection, expected in self._clusters():
             known = topics.configurations(connection, [topic.name for topic in expected])
             unknown += [
-                Difference(name, f"is not checked: {topics.UNTOLD}", "topic-unknown")
+                Difference(name, f"is not checked: {topics.NOT_DESCRIBED}", "topic-unknown")
                 for name, configuration in known.items()
                 if not configuration
             ]
@@ -78,9 +78,9 @@ class PaymentTopics:
         return [each for each in found if each.stake is Stake.RECORDS] + unknown
 
     def input_retention(self) -> timedelta:
-        """How long the input topic keeps a record at most; `timedelta.max` stands for ever.
+        """The longest time that the input topic keeps a record; `timedelta.max` means for ever.
 
-        Where payments do not come from Kafka, it is what the policy says.
+        If payments do not come from Kafka, it is the policy's value.
 
         Raises:
             Unavailable: Kafka cannot be reached.
@@ -105,7 +105,7 @@ class PaymentTopics:
         for difference in found:
             yield Finding("topics", Misconfigured(str(difference), code=difference.code))
         if not found:
-            yield Finding("topics", "all four are as the settings want them")
+            yield Finding("topics", "all four match the settings")
 
     def _clusters(self, longest: int | None = None) -> list[tuple[KafkaCluster, list[Topic]]]:
         input_topic, *output_topics = self.policy.expected_topics(longest)
@@ -117,7 +117,7 @@ class PaymentTopics:
         return [(connection, expected) for connection, expected in found if connection]
 
     def _longest(self) -> int | None:
-        """Bytes of the longest record that the input topic takes, as far as Kafka tells."""
+        """Bytes of the longest record that the input topic accepts; None if not known."""
         if self.source is None:
             return None
         name = self.policy.names.writer

@@ -1,4 +1,4 @@
-"""Checks, before the first client, that a broker can be trusted and accepts the credentials."""
+"""Checks before the first connection that a broker can be trusted and accepts the credentials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FINAL_ERRORS = (
 
 
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """The TLS context that kafka-python would make of its ``ssl_*`` options; None without TLS.
+    """The TLS context for kafka-python's ``ssl_*`` options; None without TLS.
 
     Raises:
         Misconfigured: A certificate or key cannot be read.
@@ -52,8 +52,8 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
 def check_access(servers: Iterable[str], options: Mapping[str, Any]) -> bool:
     """Log in to the first server that answers, if TLS or SASL is set; false if none answers.
 
-    kafka-python would retry wrong credentials for minutes: with TLS it loses the broker's answer,
-    because the broker closes the connection right after it.
+    kafka-python would retry wrong credentials for minutes: with TLS it misses the broker's answer,
+    because the broker closes the connection at once.
 
     Raises:
         Unavailable: (halt) The certificate is not trusted, or the credentials or the mechanism are
@@ -75,13 +75,13 @@ def _check_server(server: str, options: Mapping[str, Any]) -> None:
                 _log_in(server, link, options)
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
-            f"Kafka at {server} is not to be trusted: {error.verify_message}",
+            f"Kafka at {server} cannot be trusted: {error.verify_message}",
             halt=True,
             code="kafka-untrusted",
         ) from error
     except (ValueError, kafka_errors.KafkaProtocolError) as error:
         raise Unavailable(
-            f"Kafka at {server} answers wrongly when greeted: {error}", code="kafka-protocol"
+            f"Kafka at {server} sent an invalid answer to the login: {error}", code="kafka-protocol"
         ) from error
 
 
@@ -119,7 +119,7 @@ def _log_in(server: str, link: socket.socket, options: Mapping[str, Any]) -> Non
     name = options["sasl_mechanism"]
     protocol = KafkaProtocol(client_id="voltpay")
     known = _ask(link, protocol, SaslHandshakeRequest(mechanism=name, version=1))
-    _check(server, known, f"it knows {', '.join(known.mechanisms) or 'no SASL'}, and not {name}")
+    _check(server, known, f"it supports {', '.join(known.mechanisms) or 'no SASL'}, but not {name}")
     mechanism = get_sasl_mechanism(name)(host=server.rpartition(":")[0], **options)
     while not mechanism.is_done():
         request = SaslAuthenticateRequest(mechanism.auth_bytes(), version=0)
@@ -142,7 +142,7 @@ def _check(server: str, answer: Any, reason: str | None) -> None:
         error = kafka_errors.for_code(answer.error_code)
         final = issubclass(error, _FINAL_ERRORS)
         raise Unavailable(
-            f"Kafka at {server} does not let us in: {reason or error.__name__}",
+            f"Kafka at {server} rejects the login: {reason or error.__name__}",
             halt=final,
             code="kafka-credentials" if final else "kafka",
         )

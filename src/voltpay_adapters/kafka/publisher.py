@@ -16,23 +16,27 @@ from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
 from voltpay_core.records import ProducerRecord
 
+ACK_TIMEOUT = 30
+"""Seconds to wait for acknowledgements."""
+
 
 @define
 class KafkaPublisher:
     """An `EventPublisher` over an idempotent producer, connected when first used.
 
-    A header whose value is null is published empty: kafka-python cannot write it.
+    A null header value is published as an empty one: kafka-python cannot write null.
 
     Attributes:
-        count_partitions: Returns the number of partitions of the source. A topic with as many gets
-            each event in the partition of its payment's record; any other selects it by the key.
-        ack_timeout: Seconds to wait for acknowledgements; the producer itself tries for longer, so
-            that no later event can overtake one that it has given up.
+        count_partitions: Returns the number of partitions of the source. If the topic has the same
+            number, an event goes to the partition of its payment's record; if not, to that of its
+            key.
+        ack_timeout: Seconds to wait for acknowledgements. The producer itself tries for longer, so
+            no later event can overtake an event that the producer has given up.
     """
 
     _connection: KafkaConnection
     _count_partitions: Callable[[], int] | None = None
-    _ack_timeout: float = 30
+    _ack_timeout: float = ACK_TIMEOUT
     _opened: KafkaProducer | None = field(default=None, init=False)
     _source_partitions: int | None = field(default=None, init=False)
     _partition_counts: dict[str, int] = field(factory=dict, init=False)
@@ -45,14 +49,14 @@ class KafkaPublisher:
         return KafkaPublication(producer, sent, self._ack_timeout)
 
     def reset(self) -> None:
-        """End the producer with all that it still holds."""
+        """Close the producer at once, with all records that it still holds."""
         producer, self._opened = self._opened, None
         self._partition_counts.clear()
         if producer is not None:
             quirks.abort(producer)
 
     def close(self) -> None:
-        """End the producer; everything awaited is acknowledged by now."""
+        """Close the producer; whatever was waited for is acknowledged already."""
         self.reset()
 
     def _producer(self) -> KafkaProducer:
@@ -61,12 +65,10 @@ class KafkaPublisher:
             self._opened = self._connection.producer(
                 batch_size=256 * 1024,
                 delivery_timeout_ms=int(self._ack_timeout * 4000),
-                linger_ms=1000,  # until `wait` flushes: one request carries many partitions
+                linger_ms=1000,  # until `wait` flushes: one request holds many partitions
                 max_block_ms=int(self._ack_timeout * 1000),
                 max_request_size=8 * 1024 * 1024,
-                request_timeout_ms=min(
-                    30_000, int(self._ack_timeout * 2000)
-                ),  # within the delivery
+                request_timeout_ms=min(30_000, int(self._ack_timeout * 2000)),  # < delivery
                 value_serializer=quirks.null_values(),
             )
         return self._opened
@@ -81,7 +83,7 @@ class KafkaPublisher:
                 partition=self._partition(producer, event),
                 timestamp_ms=event.timestamp,
             )
-        except ValueError as error:  # of a partition that kafka-python no longer knows
+        except ValueError as error:  # kafka-python no longer knows the partition
             raise Unavailable(
                 f"Kafka: publishing: {event.topic} was deleted, or has fewer partitions than before"
             ) from error
@@ -97,14 +99,14 @@ class KafkaPublisher:
 
 @frozen
 class KafkaPublication:
-    """Records handed to the producer, each with the promise of its acknowledgement."""
+    """Records handed to the producer, each with the future of its acknowledgement."""
 
     _producer: KafkaProducer
     _sent: Sequence[Any]
     _ack_timeout: float
 
     def wait(self) -> None:
-        """Flush the producer, then look at every record."""
+        """Flush the producer, then check the result of every record."""
         with translate_errors("waiting for the acknowledgement of events"):
             self._flush()
             for future in self._sent:
@@ -114,10 +116,10 @@ class KafkaPublication:
                     raise future.exception
 
     def _flush(self) -> None:
-        """Have everything sent, also what has to go in parts.
+        """Send everything, also batches that are split.
 
-        A batch that is longer than its topic takes is halved and sent again by kafka-python, whose
-        `flush` meanwhile gives up on it, for a reason that it calls unknown.
+        If a batch is longer than its topic accepts, kafka-python splits it and sends it again, and
+        `flush` raises `UnknownError` for the first attempt.
         """
         deadline = time.monotonic() + self._ack_timeout
         while (left := deadline - time.monotonic()) > 0:

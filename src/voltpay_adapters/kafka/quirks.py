@@ -24,9 +24,9 @@ def null_values() -> SerializeWrapper:
 
 
 def resume_join(consumer: KafkaConsumer) -> None:
-    """Join the group again where the client has not finished a join that outlasted its poll.
+    """Join the group again if the client has not finished a join that took longer than its poll.
 
-    Such a member has no heartbeats, and every commit fails. Upstream: #2855 describes a consumer
+    Such a member sends no heartbeats, and its commits fail. Upstream: #2855 describes a consumer
     without assignment after a successful join, #2528 fixed one such case.
     """
     coordinator = consumer._coordinator
@@ -52,7 +52,7 @@ def consumed_offsets(consumer: KafkaConsumer) -> dict[TopicPartition, int]:
 
 
 def topic_id(consumer: KafkaConsumer, topic: str) -> UUID | None:
-    """The id that a topic got when it was created; None where the brokers do not have ids.
+    """The id that a topic got when it was created; None if the brokers do not have ids.
 
     Upstream: #3031 stores the ids (KIP-516); consumers have no public method for them.
     """
@@ -72,8 +72,8 @@ def unreadable_record(consumer: KafkaConsumer) -> tuple[TopicPartition, int] | N
 def abort(producer: KafkaProducer) -> None:
     """Close a producer at once, with all records that it still holds.
 
-    Where records wait, `close` flushes first, raises a timeout and leaves its thread sending: a
-    record could then arrive after later ones. Upstream: #2537 added that flush.
+    If records are pending, `close` first flushes, then raises a timeout and leaves its thread
+    running: a record could then arrive after later ones. Upstream: #2537 added that flush.
     """
     try:
         producer.close(timeout=0)

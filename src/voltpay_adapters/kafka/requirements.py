@@ -1,4 +1,4 @@
-"""What a setting of a topic has to be, and what is at stake where it is not."""
+"""What a topic setting must be, and what is at stake if it is not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 from attrs import evolve, frozen
 
 UNLIMITED = "-1"
-"""What Kafka writes for a retention without end."""
+"""Kafka's value for a retention without a limit."""
 
 
 class Stake(IntEnum):
@@ -17,22 +17,22 @@ class Stake(IntEnum):
     SERVICE = 0
     """The writer may halt, or a document is wrong; nothing is lost."""
     RECORDS = 1
-    """Records may vanish after something else went wrong, or when they are read late."""
+    """Records may be lost after another failure, or if they are read late."""
     PAYMENTS = 2
-    """Records of payments vanish though everything goes well."""
+    """Records of payments are lost although nothing fails."""
 
 
 @frozen
 class Requirement:
-    """A setting of a topic, and what it has to be.
+    """A topic setting, and the values that are accepted.
 
     Attributes:
-        name: As Kafka names it.
-        value: What a new topic gets; None leaves it the broker's default.
-        wanted: What it has to be, for people.
-        accepts: Whether a value, as Kafka states it, is as it has to be.
-        reason: What it is for, for people.
-        unless: Settings and values, any of which makes this one meaningless.
+        name: Kafka's name of the setting.
+        value: The value for a new topic; None keeps the broker's default.
+        wanted: The accepted values, in words.
+        accepts: Whether a value, in Kafka's notation, is accepted.
+        reason: Why the setting matters, in words.
+        unless: Settings and values; if the topic has any of them, this one has no meaning.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Requirement:
 
 
 def exactly(name: str, value: str, reason: str, stake: Stake = Stake.SERVICE) -> Requirement:
-    """A setting of this value and no other."""
+    """A setting that must have exactly this value."""
     return Requirement(name, value, value, lambda found: found == value, reason, stake)
 
 
@@ -57,7 +57,7 @@ def without(
     *,
     value: str | None = None,
 ) -> Requirement:
-    """A list of words that has not this one, such as cleanup policies."""
+    """A list of words, such as cleanup policies, that must not have this word."""
 
     def accepts(found: str) -> bool:
         return word not in found.split(",")
@@ -68,7 +68,7 @@ def without(
 def at_least(
     name: str, least: int, reason: str, stake: Stake = Stake.SERVICE, *, endless: bool = False
 ) -> Requirement:
-    """A number of this size or larger; with `endless` also no limit, which Kafka writes as -1."""
+    """A number of at least this size; with `endless`, `UNLIMITED` is accepted too."""
 
     def accepts(found: str) -> bool:
         number = whole_number(found)
@@ -78,7 +78,7 @@ def at_least(
 
 
 def roomy(name: str, least: int, reason: str) -> Requirement:
-    """A number of this size or larger, as the broker's default is; a new topic keeps that."""
+    """A number of at least this size; a new topic keeps the broker's default, which is larger."""
     return evolve(at_least(name, least, reason), value=None)
 
 
@@ -90,7 +90,7 @@ def at_most(
     *,
     unless: Collection[tuple[str, str]] = (),
 ) -> Requirement:
-    """A number of this size or smaller."""
+    """A number of at most this size."""
 
     def accepts(found: str) -> bool:
         number = whole_number(found)
@@ -100,7 +100,7 @@ def at_most(
 
 
 def whole_number(text: str) -> int | None:
-    """The number that a setting states; None where it states none."""
+    """A setting's value as a number; None if it is not a whole number."""
     try:
         return int(text)
     except ValueError:

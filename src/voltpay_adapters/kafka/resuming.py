@@ -1,4 +1,4 @@
-"""Where a group goes on in a partition, whichever client reads it."""
+"""The offset from which a group continues in a partition, by any client."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MARK = "topic-id="
 
 
 def mark(topic: UUID | None) -> str:
-    """The metadata of a committed offset: it names the topic by its id."""
+    """The metadata of a committed offset: the id of its topic."""
     return f"{_MARK}{topic}" if topic else ""
 
 
 def is_of_another(metadata: str, topic: UUID | None) -> bool:
-    """Whether the metadata of an offset names another topic than this."""
+    """Whether the metadata of an offset names a different topic id."""
     return topic is not None and metadata.startswith(_MARK) and metadata != mark(topic)
 
 
@@ -28,16 +28,16 @@ def resume_at(
     end: int,
     skip: Callable[[str], None] | None,
 ) -> int:
-    """The offset to go on from: the committed one, or the log's start where there is none.
+    """The offset to continue from: the committed one, or the log's start if there is none.
 
     Args:
         start: The log's start.
         end: The log's end.
-        skip: Told in a sentence of records that expired unread; None where they are not skipped.
+        skip: Called with a sentence about records that expired; None if they are not skipped.
 
     Raises:
-        Unavailable: (halt) Records expired before they were read (``records-expired``), or more is
-            committed than there is.
+        Unavailable: (halt) Records expired before they were read (``records-expired``), or the
+            committed offset is beyond the log's end.
     """
     if committed is None:
         return start
@@ -49,8 +49,8 @@ def resume_at(
         return start
     if committed > end:
         raise Unavailable(
-            f"Kafka: {partition} ends at {end}, and {committed} is acknowledged: the topic has lost"
-            " records, or is another one; set the group's offset before you go on",
+            f"Kafka: {partition} ends at {end}, but {committed} is acknowledged:"
+            " the topic lost records or was replaced; set the group's offset, then start again",
             halt=True,
         )
     return committed

@@ -1,4 +1,4 @@
-"""How connections to Kafka are encrypted, and who the client is for the brokers."""
+"""Encryption of connections to Kafka, and authentication with the brokers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class KafkaSecurity:
     Attributes:
         protocol: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
         sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``.
-        cafile: The certificates to trust, in PEM; the system's own where there is none.
-        certfile: This client's certificate, in PEM, with its key in `keyfile` or beside it.
+        cafile: A PEM file of the certificates to trust; None uses the system's own.
+        certfile: A PEM file of the client's certificate.
+        keyfile: A PEM file of the certificate's key; None if it is in `certfile`.
     """
 
     protocol: str = "PLAINTEXT"
@@ -30,14 +31,14 @@ class KafkaSecurity:
     keyfile: str | None = None
 
     def options(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The options of the Kafka client, as it names them.
+        """The options of the Kafka client, by its names.
 
         Args:
-            more: Other options, which win.
+            more: Further options, which take precedence.
 
         Raises:
-            Misconfigured: User name (``kafka-username-missing``) or password
-                (``kafka-password-missing``) are missing.
+            Misconfigured: The user name (``kafka-username-missing``) or the password
+                (``kafka-password-missing``) is missing.
         """
         files = {
             "ssl_cafile": self.cafile,
@@ -66,6 +67,6 @@ def _check_credentials(options: Mapping[str, Any]) -> None:
     for name in ("username", "password"):
         if not options.get(f"sasl_plain_{name}"):
             raise Misconfigured(
-                f"{protocol} asks for a {name} for Kafka, and there is none",
+                f"{protocol} needs a {name} for Kafka, and none is set",
                 code=f"kafka-{name}-missing",
             )

@@ -1,4 +1,4 @@
-"""A consumer group over the writer topic."""
+"""A member of a consumer group that reads the input topic."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
 
+BATCH_BYTES = 16 * 1024 * 1024
+"""Bytes that one fetch gets from one broker, at most."""
+
 SESSION_MS = 10_000
-"""How long a member may be silent; while its group waits for it, whatever else the others ask the
-coordinator waits as well, so it is less than the time-out of that."""
+"""How long a member may be silent. During a rebalance the coordinator delays every other request
+until a silent member times out, so this must be shorter than the request timeout."""
 
 
 class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes what a rebalance does: it runs on the client's I/O thread, where nothing may block."""
+    """Records assigned and revoked partitions; the client's I/O thread calls it: never block."""
 
     def __init__(self) -> None:
         self.assigned: set[TopicPartition] = set()
@@ -61,17 +64,17 @@ class KafkaSource:
     """A `MessageSource` over one topic: a member of a consumer group, connected when first polled.
 
     Attributes:
-        batch_bytes: Most bytes fetched at a time from one broker, which bounds a batch.
+        batch_bytes: The largest fetch from one broker, in bytes, which bounds a batch.
         poll_timeout: Seconds that a poll waits for records.
-        bounded: Read no further than the partitions' ends at the start.
-        skip_expired: Go on where records expired before they were read.
-        notify: Told in a sentence what was skipped.
+        bounded: Read only up to the end offsets seen at start-up.
+        skip_expired: Continue after records that expired before they were read.
+        notify: Called with a sentence about what was skipped.
     """
 
     _connection: KafkaConnection
     _topic: str
     _group: str
-    _batch_bytes: int = 16 * 1024 * 1024
+    _batch_bytes: int = BATCH_BYTES
     _poll_timeout: float = 0.5
     _bounded: bool = False
     _skip_expired: bool = False
@@ -84,7 +87,7 @@ class KafkaSource:
     _ends: dict[TopicPartition, int] = field(factory=dict, init=False)
 
     def poll(self, limit: int) -> PollResult:
-        """The next records of the partitions that are ours and rewound."""
+        """The next records of the assigned partitions whose position is known."""
         with translate_errors(f"reading {self._topic}"):
             found = self._fetch(limit)
             self._check_topic()
@@ -106,14 +109,14 @@ class KafkaSource:
                 frozenset(map(_partition, assigned)),
                 frozenset(map(_partition, revoked)),
             )
-            self._rebalance.clear()  # not before: a poll that raised has reported nothing
+            self._rebalance.clear()  # at the end: a poll that raises must not lose the changes
             return report
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        """Go on from the group's committed offsets; without one, from the log's start.
+        """Continue from the group's committed offsets; without one, from the log's start.
 
-        That start is committed at once, so that what expires from now on is missed; and so is the
-        end of a gap that is skipped, so that it is not missed again.
+        The start is committed at once, so that records which expire later are detected. The end of
+        a skipped gap is committed at once, so that the gap is not reported again.
         """
         with translate_errors(f"finding the offsets of {self._group}", frozenset(partitions)):
             consumer = self._consumer()
@@ -141,12 +144,12 @@ class KafkaSource:
         ]
         if foreign:
             # the broker would accept them from any member of the group
-            raise Fenced(foreign, "the group has assigned them anew")
+            raise Fenced(foreign, "the group has assigned them to another member")
         with translate_errors(f"committing offsets of {self._group}", frozenset(positions)):
             self._commit({_topic_partition(p): offset for p, offset in positions.items()})
 
     def drained(self) -> bool:
-        """True once the group's offsets reach the ends that the partitions had at the start."""
+        """True once the group's committed offsets reach the end offsets seen at start-up."""
         with translate_errors(f"finding the offsets of {self._group}"):
             for tp in list(self._ends):
                 if (committed(self._consumer(), tp) or 0) < self._ends[tp]:
@@ -157,7 +160,7 @@ class KafkaSource:
         return True
 
     def lag(self) -> int:
-        """Records of our partitions below the brokers' high-water marks and not yet polled."""
+        """Records of the assigned partitions up to the high-water marks that are not yet polled."""
         consumer = self._consumer()
         return sum(
             max(0, (consumer.highwater(tp) or 0) - position)
@@ -165,10 +168,10 @@ class KafkaSource:
         )
 
     def count_partitions(self) -> int:
-        """How many partitions the topic has.
+        """The number of partitions of the topic.
 
         Raises:
-            Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+            Unavailable: Kafka cannot be reached, or the topic does not exist (``no-topic``).
         """
         with translate_errors(f"looking up {self._topic}"):
             return len(self._consumer().partitions_for_topic(self._topic))
@@ -190,11 +193,11 @@ class KafkaSource:
                 return self._ahead.poll(poll_timeout, limit)
             consumer.poll(poll_timeout, max_records=1)
         except NoOffsetForPartitionError:
-            pass  # a partition just gained by a group that never acknowledged it
+            pass  # a partition just assigned to a group that never acknowledged it
         except OffsetOutOfRangeError as error:
             if not self._positions.keys().isdisjoint(error.args[0]):
                 raise
-            # a partition just gained, whose records expired: `seek_to_committed` meets that
+            # a partition just assigned whose records expired: `seek_to_committed` handles it
         except (CorruptRecordError, UnsupportedCodecError) as error:
             raise _unreadable(consumer, error) from error
         finally:
@@ -202,17 +205,17 @@ class KafkaSource:
         return {}
 
     def _check_topic(self) -> None:
-        """Start over where the topic is gone, or another one has its name.
+        """Leave the group if the topic was deleted or replaced; the next poll joins again.
 
         Raises:
-            Unavailable: It is so; the next poll looks for the topic again.
+            Unavailable: The topic was deleted, or another one has its name.
         """
         consumer = self._consumer()
         if topic_id(consumer, self._topic) != self._topic_id:
             self._rebalance.on_partitions_revoked(consumer.assignment() | self._positions.keys())
             self._positions.clear()
             self.close()
-            raise Unavailable(f"Kafka: {self._topic} is gone, or another topic has its name")
+            raise Unavailable(f"Kafka: {self._topic} was deleted, or another topic has its name")
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
@@ -223,7 +226,7 @@ class KafkaSource:
     def _consumer(self) -> KafkaConsumer:
         if self._opened is None:
             consumer = self._connection.consumer(
-                auto_offset_reset="none",  # an offset out of range must be met, not skipped
+                auto_offset_reset="none",  # an offset out of range must raise, not be skipped
                 fetch_max_bytes=self._batch_bytes,
                 group_id=self._group,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
@@ -251,7 +254,7 @@ class KafkaSource:
         return {tp: end for tp, end in ends.items() if end > starts[tp]}
 
     def _move_on(self) -> dict[Partition, int]:
-        """Behind the records of this poll, and behind offsets that hold no record."""
+        """The positions after the records of this poll and after offsets without a record."""
         reached = self._ahead.positions()
         moved = {
             tp: position
@@ -268,7 +271,7 @@ class KafkaSource:
         return not self._bounded or offset < self._end(tp)
 
     def _end(self, tp: TopicPartition) -> int:
-        """Where a partition ended at the start; 0 where there was nothing, or all of it is done."""
+        """A partition's end offset at start-up; 0 if it was empty, or is acknowledged up to it."""
         return self._ends.get(tp, 0)
 
     def _skip(self) -> Callable[[str], None] | None:
@@ -281,8 +284,8 @@ def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
         tp, offset = found
         where = f"{tp.topic}-{tp.partition}@{offset}"
     return Unavailable(
-        f"Kafka: cannot read {where} or what it is compressed with"
-        f" ({type(error).__name__}): nothing behind it is read before the group's offset is moved",
+        f"Kafka: cannot read or decompress {where} ({type(error).__name__});"
+        " to read the records after it, move the group's offset past it",
         halt=True,
     )
 
@@ -296,7 +299,7 @@ def _partition(tp: TopicPartition) -> Partition:
 
 
 def records_of(tp: TopicPartition, polled: Iterable[Any]) -> Iterator[Record]:
-    """The records of a partition as the core knows them."""
+    """Convert the client's records of a partition into the core's."""
     partition = _partition(tp)
     for record in polled:
         yield Record(

@@ -1,4 +1,4 @@
-"""Topics by kafka-python's client for administration."""
+"""Topics by the admin client of kafka-python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KafkaTopicAdmin:
         return set(self._client.list_topics())
 
     def create(self, topics: Sequence[Topic]) -> None:
-        """Make these topics, and return when they are known."""
+        """Create these topics, and return when the brokers know them."""
         self._client.create_topics(
             {
                 topic.name: {
@@ -36,7 +36,7 @@ class KafkaTopicAdmin:
         )
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
-        """The configuration of each topic, empty where Kafka does not tell it."""
+        """The configuration of each topic; empty if Kafka does not return it."""
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
         if not resources:
             return {}
@@ -47,7 +47,7 @@ class KafkaTopicAdmin:
         }
 
     def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
-        """How each of these topics is laid out."""
+        """The layout of each of these topics."""
         if not topics:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""The policy of the four topics: what each setting has to be, and for which guarantee."""
+"""The policy of the four topics: what each setting must be, and for which guarantee."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from voltpay_adapters.kafka.requirements import (
     without,
 )
 from voltpay_adapters.kafka.topics import Topic
-from voltpay_core.codec import Topics
+from voltpay_core.codec import Codec, Topics
 
 KAFKAS_MAX_MESSAGE = 1_048_588
 LARGEST = 2**31 - 1
-"""The largest size that Kafka's settings can name."""
+"""The largest size that Kafka's settings accept."""
 HOUR = 3_600_000
-"""In milliseconds, as all times of topics."""
+"""In milliseconds, like all times of topics."""
 SEGMENT_HOURS = 1
 ANY_TIME = 2**63 - 1
 LETTER_ROOM = 16 * 1024
 """Bytes that a dead letter's headers may add."""
 EVENT_ROOM = 64 * 1024
-"""Bytes that no event exceeds."""
+"""The largest size of an event, in bytes."""
 
 
 @frozen
 class TopicPolicy:
-    """What the guarantees want of the four topics.
+    """What the guarantees require of the four topics.
 
     Attributes:
         names: The names of the topics.
@@ -43,7 +43,7 @@ class TopicPolicy:
         replication: Replicas of each partition.
         retention_hours: How long payments and events are kept, at least.
         dead_letter_retention_hours: How long dead letters are kept, at least.
-        value_bytes: The longest value of a record that is no dead letter.
+        value_bytes: The longest value of a payment or event record.
     """
 
     names: Topics = field(factory=Topics)
@@ -51,19 +51,19 @@ class TopicPolicy:
     replication: int = 2
     retention_hours: int = 24
     dead_letter_retention_hours: int = 168
-    value_bytes: int = 1024 * 1024
+    value_bytes: int = Codec().max_value_bytes
 
     @property
     def input_retention(self) -> timedelta:
-        """How long a new input topic keeps a record at most: whole segments expire."""
+        """The longest time that a new input topic keeps a record: whole segments expire."""
         return timedelta(hours=self.retention_hours + SEGMENT_HOURS)
 
     def expected_topics(self, longest: int | None = None) -> list[Topic]:
-        """The topics as they have to be, the input topic first.
+        """The four topics with their requirements, the input topic first.
 
         Args:
-            longest: Bytes of the longest record that the input topic takes; Kafka's own default
-                where that is not known.
+            longest: Bytes of the longest record that the input topic accepts; None stands for
+                Kafka's default.
         """
         copies, hours, letter_hours = (
             self.replication,
@@ -89,7 +89,7 @@ class TopicPolicy:
 CLOSED_SOON = at_most(
     "segment.ms",
     SEGMENT_HOURS * HOUR,
-    "whole segments expire, and claims have to be kept for as long (G1)",
+    "whole segments expire, and claims must be kept for as long (G1)",
 )
 EVENTS_FIT = [
     roomy("max.message.bytes", EVENT_ROOM, "an event may be as long"),
@@ -100,27 +100,27 @@ EVENTS_FIT = [
 def _lasting(
     guarantee: str, hours: int, replication: int, compacted: Stake
 ) -> Iterable[Requirement]:
-    """What keeps the records of any topic."""
+    """The requirements that keep the records of any topic."""
     return [
         without(
             "cleanup.policy",
             "compact",
             "compaction deletes all records of an account but the last, and a compacted topic"
-            f" refuses a record without key ({guarantee})",
+            f" rejects a record without a key ({guarantee})",
             compacted,
             value="delete",
         ),
         at_least(
             "retention.ms",
             hours * HOUR,
-            f"older records are deleted, read or not ({guarantee})",
+            f"older records are deleted, even unread ones ({guarantee})",
             Stake.RECORDS,
             endless=True,
         ),
         exactly(
             "retention.bytes",
             UNLIMITED,
-            f"under load records are deleted early, read or not ({guarantee})",
+            f"under load records are deleted early, even unread ones ({guarantee})",
             Stake.RECORDS,
         ),
         exactly(
@@ -132,43 +132,43 @@ def _lasting(
         at_least(
             "min.insync.replicas",
             min(2, replication),
-            f"what one broker alone has acknowledged is lost with it ({guarantee})",
+            f"a record that only one broker has acknowledged is lost with it ({guarantee})",
             Stake.RECORDS,
         ),
     ]
 
 
 def _dated(hours: int) -> Iterable[Requirement]:
-    """What binds the time of a record, by which it expires, to the time at which it came."""
+    """The requirements that keep a record's timestamp, by which it expires, near its arrival."""
     return [
         at_most(
             "message.timestamp.before.max.ms",
             hours * HOUR,
-            "a record that its producer dates back further expires at once, read or not (G6)",
+            "a record with an older timestamp expires at once, even unread (G6)",
             Stake.RECORDS,
             unless=[("message.timestamp.type", "LogAppendTime"), ("retention.ms", UNLIMITED)],
         ),
         at_most(
             "message.timestamp.after.max.ms",
             HOUR,
-            "a record that its producer dates ahead outlives its claim (G1)",
+            "a record with a timestamp in the future outlives its claim (G1)",
             unless=[("message.timestamp.type", "LogAppendTime")],
         ),
     ]
 
 
 def _letters_fit(longest: int) -> Iterable[Requirement]:
-    """What lets each dead letter be published whole, with the time of its record."""
+    """The requirements to publish each dead letter complete, with its record's timestamp."""
     size = min(longest + LETTER_ROOM, LARGEST)
-    longer = "a dead letter is longer than its record, by its headers (G4)"
-    dated = "a dead letter keeps the time of its record, whichever it is (G4)"
+    longer = "a dead letter has more headers than its record, so it is longer (G4)"
+    dated = "a dead letter keeps the timestamp of its record, whatever it is (G4)"
     return [
         at_least("max.message.bytes", size, longer),
         roomy("segment.bytes", size, longer),
         without(
             "compression.type",
             "uncompressed",
-            "a record that its producer compressed may be too long without compression (G4)",
+            "a compressed record may be too long without compression (G4)",
         ),
         at_least("message.timestamp.before.max.ms", ANY_TIME, dated),
         at_least("message.timestamp.after.max.ms", ANY_TIME, dated),

@@ -1,4 +1,4 @@
-"""The topics themselves: makes those that are missing, and compares them with what is wanted."""
+"""Creates missing topics, and compares existing ones with their requirements."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from attrs import frozen
 from voltpay_adapters.kafka.requirements import Requirement, Stake, whole_number
 from voltpay_core.errors import Unavailable
 
-UNTOLD = "there is no such topic, or the user lacks the right DESCRIBE_CONFIGS on it"
-"""Why Kafka does not tell a configuration; clients pass over the reason."""
+NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_CONFIGS on it"
+"""Why Kafka does not return a configuration; clients hide which of the two it is."""
 
 Configuration = Mapping[str, str]
-"""The settings in force of a topic, the broker's defaults included."""
+"""The effective settings of a topic, the broker's defaults included."""
 
 
 @frozen
 class Topic:
-    """A topic as it is wanted.
+    """What a topic must be.
 
     Attributes:
-        replication: Copies of each partition, at least.
-        requirements: What its settings have to be.
+        replication: Replicas of each partition, at least.
+        requirements: What its settings must be.
     """
 
     name: str
@@ -36,29 +36,30 @@ class Topic:
 
 @frozen
 class Difference:
-    """A difference between a topic and what it has to be.
+    """A difference between a topic and its requirements.
 
     Attributes:
-        words: What is, and what it has to be.
+        message: What the topic has, and what it must have.
         code: A stable word for programs, such as ``no-topic``.
     """
 
     topic: str
-    words: str
+    message: str
     code: str
     stake: Stake = Stake.SERVICE
 
     def __str__(self) -> str:
         """One sentence."""
-        return f"{self.topic} {self.words}"
+        return f"{self.topic} {self.message}"
 
 
 @frozen
 class Shape:
-    """How a topic is laid out.
+    """The layout of a topic.
 
     Attributes:
-        replication: Copies of the partition that has the fewest.
+        partitions: The number of partitions.
+        replication: Replicas of the partition that has the fewest.
     """
 
     partitions: int
@@ -66,33 +67,33 @@ class Shape:
 
 
 class TopicAdmin(Protocol):
-    """What a Kafka client finds out about topics, and how it makes them."""
+    """What every Kafka client can do with topics."""
 
     def names(self) -> set[str]:
         """The topics of the cluster."""
 
     def create(self, topics: Sequence[Topic]) -> None:
-        """Make these topics, and return when they are known."""
+        """Create these topics, and return when the brokers know them."""
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
-        """The configuration of each topic, empty where Kafka does not tell it."""
+        """The configuration of each topic; empty if Kafka does not return it."""
 
     def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
-        """How each of these topics, which exist, is laid out."""
+        """The layout of each of these existing topics."""
 
 
 class KafkaCluster(Protocol):
-    """A Kafka cluster, by whichever client."""
+    """A Kafka cluster, by any client."""
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The servers to ask first, ``host:port`` each."""
+        """The bootstrap servers, ``host:port`` each."""
 
     def topic_admin(self, doing: str) -> AbstractContextManager[TopicAdmin]:
         """A client for topics, closed in the end.
 
         Args:
-            doing: What is tried, for people.
+            doing: What is attempted, in words.
 
         Raises:
             Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -100,7 +101,7 @@ class KafkaCluster(Protocol):
 
 
 def create(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[str]:
-    """Make those topics that are not there yet, and return their names.
+    """Create the topics that do not exist, and return their names.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -114,7 +115,7 @@ def create(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[str]:
 
 
 def find_drift(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[Difference]:
-    """Each topic that is missing, and each setting that is not as it has to be.
+    """Each missing topic, and each setting that does not meet its requirement.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
@@ -129,12 +130,12 @@ def find_drift(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[Differenc
         ]
         known = admin.configurations([topic.name for topic in found])
         for name, configuration in known.items():
-            _check_told(name, configuration)
+            _check_described(name, configuration)
         return [*missing, *_shapes(admin, found), *compare(found, known)]
 
 
 def configurations(cluster: KafkaCluster, topics: Collection[str]) -> dict[str, Configuration]:
-    """The configuration of each topic, empty where Kafka does not tell it.
+    """The configuration of each topic; empty if Kafka does not return it.
 
     Raises:
         Unavailable: Kafka cannot be reached.
@@ -144,32 +145,32 @@ def configurations(cluster: KafkaCluster, topics: Collection[str]) -> dict[str, 
 
 
 def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iterator[Difference]:
-    """Each setting that is not as it has to be."""
+    """Each setting that does not meet its requirement."""
     for topic in topics:
         configuration = known[topic.name]
         for required in topic.requirements:
             found = configuration.get(required.name, "")
             meaningless = not configuration.items().isdisjoint(required.unless)
             if not (required.accepts(found) or meaningless):
-                words = f"has {required.name}={found}, not {required.wanted}: {required.reason}"
-                yield Difference(topic.name, words, "topic-setting", required.stake)
+                message = f"has {required.name}={found}, not {required.wanted}: {required.reason}"
+                yield Difference(topic.name, message, "topic-setting", required.stake)
 
 
 def retention(cluster: KafkaCluster, topic: str) -> timedelta | None:
-    """How long a topic keeps its records at most; None stands for ever.
+    """The longest time that a topic keeps a record; None means for ever.
 
     Raises:
-        Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
+        Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
     found = configurations(cluster, [topic])[topic]
-    _check_told(topic, found)
+    _check_described(topic, found)
     return kept(found)
 
 
 def kept(configuration: Configuration) -> timedelta | None:
-    """How long records are kept at most; None for ever, or for longer than Python can say.
+    """The longest time that a record is kept; None means for ever, or too long for a timedelta.
 
-    Kafka deletes whole segments, once the last record of one is old enough.
+    Kafka deletes whole segments, when the last record of a segment is old enough.
     """
     retained = whole_number(configuration.get("retention.ms", ""))
     segment = whole_number(configuration.get("segment.ms", ""))
@@ -183,10 +184,10 @@ def kept(configuration: Configuration) -> timedelta | None:
         return None
 
 
-def _check_told(topic: str, configuration: Configuration) -> None:
+def _check_described(topic: str, configuration: Configuration) -> None:
     if not configuration:
         raise Unavailable(
-            f"Kafka does not tell the configuration of {topic}: {UNTOLD}",
+            f"Kafka does not return the configuration of {topic}: {NOT_DESCRIBED}",
             halt=True,
         )
 
@@ -196,8 +197,8 @@ def _shapes(admin: TopicAdmin, topics: Sequence[Topic]) -> Iterator[Difference]:
     for topic in topics:
         found = shapes[topic.name]
         if found.partitions != topic.partitions:
-            words = f"has {found.partitions} partitions, not {topic.partitions}"
-            yield Difference(topic.name, words, "topic-partitions")
+            message = f"has {found.partitions} partitions, not {topic.partitions}"
+            yield Difference(topic.name, message, "topic-partitions")
         if found.replication < topic.replication:
-            words = f"has {found.replication} replicas, not at least {topic.replication}"
-            yield Difference(topic.name, words, "topic-replication")
+            message = f"has {found.replication} replicas, not at least {topic.replication}"
+            yield Difference(topic.name, message, "topic-replication")

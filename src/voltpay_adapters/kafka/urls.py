@@ -15,11 +15,11 @@ _SERVER = re.compile(rf"(?:{_NAME}|{_ADDRESS}):(?P<port>[0-9]{{1,5}})")
 def servers(url: str) -> tuple[str, ...]:
     """The servers of ``kafka://host:port[,host:port]``, each as ``host:port``.
 
-    An IPv6 address stands in brackets and may have a zone, such as ``[fe80::1%eth0]``, in which the
+    An IPv6 address is written in brackets and may have a zone, such as ``[fe80::1%eth0]``. The
     percent sign may be encoded as ``%25``.
 
     Raises:
-        ValueError: The URL has another form. The message says which server is wrong, and repeats
+        ValueError: The URL is malformed. The message says which server is wrong, and repeats
             nothing of the URL: it may hold a password.
     """
     if not url.startswith(SCHEME):
@@ -38,12 +38,12 @@ def _server(text: str, which: str) -> str:
     try:
         return f"{_host(found)}:{found['port']}"
     except ValueError:
-        raise ValueError(f"needs {FORM}: the host of {which} cannot exist") from None
+        raise ValueError(f"needs {FORM}: the host of {which} is not a valid name") from None
 
 
 def _host(found: re.Match[str]) -> str:
     if found["name"]:
-        found["name"].encode("idna")  # as a resolver will
+        found["name"].encode("idna")  # as a resolver does
         return found["name"]
     address = found["address"]
     IPv6Address(address)

@@ -1,4 +1,4 @@
-"""Appends lines to files: all of them or none, and beside other processes that append."""
+"""Appends lines to files: all or none, also while other processes append."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from pathlib import Path
 from voltpay_adapters.local.reading import whole_lines
 from voltpay_core.errors import Misconfigured, Unavailable
 
-PATIENCE = 10.0
-"""Seconds to wait for another process that appends."""
+LOCK_SECONDS = 10.0
+"""Seconds to wait for the lock of another process that appends."""
 
-_WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
 
-Mend = Callable[[int], bytes]
-"""Prepares a locked file for what is appended, and says what goes before that."""
+Prepare = Callable[[int], bytes]
+"""Prepares a locked file for an append, and returns the bytes to write first."""
 
 
 def cut_off(descriptor: int) -> bytes:
-    """Remove what a crash has left of a line."""
+    """Remove a partial line that a crash has left."""
     os.ftruncate(descriptor, whole_lines(descriptor, os.fstat(descriptor).st_size))
     return b""
 
 
 def complete(descriptor: int) -> bytes:
-    """Keep a last line that has no newline, and give it one."""
+    """Complete a last line that has no newline."""
     end = os.fstat(descriptor).st_size
     return b"\n" * (whole_lines(descriptor, end) < end)
 
 
-def append(texts: Mapping[Path, bytes | bytearray], mend: Mend) -> None:
-    """Append each text to its file, on the disk on return; where one fails, none is appended.
+def append(texts: Mapping[Path, bytes | bytearray], prepare: Prepare) -> None:
+    """Append each text to its file and flush it to the disk; if one fails, append none.
 
     Raises:
         OSError: A file cannot be written.
-        Unavailable: Another process does not let go of a file.
+        Unavailable: Another process keeps a file locked.
     """
     with ExitStack() as opened, ExitStack() as written:
         files = {path: opened.enter_context(locked(path)) for path in sorted(texts)}
         for path, descriptor in files.items():
-            text = mend(descriptor) + texts[path]
+            text = prepare(descriptor) + texts[path]
             written.callback(_shorten, descriptor, os.fstat(descriptor).st_size)
             _write(descriptor, text)
         for descriptor in files.values():
@@ -55,16 +55,16 @@ def append(texts: Mapping[Path, bytes | bytearray], mend: Mend) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """A regular file, made where there is none, to which nobody else appends meanwhile.
+    """A regular file, created if missing and locked against other processes that append.
 
     Raises:
         OSError: It cannot be opened, or is a pipe or a device.
-        Unavailable: Another process does not let go of it.
+        Unavailable: Another process keeps it locked.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         _lock(descriptor, path)
         yield descriptor
     finally:
@@ -72,19 +72,19 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def cannot(act: str, error: OSError) -> Misconfigured | Unavailable:
-    """The failure that an error at opening a file stands for: of its path, or of the machine."""
+    """The failure for an error when a file is opened: its path is wrong, or the machine fails."""
     words = f"cannot {act}: {error.strerror}"
-    return Unavailable(words, halt=True) if error.errno in _WORLD else Misconfigured(words)
+    return Unavailable(words, halt=True) if error.errno in _MACHINE_ERRORS else Misconfigured(words)
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_SECONDS
     while True:
         with suppress(BlockingIOError, PermissionError):
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # flock() is the reader's
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # readers use flock()
             return
         if time.monotonic() > deadline:
-            raise Unavailable(f"another process does not let go of {path}")
+            raise Unavailable(f"another process keeps {path} locked")
         time.sleep(0.01)
 
 

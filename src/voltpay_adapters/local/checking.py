@@ -1,4 +1,4 @@
-"""Whether files can be read and folders be written."""
+"""Checks whether files can be read and folders can be written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from voltpay_core.errors import Misconfigured
 
 
 def check_readable(path: str) -> str:
-    """Say that a file, or ``-`` for the standard input, can be read.
+    """Check that a file, or ``-`` for the standard input, can be read.
 
     Raises:
         Misconfigured: It cannot.
@@ -21,7 +21,7 @@ def check_readable(path: str) -> str:
 
 
 def check_writable(directory: Path) -> str:
-    """Say that a folder can be written, or be made.
+    """Check that a folder can be written, or can be created.
 
     Raises:
         Misconfigured: It cannot.

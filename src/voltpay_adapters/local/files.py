@@ -1,4 +1,4 @@
-"""JSON lines in place of topics: files of events, and a file of payments to be consumed."""
+"""JSON lines instead of topics: publishers of event files and of payment files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
-from attrs import define
+from attrs import define, frozen
 
 from voltpay_adapters.local.appending import append, cannot, complete, cut_off, locked
 from voltpay_adapters.local.lines import envelope, payment_line, read_envelope
-from voltpay_adapters.local.memory import Acknowledged
 from voltpay_adapters.local.reading import STDIN
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import Publication
@@ -21,19 +21,21 @@ from voltpay_core.records import Partition, ProducerRecord, Record
 
 @define
 class FilePublisher:
-    """An `EventPublisher` that appends envelopes to one file a topic.
+    """An `EventPublisher` that appends envelopes to one file for each topic.
+
+    A partial line that a crash has left is removed first.
 
     Attributes:
-        directory: Made where there is none; a line that a crash has torn is cut off first.
+        directory: Created if missing.
     """
 
     _directory: Path
 
     def __attrs_post_init__(self) -> None:
-        """Make the directory.
+        """Create the directory.
 
         Raises:
-            Misconfigured: The path cannot work.
+            Misconfigured: It cannot be created.
             Unavailable: The disk is full.
         """
         try:
@@ -66,13 +68,13 @@ class FilePublisher:
 class PaymentFilePublisher:
     """An `EventPublisher` that appends to one file of payments; ``-`` is the standard output.
 
-    A payment under its own account's key is a plain line; whatever else is an envelope.
+    A payment with its account as the key becomes a plain line; any other record an envelope.
     """
 
     _path: str
 
     def __attrs_post_init__(self) -> None:
-        """Make the file where there is none.
+        """Create the file if it is missing.
 
         Raises:
             Misconfigured: It cannot be written, or is a pipe or a device.
@@ -86,7 +88,7 @@ class PaymentFilePublisher:
                 raise cannot(f"write {self._path}", error) from None
 
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
-        """Append the records: to a file all or none."""
+        """Append the records; to a file, all or none."""
         text = b"".join(payment_line(event) + b"\n" for event in events)
         try:
             if self._path == STDIN:
@@ -95,7 +97,7 @@ class PaymentFilePublisher:
             else:
                 append({Path(self._path): text}, complete)
         except BrokenPipeError:
-            raise  # whoever reads our output has seen enough
+            raise  # the reader has closed the pipe
         except OSError as error:
             raise Unavailable(f"cannot write {self._path}: {error.strerror}", halt=True) from error
         return Acknowledged()
@@ -107,11 +109,41 @@ class PaymentFilePublisher:
         """Nothing is ever open."""
 
 
+class Acknowledged:
+    """A `Publication` that is done as soon as it is made."""
+
+    def wait(self) -> None:
+        """Return at once."""
+
+
+@frozen
+class FileDeadLetters:
+    """The `DeadLetters` of a file that `FilePublisher` wrote."""
+
+    _path: Path
+
+    def browse(self, replays_of: str | None = None) -> Iterator[Record]:  # noqa: ARG002 - none are replayed
+        """Read the file.
+
+        Raises:
+            Misconfigured: The file cannot be read, or is not of that form.
+        """
+        return browse(self._path)
+
+    def source(self, code: str) -> NoReturn:  # noqa: ARG002 - none are replayed
+        """Say how the letters of a file are replayed."""
+        raise Misconfigured(
+            "dead letters in files are replayed by consuming a copy of them: copy"
+            f" {self._path.name} and fix what has to be fixed",
+            code="letters-in-file",
+        )
+
+
 def browse(path: Path) -> Iterator[Record]:
-    """The events of a file as records of one partition; none where there is no file.
+    """The events of a file as records of one partition; none if the file does not exist.
 
     Raises:
-        Misconfigured: The file cannot be read, or is not of that form.
+        Misconfigured: The file cannot be read, or has a line that is not an event.
     """
     for number, event in enumerate(read_events(path) if path.exists() else []):
         partition = Partition(event.topic, 0)
@@ -119,20 +151,20 @@ def browse(path: Path) -> Iterator[Record]:
 
 
 def read_events(path: Path) -> list[ProducerRecord]:
-    """The events of a file that `FilePublisher` wrote; its topic is the file's name.
+    """The events of a file that `FilePublisher` wrote; the topic is the file's name.
 
     Raises:
-        Misconfigured: The file cannot be read, or is not of that form.
+        Misconfigured: The file cannot be read, or has a line that is not an event.
     """
     try:
         *whole, last = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
         lines = [read_envelope(line) for line in whole if line.strip()]
-        with suppress(ValueError):  # what a crash has torn, or is just being written
+        with suppress(ValueError):  # a partial line of a crash, or of a write in progress
             lines += [read_envelope(last)]
     except OSError as error:
         raise Misconfigured(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise Misconfigured(f"{path} holds a line that is no event: {error}") from None
+        raise Misconfigured(f"{path} has a line that is not an event: {error}") from None
     return [
         ProducerRecord(path.stem, line.key, line.value, line.headers, timestamp=line.timestamp)
         for line in lines

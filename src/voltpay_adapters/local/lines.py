@@ -1,4 +1,4 @@
-"""The form of a line: a payment as it is, or an envelope for keys, headers and other bytes."""
+"""The format of a line: a plain payment, or an envelope for keys, headers and other bytes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from voltpay_core.records import Headers, ProducerRecord
 
 @frozen
 class Line:
-    """What a line holds.
+    """The contents of a line.
 
     Attributes:
-        timestamp: Milliseconds since 1970; None where the line has none.
+        timestamp: Milliseconds since 1970; None if the line has none.
     """
 
     key: bytes | None
@@ -49,7 +49,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_line(line: bytes) -> Line:
-    """A payment under its account's key, or what an envelope holds; else a value without a key."""
+    """Read a payment, keyed by its account, or an envelope, or else a value without a key."""
     try:
         payment = _decode_payment(line)
         if not payment.message_id and (payment.value or payment.value_base64):
@@ -61,10 +61,10 @@ def read_line(line: bytes) -> Line:
 
 
 def read_envelope(line: bytes) -> Line:
-    """What an envelope holds.
+    """Read an envelope.
 
     Raises:
-        ValueError: The line is no envelope.
+        ValueError: The line is not an envelope.
     """
     read = _decode_envelope(line)
     texts = ((name, text.encode()) for name, text in read.headers.items())
@@ -78,7 +78,7 @@ def read_envelope(line: bytes) -> Line:
 
 
 def payment_line(event: ProducerRecord) -> bytes:
-    """The value alone where that is read back as this key, value and these headers."""
+    """A plain line if `read_line` gets the same record from it, else an envelope."""
     value = event.value
     if (
         value is None
@@ -92,7 +92,7 @@ def payment_line(event: ProducerRecord) -> bytes:
 
 
 def envelope(event: ProducerRecord) -> bytes:
-    """One line that holds an event's key, value, headers and timestamp, whatever their bytes."""
+    """A line with an event's key, value, headers and timestamp, whatever their bytes."""
     line = _Envelope(timestamp=event.timestamp)
     line.key, line.key_base64 = _text(event.key)
     text, line.value_base64 = _text(event.value)
@@ -100,7 +100,7 @@ def envelope(event: ProducerRecord) -> bytes:
     texts = {name: text for name, value in event.headers if (text := _text(value)[0]) is not None}
     if len(texts) == len(event.headers):
         line.headers = texts
-    else:  # bytes, nulls and repeated names find no place in an object
+    else:  # a JSON object cannot hold bytes, nulls and repeated names
         line.headers_base64 = [
             (name, None if value is None else b64encode(value).decode())
             for name, value in event.headers

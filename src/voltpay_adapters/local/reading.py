@@ -1,4 +1,4 @@
-"""Reads the lines of a file or of the standard input: in linear time, and in bounded memory."""
+"""Reads the lines of a file or of the standard input, in linear time and bounded memory."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _UTF_16_OR_32 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|\{\0|\0{1,3}\{")
 
 
 def opened(path: str) -> io.FileIO:
-    """A regular file, or the standard input where the path is ``-``; never waits.
+    """Open a regular file, or the standard input for ``-``, without waiting.
 
     Raises:
         Misconfigured: It cannot be read.
     """
     try:
         if path == STDIN:
-            os.read(0, 0)  # fails where it is a directory, closed, or can only be written
+            os.read(0, 0)  # fails if it is a directory, closed, or write-only
             return os.fdopen(os.dup(0), "rb", buffering=0)
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a Path would drop a slash at the end
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a Path would drop a trailing slash
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise Misconfigured(f"{path} is no regular file", code="no-regular-file")
+            raise Misconfigured(f"{path} is not a regular file", code="no-regular-file")
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
     except OSError as error:
         name = name_of(path)
@@ -41,7 +41,7 @@ def opened(path: str) -> io.FileIO:
 
 
 def whole_lines(descriptor: int, end: int) -> int:
-    """Where the last newline before an offset leaves off; 0 where there is none."""
+    """The offset after the last newline before `end`; 0 if there is none."""
     while end:
         start = max(0, end - CHUNK_BYTES)
         newline = os.pread(descriptor, end - start, start).rfind(b"\n")
@@ -52,20 +52,20 @@ def whole_lines(descriptor: int, end: int) -> int:
 
 
 def name_of(path: str) -> str:
-    """What messages call it."""
+    """The name for messages."""
     return "the standard input" if path == STDIN else path
 
 
 @define
 class LineReader:
-    """The lines of an open file, as its bytes come.
+    """The lines of an open file, as its bytes arrive.
 
     Attributes:
-        name: What messages call the file.
-        longest: Bytes that a line may have.
-        offset: Where the next line begins.
-        beginning: The first 64 KiB, or what was read of them.
-        ended: The last line was read.
+        name: The file's name for messages.
+        longest: Bytes of a line, at most.
+        offset: The offset of the next line.
+        beginning: The first 64 KiB, as far as they are read.
+        ended: Whether the last line was read.
     """
 
     _file: io.FileIO
@@ -77,14 +77,14 @@ class LineReader:
     _begun: bytearray = field(factory=bytearray, init=False)
 
     def read(self, poll_timeout: float) -> list[tuple[int, bytes]]:
-        """The lines that end in the next chunk, each with the offset behind its newline.
+        """The lines that end in the next chunk, each with the offset after its newline.
 
         Args:
-            poll_timeout: Seconds to wait for a first byte.
+            poll_timeout: Seconds to wait for the first byte.
 
         Raises:
-            Misconfigured: It is no text in UTF-8.
-            Unavailable: The next line is too long, or nothing can be read.
+            Misconfigured: The text is in UTF-16 or UTF-32.
+            Unavailable: The next line is too long, or the file cannot be read.
         """
         if len(self._begun) > self._longest:
             raise Unavailable(
@@ -96,8 +96,8 @@ class LineReader:
         return [] if chunk is None else self._lines(chunk)
 
     def _next_chunk(self, poll_timeout: float) -> bytes | None:
-        """Some bytes, none at the end, or None where there is nothing yet."""
-        poll = select.poll()  # select() knows no descriptor above 1023
+        """The next bytes; empty at the end, None if there are none yet."""
+        poll = select.poll()  # select() fails for descriptors above 1023
         poll.register(self._file, select.POLLIN)
         if not poll.poll(poll_timeout * 1000):
             return None
@@ -117,18 +117,18 @@ class LineReader:
             return []
         *lines, last = [bytes(self._begun), *rest.split(b"\n")]
         self._begun = bytearray(last)
-        return self._placed(lines)
+        return self._with_offsets(lines)
 
-    def _placed(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
-        placed = []
+    def _with_offsets(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
+        found = []
         for number, line in enumerate(lines):
             if len(line) > self._longest:
                 self._begun = bytearray(b"\n".join([*lines[number:], self._begun]))
                 break
             text = line if self.offset else self._without_mark(line)
             self.offset += len(line) + 1
-            placed.append((self.offset, text))
-        return placed
+            found.append((self.offset, text))
+        return found
 
     def _without_mark(self, line: bytes) -> bytes:
         if _UTF_16_OR_32.match(line):

@@ -1,4 +1,4 @@
-"""JSON lines in place of an input topic: a file of payments, or the standard input."""
+"""JSON lines instead of an input topic: a file of payments, or the standard input."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from voltpay_core.records import Partition, Record
 
 @define
 class FileSource:
-    """A `MessageSource` of one partition: the lines of a file, their byte offsets the offsets.
+    """A `MessageSource` of one partition: the lines of a file; the offsets are byte offsets.
 
-    The next offset stands in the store's fence under the file's path and a digest of what was read
-    of its beginning, and the length of that under the path: a file that has grown is read on, other
-    content under the same path starts anew, and the claims know what of it is not new. What the
-    outbox holds goes by the path alone. ``-`` reads the standard input and keeps no position.
+    The store keeps the read position under the file's path and a digest of its beginning, and the
+    length of that beginning under the path. A file that has grown is continued; different content
+    under the same path is read from the start, and the claims decide what of it is new. The outbox
+    is keyed by the path alone. ``-`` reads the standard input and keeps no position.
 
     Attributes:
-        notify: Told in a sentence where reading begins.
+        notify: Called with a sentence that says where reading begins.
         poll_timeout: Seconds that a poll waits for a line.
-        longest: Bytes of a line, at most; a longer one halts the reading.
+        longest: Bytes of a line, at most; a longer one raises `Unavailable` with ``halt``.
     """
 
     _path: str
@@ -58,7 +58,7 @@ class FileSource:
     _unacknowledged: deque[Record] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Open the file; ours alone while it is open.
+        """Open the file and lock it against other readers.
 
         Raises:
             Misconfigured: It cannot be read, is a pipe or a device, or another process reads it.
@@ -67,7 +67,7 @@ class FileSource:
         self._reader = LineReader(self._file, name_of(self._path), self._longest)
         if self._path == STDIN:
             self._partition = Partition("stdin", 0)
-            self._timestamp = time.time_ns() // 1_000_000  # another run is another log
+            self._timestamp = time.time_ns() // 1_000_000  # each run is a log of its own
             return
         self._partition = Partition(_in_unicode(Path(self._path).resolve()), 0)
         try:
@@ -75,11 +75,11 @@ class FileSource:
         except BlockingIOError:
             self._file.close()
             raise Misconfigured(f"{self._path} is being read by another process") from None
-        except OSError as error:  # NFS locks no file that is only read
+        except OSError as error:  # NFS cannot lock a file that is opened only for reading
             self._notify(f"{self._path}: others can read it, too: {error.strerror}")
 
     def poll(self, limit: int) -> PollResult:
-        """The next lines; the first poll only reports the file as gained."""
+        """The next lines; the first poll only reports the partition as assigned."""
         if not self._announced:
             self._announced = True
             return PollResult(assigned=frozenset({self._partition}))
@@ -94,19 +94,19 @@ class FileSource:
         return PollResult(records, {self._partition: records[-1].offset + 1})
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        """Go on from the position in the store, then from what is unacknowledged."""
+        """Continue at the stored position, later at the first unacknowledged line."""
         if self._started or self._partition not in partitions:
             self._ahead.extendleft(reversed(self._unacknowledged))
             self._unacknowledged.clear()
             return
         if self._path != STDIN:
             offset = self._resume()
-            where = f"goes on at byte {offset}" if offset else "reads from its beginning"
-            self._notify(f"{self._path}: {where}")
+            where = f"at byte {offset}" if offset else "from its beginning"
+            self._notify(f"{self._path}: reading {where}")
         self._started = True
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
-        """Keep the position in the store."""
+        """Store the position."""
         position = positions[self._partition]
         self._keep(position)
         while self._unacknowledged and self._unacknowledged[0].offset < position:
@@ -117,11 +117,11 @@ class FileSource:
         return self._reader.ended and not self._ahead and not self._unacknowledged
 
     def lag(self) -> int:
-        """Lines read ahead; how many the rest of the file has is not known."""
+        """The number of lines read ahead; the number in the rest of the file is not known."""
         return len(self._ahead)
 
     def start_over(self) -> None:
-        """Forget the position, so that the next run begins with the first byte.
+        """Reset the position, so that the next run begins with the first byte.
 
         Raises:
             Unavailable: The store cannot be reached.
@@ -133,7 +133,7 @@ class FileSource:
         self._file.close()
 
     def _resume(self) -> int:
-        """Go to the position in the store, and tell it."""
+        """Seek to the stored position, and return it."""
         with self._begin() as work:
             length = work.positions.load(self._bookmark(b""))
             beginning = self._read_at(0, BEGINNING_BYTES if length is None else length)
@@ -141,7 +141,7 @@ class FileSource:
         size = os.fstat(self._file.fileno()).st_size
         if offset > size + 1:  # the last line may have had no newline
             raise Unavailable(
-                f"{self._path} ends at byte {size}, and {offset} is acknowledged: it was cut."
+                f"{self._path} ends at byte {size}, but {offset} is acknowledged: it was cut."
                 " Copy it to another path to read it from its beginning",
                 halt=True,
             )
@@ -187,5 +187,5 @@ class FileSource:
 
 
 def _in_unicode(path: Path) -> str:
-    """A path as text that every store takes, whatever bytes its name has."""
+    """A path as text that every store accepts, whatever bytes its name has."""
     return os.fsencode(path).decode(errors="backslashreplace")

@@ -98,7 +98,7 @@ class SqliteIdempotency:
     _now: str
 
     def claim(self, keys: Sequence[str]) -> set[str]:
-        """Claim the keys and tell which of them were free."""
+        """Claim the keys, and return those that were free."""
         rows = self._connection.execute(
             "INSERT INTO idempotency SELECT value, ? FROM json_each(?) WHERE true"
             " ON CONFLICT DO NOTHING RETURNING message_id",
@@ -107,7 +107,7 @@ class SqliteIdempotency:
         return {key for (key,) in rows}
 
     def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than that."""
+        """Delete at most `limit` claims older than `older_than`."""
         return self._connection.execute(
             "DELETE FROM idempotency WHERE message_id IN"
             " (SELECT message_id FROM idempotency WHERE date < ? LIMIT ?)",
@@ -115,7 +115,7 @@ class SqliteIdempotency:
         ).rowcount
 
     def expired(self, older_than: timedelta) -> int:
-        """How many claims are older than that."""
+        """The number of claims older than `older_than`."""
         (count,) = self._connection.execute(
             "SELECT count(*) FROM idempotency WHERE date < ?", (self._cutoff(older_than),)
         ).fetchone()
@@ -138,7 +138,7 @@ class SqliteOutbox:
     _now: str
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        """Add one row a source partition."""
+        """Add one row for each source partition."""
         return frozenset(
             int(
                 self._connection.execute(
@@ -168,18 +168,18 @@ class SqliteOutbox:
 
 @frozen
 class SqliteFence:
-    """The epochs; the whole database is ours while a transaction is open."""
+    """The epochs; an open transaction locks the whole database."""
 
     _connection: sqlite3.Connection
 
     def hold(self, epochs: Mapping[Partition, int]) -> None:
         """Compare the epochs with the database's."""
-        raised = {p for p, epoch in epochs.items() if self._epoch(p) != epoch}
-        if raised:
-            raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
+        bumped = {p for p, epoch in epochs.items() if self._epoch(p) != epoch}
+        if bumped:
+            raise Fenced(bumped, "another process has bumped their epochs", code="epoch-bumped")
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Raise the epochs by one."""
+        """Increase the epochs by one."""
         for partition in partitions:
             self._connection.execute(
                 "INSERT INTO partition_fence VALUES (?, ?, 1, NULL)"
@@ -198,7 +198,7 @@ class SqliteFence:
 
 @frozen
 class SqlitePositions:
-    """The positions of sources that keep none of their own."""
+    """The read positions of sources that cannot store their own."""
 
     _connection: sqlite3.Connection
 
@@ -234,7 +234,7 @@ class SqliteUnitOfWork:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what happens inside where it ends in an exception."""
+        """Undo the block if it raises."""
         self._connection.execute("SAVEPOINT attempt")
         try:
             with _translate_errors(self._path):
@@ -250,10 +250,10 @@ class SqliteUnitOfWork:
 
 @define
 class SqliteDatabase:
-    """A database file, or ``:memory:``, made where there is none.
+    """A database file, created if missing, or ``:memory:``.
 
     Attributes:
-        node_ids: Those that will do; the first free one is leased.
+        node_ids: The candidates; the first free one is leased.
         busy_timeout: Seconds to wait for another process's transaction.
     """
 
@@ -262,16 +262,16 @@ class SqliteDatabase:
     _busy_timeout: float = 30.0
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
-    _place: tuple[int, int] | None = field(default=None, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a unit of work."""
         with _translate_errors(self._path):
             connection = self.connect()
-            self._check_place()
+            self._check_file()
             connection.execute("BEGIN IMMEDIATE")
-            # One time for all of it: a claim must not be older than the outbox row beside it.
+            # One time for the transaction: a claim must not be older than its outbox row.
             (now,) = connection.execute(f"SELECT {_NOW}").fetchone()
             try:
                 yield SqliteUnitOfWork(
@@ -287,14 +287,14 @@ class SqliteDatabase:
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
-                    with suppress(sqlite3.Error):  # what came before is the reason
+                    with suppress(sqlite3.Error):  # the first error is the reason
                         connection.execute("ROLLBACK")
 
     def connect(self) -> sqlite3.Connection:
-        """The open connection, with its tables; the first call makes them.
+        """The connection; the first call opens it and creates the tables.
 
         Raises:
-            Misconfigured: The node id is another running process's, or the path cannot work.
+            Misconfigured: Another running process holds the node id, or the path is wrong.
             Unavailable: The file cannot be opened or read.
         """
         if self._connection is None:
@@ -302,7 +302,7 @@ class SqliteDatabase:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
             with _translate_errors(self._path):
                 self._connection = self._opened()
-            self._place = self._find_place()
+            self._identity = self._file_identity()
         return self._connection
 
     def close(self) -> None:
@@ -327,15 +327,15 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _check_place(self) -> None:
-        """SQLite would go on writing to a file that nobody finds again."""
-        if self._find_place() != self._place:
+    def _check_file(self) -> None:
+        """SQLite would continue to write to a file that has no path any more."""
+        if self._file_identity() != self._identity:
             raise Unavailable(
                 f"SQLite: {self._path} was moved or removed while it was in use: put it back",
                 halt=True,
             )
 
-    def _find_place(self) -> tuple[int, int] | None:
+    def _file_identity(self) -> tuple[int, int] | None:
         try:
             found = None if self._path == MEMORY else Path(self._path).stat()
         except OSError:
@@ -344,23 +344,23 @@ class SqliteDatabase:
 
 
 def _no_uri(path: str) -> str:
-    """A path that SQLite takes as it stands, also where it begins with ``file:``."""
+    """A path that SQLite does not read as a URI, even if it begins with ``file:``."""
     return path if path == MEMORY or path.startswith("/") else f"./{path}"
 
 
 @frozen
 class NodeLease:
-    """A node id, ours while its lock file beside the database stays locked (G7)."""
+    """A node id, leased while its lock file beside the database stays locked (G7)."""
 
     node_id: int
     _lock: IO[bytes]
 
     @classmethod
     def take(cls, database: Path, node_ids: Sequence[int]) -> NodeLease:
-        """Lock the first free one of these node ids.
+        """Lease the first free one of these node ids.
 
         Raises:
-            Misconfigured: They are other running processes', or the path cannot work.
+            Misconfigured: Other running processes hold all of them, or the path is wrong.
             Unavailable: The disk is full.
         """
         if os.path.isdir(database):  # noqa: PTH112 - a Path raises where a name is too long
@@ -382,7 +382,7 @@ class NodeLease:
         )
 
     def release(self) -> None:
-        """Unlock it."""
+        """Release the node id."""
         self._lock.close()
 
 
@@ -396,23 +396,23 @@ def _translate_errors(path: str) -> Iterator[None]:
 
 _WAYS_OUT = {
     "SQLITE_FULL": "the disk is full: make room",
-    "SQLITE_IOERR": "the disk is full or fails: make room, or look at it",
-    "SQLITE_READONLY": "it cannot be written: look at its permissions and its file system",
-    "SQLITE_CANTOPEN": "it cannot be opened: look at the file and its folder",
+    "SQLITE_IOERR": "the disk is full or fails: make room, or check the disk",
+    "SQLITE_READONLY": "it cannot be written: check its permissions and its file system",
+    "SQLITE_CANTOPEN": "it cannot be opened: check the file and its folder",
     "SQLITE_CORRUPT": "it is damaged: restore it",
-    "SQLITE_NOTADB": "it is no database of SQLite: name another file",
+    "SQLITE_NOTADB": "it is not an SQLite database: name another file",
     "SQLITE_ERROR": "its tables are not those of this program",
 }
 
 
 def _failure(path: str, error: sqlite3.Error) -> Exception:
-    """The one table that says whose fault an SQLite error is."""
+    """The one table that maps an SQLite error to a kind of failure."""
     name = getattr(error, "sqlite_errorname", "")
     kind = "_".join(name.split("_")[:2])
     if name in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}:
         return PaymentIdTaken("refused-by-database", "the payment id is taken", sqlstate="23505")
     if kind == "SQLITE_CONSTRAINT":
-        return Rejected("refused-by-database", "a constraint refuses the payment", constraint=name)
+        return Rejected("refused-by-database", "a constraint rejects the payment", constraint=name)
     if kind in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}:
         return Unavailable(f"SQLite: {path}: another process keeps the database busy")
     if isinstance(error, sqlite3.ProgrammingError):

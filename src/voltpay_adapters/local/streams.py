@@ -1,4 +1,4 @@
-"""The standard streams: they show any text, and fail in words where they fail."""
+"""Standard streams that can write any text, and whose failures are reported in words."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 ESCAPED = "backslashreplace"
-"""What becomes of characters that a stream's encoding does not have."""
+"""How a character is written that the stream's encoding does not have."""
 
 
 def settle() -> None:
-    """Make the standard streams what this module says."""
+    """Replace the standard streams by those of this module."""
     _hold_descriptors()
     sys.stdout = _text(_Output(1), sys.stdout)
     sys.stderr = _text(_Messages(2), sys.stderr)
 
 
 class _Stream(io.FileIO):
-    """A standard stream, which somebody may have made non-blocking: it waits all the same."""
+    """A standard stream that waits even if another process has made it non-blocking."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write some of the data and tell how much."""
+        """Write some of the data, and return the number of bytes."""
         while (written := super().write(data)) is None:
             select.select([], [self], [])
         return written
 
 
 class _Output(_Stream):
-    """The standard output: its first failure is raised, and what follows is dropped."""
+    """The standard output: the first failure is raised, and later output is dropped."""
 
     _failed = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write some of the data and tell how much.
+        """Write some of the data, and return the number of bytes.
 
         Raises:
-            BrokenPipeError: Whoever read it has seen enough.
-            Unavailable: It takes no more.
+            BrokenPipeError: The reader has closed the pipe.
+            Unavailable: The output cannot be written.
         """
         if self._failed:
             return memoryview(data).nbytes
@@ -64,10 +64,10 @@ class _Output(_Stream):
 
 
 class _Messages(_Stream):
-    """The standard error: the work goes on though nobody can be told."""
+    """The standard error: what cannot be written is dropped, and the work goes on."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write some of the data, or drop it."""
+        """Write some of the data, or drop it if that fails."""
         try:
             return super().write(data)
         except OSError:
@@ -83,16 +83,16 @@ def _text(raw: io.FileIO, before: TextIO | None) -> io.TextIOWrapper:
 
 
 def _hold_descriptors() -> None:
-    """Let no file that is opened later become a standard stream that was closed."""
+    """Reserve the descriptors of closed standard streams, so that no other file gets them."""
     for descriptor, useless in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, useless)  # takes the lowest number that is free
+            os.open(os.devnull, useless)  # gets the lowest free descriptor
 
 
 _ASCII = "plain_ascii"
-"""ASCII by a name that typer does not know: where it knows it, it writes UTF-8 in its place."""
+"""ASCII under a name that typer does not know: instead of a known ASCII it writes UTF-8."""
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:

@@ -1,9 +1,11 @@
 """PostgreSQL: the payment database, its schema and its maintenance."""
 
 try:
-    import pg8000  # noqa: F401 - only to name what is missing
-except ModuleNotFoundError as missing:
-    raise ImportError("voltpay_adapters.postgres needs pg8000: pip install pg8000") from missing
+    import pg8000  # noqa: F401 - only to name the missing package
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "voltpay_adapters.postgres needs pg8000: pip install 'voltpay[postgres]'", name="pg8000"
+    ) from None
 
 from voltpay_adapters.postgres.connection import Timeouts
 from voltpay_adapters.postgres.database import PostgresDatabase

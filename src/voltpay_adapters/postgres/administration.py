@@ -1,4 +1,4 @@
-"""Short-lived sessions for the care of the database, apart from the writing of payments."""
+"""Short-lived sessions for administration of the database."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
-_PATIENCE = 600  # seconds for one answer: maintenance may read a whole month
+_ANSWER_SECONDS = 600  # seconds for one answer: maintenance may read a whole month
 
 
 @frozen
 class Administration:
-    """A session in UTC, where every statement commits by itself."""
+    """A session in UTC with autocommit."""
 
     _connection: PostgresConnection
 
     @property
     def target(self) -> DatabaseUrl:
-        """The database, by the one host that was found for it."""
+        """The database, with the one host that the session is connected to."""
         return self._connection.target
 
     @property
@@ -35,21 +35,21 @@ class Administration:
 
     @property
     def pooled(self) -> bool:
-        """Whether a connection pooler stands between."""
+        """Whether the session goes through a connection pooler."""
         return self._connection.pooled
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What the session has set for itself, of what this server knows."""
+        """The session settings in force, of those that this server knows."""
         return self._connection.settings
 
     def run(self, sql: str, **parameters: str | float | list[str]) -> list[Row]:
         """Run one statement, or several without parameters.
 
         Raises:
-            Unavailable: The database cannot be reached, or refuses it.
+            Unavailable: The database cannot be reached, or rejects the statement.
         """
-        with translate_errors(self._connection.label, refusable=False):
+        with translate_errors(self._connection.label, carries_payments=False):
             return self._connection.run(sql, **parameters) or []
 
 
@@ -57,15 +57,15 @@ class Administration:
 def admin_connection(
     target: DatabaseUrl, tls: ssl.SSLContext | None = None
 ) -> Iterator[Administration]:
-    """A connection of its own.
+    """A new connection, which is closed in the end.
 
     Args:
-        target: The database, and the user to reach it by.
-        tls: How to encrypt and whom to trust; None does without.
+        target: The database, with its user.
+        tls: The TLS context; None for no encryption.
 
     Raises:
-        Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
-        Unavailable: No host can be reached and written to, or one does not let us in.
+        Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
+        Unavailable: No host can be reached and written to, or one rejects the login.
     """
-    with closing(connect(target, _PATIENCE, tls)) as connection:
+    with closing(connect(target, _ANSWER_SECONDS, tls)) as connection:
         yield Administration(connection)

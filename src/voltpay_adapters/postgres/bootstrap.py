@@ -1,4 +1,4 @@
-"""Roles, schemas, pg_partman and the passwords: what a superuser does before Liquibase can work."""
+"""The superuser's preparation before Liquibase: roles, schemas, pg_partman and passwords."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def bootstrap(
     """Prepare a database for its schema; running it again changes nothing but the passwords.
 
     Args:
-        target: The database, and a superuser to reach it by.
-        migrator_password: The new password of ``voltpay_migrator``; None leaves it as it is.
-        writer_password: The new password of ``voltpay_writer``; None leaves it as it is.
-        tls: How to encrypt and whom to trust; None does without.
+        target: The database, with a superuser as its user.
+        migrator_password: The new password of ``voltpay_migrator``; None keeps the old one.
+        writer_password: The new password of ``voltpay_writer``; None keeps the old one.
+        tls: The TLS context; None for no encryption.
 
     Raises:
-        Misconfigured: A password holds what no password can.
-        Unavailable: The database cannot be reached, or the user may not do this.
+        Misconfigured: A password has a character that no password can have.
+        Unavailable: The database cannot be reached, or the user lacks the rights.
     """
     with admin_connection(target, tls) as connection:
         connection.run(bootstrap_file().read_text("utf-8"))

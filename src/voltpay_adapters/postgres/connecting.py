@@ -1,4 +1,4 @@
-"""The way to the first of a database's hosts that can be written to."""
+"""Connects to the first of a database's hosts that can be written to."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from voltpay_adapters.postgres import passwords, session_settings
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import translate_errors
-from voltpay_adapters.postgres.poolers import refuse_shared
+from voltpay_adapters.postgres.poolers import reject_shared
 from voltpay_adapters.postgres.urls import CONNECT_SECONDS, DatabaseUrl
 from voltpay_core.errors import Unavailable
 
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
-"""As `socket.getaddrinfo` gives it."""
+"""One result of `socket.getaddrinfo`."""
 
 _PROBE_SECONDS = 2.0
 
@@ -27,18 +27,17 @@ def connect(
     tls: ssl.SSLContext | None,
     settings: Mapping[str, str] | None = None,
 ) -> PostgresConnection:
-    """A connection whose session depends on no default, and whose later errors are pg8000's own.
+    """A connection whose session depends on no default; it raises pg8000's own errors.
 
-    Hosts, and all addresses of each, are tried in order. One that refuses the login ends that.
+    All addresses of all hosts are tried in order. A host that rejects the login ends the search.
 
     Args:
         socket_timeout: Seconds that an answer may take.
-        settings: PostgreSQL's settings for this session, beside `session_settings`.
+        settings: Session settings, in addition to `session_settings`.
 
     Raises:
-        Misconfigured: The database asks for a password, and there is none; or a pooler shares
-            sessions.
-        Unavailable: No host can be reached and written to, or (halt) one does not let us in.
+        Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
+        Unavailable: No host can be reached and written to, or (halt) one rejects the login.
     """
     attempts = (partial(_reach, target.at(host), tls, settings or {}) for host in target.hosts)
     connection = _first(attempts)
@@ -63,7 +62,7 @@ def _reach(
 ) -> PostgresConnection:
     """A connection to the one host of this target."""
     (host,) = target.hosts
-    with translate_errors(target.label, refusable=False):
+    with translate_errors(target.label, carries_payments=False):
         found = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
     return _first(partial(_enter, target, address, tls, settings) for address in found)
 
@@ -74,27 +73,27 @@ def _enter(
     tls: ssl.SSLContext | None,
     settings: Mapping[str, str],
 ) -> PostgresConnection:
-    with translate_errors(target.label, refusable=False):
+    with translate_errors(target.label, carries_payments=False):
         connection = _log_in(target, address, CONNECT_SECONDS, tls)
         try:
             connection.fix(settings)
             if connection.pooled:
                 another = partial(_log_in, target, address, _PROBE_SECONDS, tls)
-                refuse_shared(connection, another, target.label)
-                connection.run("DISCARD ALL")  # of whoever had this server connection before
+                reject_shared(connection, another, target.label)
+                connection.run("DISCARD ALL")  # state of a former user of this server connection
                 connection.fix(settings)
-            _refuse_read_only(connection, target.session_attrs)
+            _reject_read_only(connection, target.session_attrs)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _refuse_read_only(connection: PostgresConnection, session_attrs: str) -> None:
+def _reject_read_only(connection: PostgresConnection, session_attrs: str) -> None:
     if session_attrs == "any":
         return
     if session_attrs == "read-write":
-        # the server's default counts, now and later: by it an administrator fences a server
+        # the server's default must apply: an administrator may fence a server by it
         connection.run("RESET default_transaction_read_only")
     if connection.run("SELECT pg_is_in_recovery()") != [[False]]:
         raise Unavailable(f"PostgreSQL at {connection.label} is a standby")
@@ -123,7 +122,7 @@ def _log_in(
         )
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
-            f"PostgreSQL at {target.label} is not to be trusted: {error.verify_message}",
+            f"PostgreSQL at {target.label} cannot be trusted: {error.verify_message}",
             halt=True,
             code="database-untrusted",
         ) from error

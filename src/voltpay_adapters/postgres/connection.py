@@ -1,4 +1,4 @@
-"""One session in PostgreSQL, with its time-outs and its prepared statements."""
+"""One session in PostgreSQL, with its timeouts and its prepared statements."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from voltpay_core.errors import Rejected, Unavailable
 Row = list[Any]
 
 _FAITHFUL = {"UTF8", "SQL_ASCII"}
-"""The encodings of databases that give back whatever text they take."""
+"""The database encodings that return every text unchanged."""
 
 
 @frozen
 class Timeouts:
-    """How long anything may take, in seconds; the client outwaits the server.
+    """Timeouts in seconds; the client's is longer than the server's.
 
     Attributes:
-        lock: For a row that another transaction holds.
+        lock: For a row that another transaction has locked.
         statement: For one statement.
-        idle: For a transaction whose client says nothing, such as a stalled one (G5).
+        idle: For a transaction whose client sends nothing, such as a stalled process (G5).
     """
 
     lock: float = 10
@@ -38,7 +38,7 @@ class Timeouts:
 
     @property
     def client(self) -> float:
-        """For an answer, before the connection counts as dead."""
+        """For one answer, before the connection counts as dead."""
         return self.statement * 1.2 + 5
 
     def for_server(self) -> dict[str, str]:
@@ -55,10 +55,10 @@ class Timeouts:
 
 @define
 class Session:
-    """A connection that is thrown away after anything but a refusal by the database itself.
+    """A connection that is of no more use after any error, except an error response of the server.
 
     Attributes:
-        broken: True where a reply may be outstanding: nothing can be asked any more.
+        broken: True if a reply may be outstanding: no further statement can be run.
     """
 
     _connection: PostgresConnection
@@ -69,11 +69,11 @@ class Session:
     def open(
         cls, target: DatabaseUrl, timeouts: Timeouts, tls: ssl.SSLContext | None = None
     ) -> Session:
-        """Connect, with settings of our own and with these time-outs.
+        """Connect with `session_settings` and these timeouts.
 
         Raises:
-            Misconfigured: It asks for a password, and there is none; or a pooler shares sessions.
-            Unavailable: No host can be reached and written to, or (halt) one does not let us in.
+            Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
+            Unavailable: No host can be reached and written to, or (halt) one rejects the login.
         """
         return cls(connect(target, timeouts.client, tls, timeouts.for_server()))
 
@@ -83,46 +83,46 @@ class Session:
         return self._connection.encoding
 
     def run(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
-        """Run one statement, prepared at its first use where it takes parameters.
+        """Run one statement; with parameters, it is prepared at its first use.
 
         Raises:
-            Unavailable: The database cannot serve now, or (halt) refuses the statement.
+            Unavailable: The database cannot serve now, or (halt) rejects the statement.
         """
         try:
             return self.attempt(sql, **parameters)
-        except Rejected as refusal:
-            reason = f"PostgreSQL at {self._connection.label}: SQLSTATE {refusal.sqlstate}"
+        except Rejected as rejection:
+            reason = f"PostgreSQL at {self._connection.label}: SQLSTATE {rejection.sqlstate}"
             raise Unavailable(reason, halt=True) from None
 
     def attempt(self, sql: str, **parameters: str | float | list[int]) -> list[Row]:
-        """Run one statement that carries payments or their keys, like `run`.
+        """Run one statement, like `run`, that carries payments or their keys.
 
         Raises:
-            Rejected: The database refuses one of them.
+            Rejected: The database rejects one of them.
             Unavailable: The database cannot serve now.
         """
         self.broken = True
         with translate_errors(self._connection.label):
             try:
                 if self.encoding not in _FAITHFUL:
-                    self._refuse_changed(parameters.values())
+                    self._reject_changed(parameters.values())
                 rows = self._statement(sql).run(**parameters) if parameters else self._plain(sql)
-            except (DatabaseError, UnicodeEncodeError):  # of the latter nothing was sent
+            except (DatabaseError, UnicodeEncodeError):  # the latter is raised before sending
                 self.broken = False
                 raise
         self.broken = False
         return rows or []
 
     def close(self) -> None:
-        """Close the connection, politely where it still listens."""
+        """Close the connection."""
         self._connection.close()
 
     def _plain(self, sql: str) -> list[Row] | None:
         rows: list[Row] | None = self._connection.run(sql)
         return rows
 
-    def _refuse_changed(self, parameters: Iterable[object]) -> None:
-        """Refuse text that the database would keep as another: EUC_JP makes a U+FFE4 of U+00A6."""
+    def _reject_changed(self, parameters: Iterable[object]) -> None:
+        """Reject text that the database would change: EUC_JP stores U+00A6 as U+FFE4."""
         for text in parameters:
             if isinstance(text, str) and not text.isascii():
                 ((kept,),) = self._statement("SELECT :text::text").run(text=text)

@@ -1,4 +1,4 @@
-"""PostgreSQL as the payment database: one connection, one transaction a commit unit."""
+"""PostgreSQL as the payment database: one connection, one transaction for each commit unit."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import UnitOfWork
 
+CLOCK_SKEW = 30
+"""Seconds that this machine's clock and the database's may be apart."""
+
 NODE_LOCKS = 0x566F6C74
 """The first key of the advisory locks that lease node ids; the second is the node id."""
 
@@ -41,7 +44,7 @@ class PostgresUnitOfWork:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what happens inside where it ends in an exception."""
+        """Undo the block if it raises."""
         self._session.run("SAVEPOINT attempt")
         try:
             yield
@@ -54,17 +57,18 @@ class PostgresUnitOfWork:
 
 @define
 class PostgresDatabase:
-    """A database reached by one connection, which is opened when it is needed.
+    """A database with one connection, which is opened at its first use.
 
-    The connection leases the node id: who loses it loses lease and transaction together (G7).
+    The connection leases the node id: a process that loses the connection loses the lease and the
+    transaction together (G7).
 
     Attributes:
-        target: The database, and the role and secret to reach it by.
-        node_ids: Those that will do; the first free one is leased.
-        tls: How to encrypt and whom to trust; None does without.
-        now: Our clock, to be compared with the database's.
-        clock_skew: How far the two may be apart, in seconds.
-        notify: Told at the first connection what the database falls short of.
+        target: The database, with the writer's user and password.
+        node_ids: The candidates; the first free one is leased.
+        tls: The TLS context; None for no encryption.
+        now: The clock of this machine, which is compared with the database's.
+        clock_skew: The largest accepted difference between the two clocks, in seconds.
+        notify: Called at the first connection with a sentence about the database's shortcomings.
     """
 
     _target: DatabaseUrl
@@ -72,7 +76,7 @@ class PostgresDatabase:
     _timeouts: Timeouts = field(factory=Timeouts)
     _tls: ssl.SSLContext | None = None
     _now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _clock_skew: float = 30
+    _clock_skew: float = CLOCK_SKEW
     _notify: Callable[[str], None] = lambda _: None
     _session: Session | None = field(default=None, init=False)
     _lease: int | None = field(default=None, init=False)
@@ -82,7 +86,8 @@ class PostgresDatabase:
         """Open a unit of work."""
         session, node_id = self.connect()
         try:
-            session.run("BEGIN ISOLATION LEVEL READ COMMITTED")  # see whatever was waited for
+            # read committed: a statement that waited for a transaction sees its changes
+            session.run("BEGIN ISOLATION LEVEL READ COMMITTED")
             yield PostgresUnitOfWork(
                 session,
                 node_id,
@@ -94,23 +99,23 @@ class PostgresDatabase:
             )
             session.run("COMMIT")
         except Unavailable:
-            self.close()  # the server may have become a standby: the next unit looks for one
+            self.close()  # the server may be a standby now: the next unit looks for the primary
             raise
         except BaseException:
             self._roll_back(session)
             raise
 
     def connect(self) -> tuple[Session, int]:
-        """The open connection and its node id, opened now where there is none.
+        """The connection and its node id; the first call opens the connection.
 
         Raises:
-            Misconfigured: The node id is another running process's.
-            Unavailable: The database cannot be reached, or (halt) its clock differs from ours.
+            Misconfigured: Another running process holds the node id.
+            Unavailable: The database cannot be reached, or (halt) the clocks differ.
         """
         if self._session is None or self._lease is None:
             session = Session.open(self._target, self._timeouts, self._tls)
             try:
-                self._tell_encoding(session)
+                self._report_encoding(session)
                 self._compare_clocks(session)
                 self._lease = self._take_node_id(session)
             except BaseException:
@@ -123,7 +128,7 @@ class PostgresDatabase:
         """Close the connection and give the node id back."""
         if self._session is not None:
             self._session.close()
-            self._session = None  # the lease tells later that this was not the first start
+            self._session = None  # the lease stays: it shows that this was not the first start
 
     def _roll_back(self, session: Session) -> None:
         try:
@@ -134,7 +139,7 @@ class PostgresDatabase:
         if session.broken:
             self.close()
 
-    def _tell_encoding(self, session: Session) -> None:
+    def _report_encoding(self, session: Session) -> None:
         if self._lease is None and (shortfall := encoding_shortfall(session.encoding)):
             self._notify(f"PostgreSQL at {self._target.label}: {shortfall}")
 
@@ -145,7 +150,7 @@ class PostgresDatabase:
         if apart > self._clock_skew:
             raise Unavailable(
                 f"this machine's clock and the database's are {apart:.0f} seconds apart:"
-                " set the clock right, for payment ids carry the time",
+                " correct the clock, because payment ids contain the time",
                 halt=True,
             )
 

@@ -21,7 +21,7 @@ class PostgresConnection(Connection):  # type: ignore[misc]
 
     Attributes:
         target: The database, with the one host of this connection.
-        settings: The settings that the session has set for itself.
+        settings: The session settings in force.
         pooled: Whether the connection goes through a connection pooler.
     """
 
@@ -46,7 +46,7 @@ class PostgresConnection(Connection):  # type: ignore[misc]
         return self.target.label
 
     def fix(self, settings: Mapping[str, str]) -> None:
-        """Set `session_settings` and these."""
+        """Apply `session_settings` and these."""
         process, self.settings = session_settings.fix(self, settings)
         self.pooled = is_pooled(quirks.backend_key_data(self), process)
 
@@ -72,7 +72,7 @@ class PostgresConnection(Connection):  # type: ignore[misc]
         """
         kind, password = int.from_bytes(data[:4], "big"), self.password
         if password is None and kind in _ASKS_FOR_PASSWORD:
-            raise Misconfigured(f"PostgreSQL at {self.label} asks for a password")
+            raise Misconfigured(f"PostgreSQL at {self.label} needs a password")
         if password is None or kind != _SASL:
             super().handle_AUTHENTICATION_REQUEST(data, context)
             return

@@ -1,4 +1,4 @@
-"""The one table that says whose fault an SQLSTATE is."""
+"""The one table that maps an SQLSTATE to a kind of failure."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _MAY_HOLD_VALUES = ("22", "23", "P0")
 
 
 @contextmanager
-def translate_errors(label: str, *, refusable: bool = True) -> Iterator[None]:
-    """Turn what pg8000 raises inside into the core's kinds of failure.
+def translate_errors(label: str, *, carries_payments: bool = True) -> Iterator[None]:
+    """Translate the errors of pg8000 into the core's kinds of failure.
 
     Args:
         label: The database's name for people, without its password.
-        refusable: Whether payments are sent, which the database may refuse and nobody may print.
+        carries_payments: Whether the statement carries payments. The database may reject them, and
+            no message may print them.
     """
     try:
         yield
@@ -33,24 +34,24 @@ def translate_errors(label: str, *, refusable: bool = True) -> Iterator[None]:
         raise
     except DatabaseError as error:
         fields = error.args[0]
-        if not refusable:
+        if not carries_payments:
             raise _unavailable(label, fields, str(fields.get("M"))) from error
         hidden = fields.get("C", "").startswith(_MAY_HOLD_VALUES)  # DETAIL prints whole rows
         raise failure(label, fields) from (None if hidden else error)
     except (InterfaceError, OSError) as error:
         raise Unavailable(f"PostgreSQL at {label} cannot be reached: {error}") from error
-    except Exception as error:  # noqa: BLE001 - pg8000 raises anything over a strange answer
-        if refusable and isinstance(error, UnicodeEncodeError):
+    except Exception as error:  # noqa: BLE001 - pg8000 raises any exception for a strange answer
+        if carries_payments and isinstance(error, UnicodeEncodeError):
             reason = "its text cannot be encoded for the database"
             raise Rejected("refused-by-database", reason) from None
         raise Unavailable(
-            f"PostgreSQL at {label} gave an answer that cannot be read ({type(error).__name__}):"
+            f"PostgreSQL at {label} sent an answer that cannot be read ({type(error).__name__}):"
             " is it a PostgreSQL server?"
         ) from None
 
 
 def failure(label: str, fields: dict[str, str]) -> Exception:
-    """The failure that an error response of PostgreSQL to payments stands for.
+    """The failure for an error response of PostgreSQL to a statement that carries payments.
 
     Args:
         fields: The response by field code: C is the SQLSTATE, n the constraint, t the table.
@@ -62,7 +63,7 @@ def failure(label: str, fields: dict[str, str]) -> Exception:
             "refused-by-database", reason, sqlstate=sqlstate, constraint=constraint
         )
     if sqlstate.startswith(_REJECTION_SQLSTATES) or (sqlstate == CHECK_VIOLATION and constraint):
-        reason = f"the database refuses the payment with SQLSTATE {sqlstate}"
+        reason = f"the database rejects the payment with SQLSTATE {sqlstate}"
         return Rejected("refused-by-database", reason, sqlstate=sqlstate, constraint=constraint)
     if sqlstate == CHECK_VIOLATION:
         words = f"{fields.get('t')} has no partition for this month"

@@ -1,4 +1,4 @@
-"""Whether a database is ready for the writer: one question after the other."""
+"""Checks whether a database is ready for the writer, one question after the other."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def check(
     target: DatabaseUrl,
     tls: ssl.SSLContext | None = None,
     *,
-    clock_skew: float = 30,
-    outbox_age: float = 300,
+    clock_skew: float,
+    outbox_age: float,
 ) -> Iterator[Finding]:
-    """Look at everything that the writer needs of its database.
+    """Check everything that the writer needs of its database.
 
     Args:
-        target: The database, and the writer to reach it by.
-        tls: How to encrypt and whom to trust; None does without.
+        target: The database, with the writer's user.
+        tls: The TLS context; None for no encryption.
         clock_skew: Seconds that this machine's clock and the database's may be apart.
-        outbox_age: Seconds that events may wait in the outbox.
+        outbox_age: Seconds that a row may stay in the outbox.
     """
     questions: dict[str, Callable[[Administration], str]] = {
         "database": _server,
@@ -49,27 +49,27 @@ def check(
 
 def _server(connection: Administration) -> str:
     version, user = inspection.version_and_user(connection)
-    way = ", through a connection pooler" if connection.pooled else ""
-    return f"PostgreSQL {version} lets {user} in{way}"
+    pooler = " through a connection pooler" if connection.pooled else ""
+    return f"PostgreSQL {version} accepts {user}{pooler}"
 
 
 def _encoding(connection: Administration) -> str:
     if shortfall := inspection.encoding_shortfall(connection.encoding):
         raise Misconfigured(shortfall, code="encoding")
-    return "UTF8 holds every text"
+    return "UTF8 can hold every text"
 
 
 def _schema(connection: Administration) -> str:
     version, known = inspection.schema_version(connection), changeset_ids()
     if version is None:
-        raise Misconfigured("there is none", code="no-schema")
+        raise Misconfigured("does not exist", code="no-schema")
     if version not in known:
         raise Misconfigured(
-            f"{version} is newer than this program, which knows {known[-1]}", code="newer-schema"
+            f"{version} is newer than this program's {known[-1]}", code="newer-schema"
         )
     if version != known[-1]:
         raise Misconfigured(f"is at {version}, not {known[-1]}", code="older-schema")
-    return f"is at {version}, as this program wants it"
+    return f"is at {version}, as required"
 
 
 def _partitions(connection: Administration) -> str:
@@ -81,7 +81,7 @@ def _partitions(connection: Administration) -> str:
             f"DEFAULT partitions hide missing months: drop {', '.join(default)}",
             code="default-partition",
         )
-    return "this month and the next have theirs"
+    return "exist for this month and the next"
 
 
 def _privileges(connection: Administration) -> str:
@@ -92,17 +92,18 @@ def _privileges(connection: Administration) -> str:
         )
     if rights.excess:
         raise Misconfigured(
-            f"{rights.role} may do too much ({', '.join(rights.excess)}); write as voltpay_writer",
+            f"{rights.role} has too many rights ({', '.join(rights.excess)});"
+            " write as voltpay_writer",
             code="excess-privileges",
         )
-    return f"{rights.role} may write rows, and nothing else"
+    return f"{rights.role} may only write rows"
 
 
 def _clock(connection: Administration, most: float) -> str:
     apart = inspection.clock_difference(connection)
     if apart > most:
         raise Unavailable(
-            f"{apart:.0f} s from the database's: set the clock right",
+            f"{apart:.0f} s from the database's: correct the clock",
             halt=True,
             code="clock-skew",
         )
@@ -113,6 +114,6 @@ def _outbox(connection: Administration, most: float) -> str:
     backlog = inspection.outbox_backlog(connection)
     if backlog.oldest > most:
         raise Unavailable(
-            f"{backlog.rows} rows wait, one for {backlog.oldest:.0f} s", code="outbox-waits"
+            f"{backlog.rows} rows wait, the oldest for {backlog.oldest:.0f} s", code="outbox-waits"
         )
     return f"{backlog.rows} rows wait to be published"

@@ -1,4 +1,4 @@
-"""Read-only questions about a database: its schema's version, its months, what a role may do."""
+"""Read-only queries about a database: schema version, partitions, privileges, outbox, clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRITER_NEEDS = {
     **dict.fromkeys(PAYMENT_TABLES, ("SELECT", "INSERT")),
 }
 
-# Names of partitions differ between versions of pg_partman, bounds do not.
+# Versions of pg_partman name partitions differently; the bounds are the same.
 _PARTITIONS = r"""
     SELECT parent.relname, child.relname, bound.lower::timestamptz, bound.upper::timestamptz
     FROM pg_inherits
@@ -53,9 +53,9 @@ _EXCESS = """
 
 @frozen
 class TablePartition:
-    """One partition of a payment table: rows from `start` up to, but without, `end`.
+    """One partition of a payment table: rows from `start` (inclusive) to `end` (exclusive).
 
-    Both are None for a DEFAULT partition, which should not be there.
+    Both are None for a DEFAULT partition, which should not exist.
     """
 
     table: str
@@ -70,11 +70,11 @@ class TablePartition:
 
 @frozen
 class Privileges:
-    """How the current role's rights differ from what writing payments needs.
+    """The differences between the current role's privileges and the writer's.
 
     Attributes:
-        missing: What it lacks, such as ``INSERT on write.outbox``.
-        excess: What lets it change the schema, such as ``CREATE in schema write``.
+        missing: Privileges that it lacks, such as ``INSERT on write.outbox``.
+        excess: Privileges to change the schema, such as ``CREATE in schema write``.
     """
 
     role: str
@@ -91,7 +91,7 @@ class Backlog:
 
 
 def version_and_user(connection: Administration) -> tuple[str, str]:
-    """The server's version and the role that is logged in."""
+    """The server's version and the current role."""
     ((version, user),) = connection.run("SELECT current_setting('server_version'), current_user")
     return version, user
 
@@ -104,7 +104,7 @@ def clock_difference(connection: Administration) -> float:
 
 
 def outbox_backlog(connection: Administration) -> Backlog:
-    """The events that wait to be published."""
+    """The outbox rows that are not published."""
     ((rows, age),) = connection.run(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float"
         " FROM write.outbox"
@@ -113,9 +113,9 @@ def outbox_backlog(connection: Administration) -> Backlog:
 
 
 def schema_version(connection: Administration) -> str | None:
-    """The id of the changeset that was run last; None where none ever was.
+    """The id of the last changeset that was run; None if there was none.
 
-    The schema is the one this version of the project knows when that is the last of
+    The schema is up to date if it is the last of
     `voltpay_adapters.postgres.resources.changeset_ids`.
     """
     if connection.run("SELECT to_regclass('write.databasechangelog')") == [[None]]:
@@ -127,22 +127,22 @@ def schema_version(connection: Administration) -> str | None:
 
 
 def encoding_shortfall(encoding: str) -> str | None:
-    """What a database in this encoding cannot do, and the way out; None for UTF8."""
+    """The problem with a database in this encoding, and its solution; None for UTF8."""
     if encoding == "UTF8":
         return None
     loss = (
-        "SQL_ASCII counts bytes as characters and checks none"
+        "SQL_ASCII counts bytes as characters and checks nothing"
         if encoding == "SQL_ASCII"
         else f"{encoding} cannot hold every character"
     )
     return (
-        f"{loss}: payments whose text the database refuses become dead letters; move them to a"
-        " database that is made with ENCODING 'UTF8'"
+        f"{loss}: payments with text that the database rejects become dead letters; move them to a"
+        " database with ENCODING 'UTF8'"
     )
 
 
 def changelog_lock(connection: Administration) -> str | None:
-    """Who holds Liquibase's lock, and since when by the clock there; None where nobody does."""
+    """The holder of Liquibase's lock, and the time since when; None if it is free."""
     if connection.run("SELECT to_regclass('write.databasechangeloglock')") == [[None]]:
         return None
     rows = connection.run(
@@ -153,15 +153,15 @@ def changelog_lock(connection: Administration) -> str | None:
 
 
 def partitions(connection: Administration) -> tuple[TablePartition, ...]:
-    """All partitions of the payment tables, by table and time."""
+    """All partitions of the payment tables, in the order of table and time."""
     return tuple(TablePartition(*row) for row in connection.run(_PARTITIONS))
 
 
 def missing_months(existing: Iterable[TablePartition], now: datetime) -> tuple[str, ...]:
-    """What lacks a partition for this month or the next, such as ``payment_core 2025-01``.
+    """The missing partitions of this month and the next, such as ``payment_core 2025-01``.
 
     Args:
-        now: The present, with its time zone.
+        now: The current time, with its time zone.
     """
     present = {(partition.table, partition.start) for partition in existing}
     this_month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -175,7 +175,7 @@ def missing_months(existing: Iterable[TablePartition], now: datetime) -> tuple[s
 
 
 def privileges(connection: Administration) -> Privileges:
-    """What the connected role may do, against what the writer needs."""
+    """Compare the privileges of the current role with those that the writer needs."""
     needs = [(name, right) for name, rights in _WRITER_NEEDS.items() for right in rights]
     missing = connection.run(
         """

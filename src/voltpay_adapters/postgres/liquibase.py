@@ -1,10 +1,9 @@
-"""Liquibase as a child process: its own words and exit code, our changelog, no secret on view."""
+"""Runs Liquibase on the project's changelog as a child process, without showing a secret."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,31 +14,31 @@ from attrs import frozen
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.inspection import changelog_lock
 from voltpay_adapters.postgres.resources import changelog_folder
+from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured
 
-_JAVAS_OWN = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
+_JAVA_DEFAULT_TRUST = {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
 _UNLESS_SET = {"LIQUIBASE_CHANGELOG_LOCK_WAIT_TIME_IN_MINUTES": "1"}
 _MAIN_CLASS = "liquibase.integration.commandline.LiquibaseCommandLine"
 
 
 @frozen
 class Liquibase:
-    """The changelog's way into one database.
+    """Liquibase for one database.
 
-    Each method runs Liquibase once, lets it write to this process's stdout and stderr, and returns
-    its exit code: 0 when it did what was asked. Any ``LIQUIBASE_*`` variable of the environment
-    that is not set here holds as Liquibase documents it.
+    Each method runs Liquibase once. Liquibase writes to this process's stdout and stderr. The
+    method returns its exit code; 0 means success. A ``LIQUIBASE_*`` environment variable that is
+    not set here has the effect that Liquibase documents.
 
     Attributes:
-        target: The database, and the migrator to reach it by.
+        target: The database, with the migrator as its user.
         classpath: A folder with the jars of Liquibase, picocli and the PostgreSQL driver, or a Java
             class path; run by the ``java`` of JAVA_HOME or PATH.
-        program: The ``liquibase`` program, by path or by its name on PATH, where no class path is
-            given.
-        sslmode: ``disable``, ``require`` or ``verify-full``, as PostgreSQL means them.
-        sslrootcert: The certificates to trust; Java's own where there are none.
-        tls: The same for the session that comes before Liquibase's.
+        program: The path of the ``liquibase`` program, or its name on PATH; used without a class
+            path.
+        sslmode: libpq's ``disable``, ``require`` or ``verify-full``.
+        sslrootcert: A PEM file of the certificates to trust; None uses Java's own.
     """
 
     target: DatabaseUrl
@@ -47,55 +46,54 @@ class Liquibase:
     program: str = "liquibase"
     sslmode: str = "disable"
     sslrootcert: str | None = None
-    tls: ssl.SSLContext | None = None
 
     def update(self) -> int:
-        """Run the changesets that the database does not have yet."""
+        """Run the changesets that have not been run on the database."""
         return self._run("update")
 
     def rollback(self, count: int) -> int:
-        """Undo the last `count` changesets; undoing the table of a payment drops its rows."""
+        """Undo the last `count` changesets; undoing a payment table drops its rows."""
         return self._run("rollback-count", f"--count={count}")
 
     def status(self) -> int:
-        """Tell which changesets the database does not have yet."""
+        """List the changesets that have not been run on the database."""
         return self._run("status", "--verbose")
 
     def history(self) -> int:
-        """Tell which changesets were run, and when."""
+        """List the changesets that were run, with their times."""
         return self._run("history")
 
     def clear_checksums(self) -> int:
-        """Forget the checksums of what was run; the next update computes them anew."""
+        """Delete the checksums of run changesets; the next update computes new ones."""
         return self._run("clear-checksums")
 
     def release_locks(self) -> int:
-        """Take the changelog's lock away from whoever holds it."""
+        """Release the changelog's lock, whoever holds it."""
         return self._run("release-locks")
 
     def lock_holder(self) -> str | None:
-        """Who holds the changelog's lock, and since when; None where nobody does.
+        """The holder of the changelog's lock, and the time since when; None if it is free.
 
         Raises:
             Unavailable: The database cannot be reached.
         """
-        with admin_connection(self.target, self.tls) as asked:
-            return changelog_lock(asked)
+        with admin_connection(self.target, tls_context(self.sslmode, self.sslrootcert)) as session:
+            return changelog_lock(session)
 
     def validate(self) -> int:
-        """Check the changelog, also against what was run from it."""
+        """Check the changelog, also against the changesets that were run."""
         return self._run("validate")
 
     def _run(self, *command: str) -> int:
         arguments = [*self._launcher(), *command]
-        target, settings = self._found()
+        target, settings = self._find_host()
         with NamedTemporaryFile("w", suffix=".properties") as properties:
             properties.write(f"options={_options(settings)}\n")
             properties.flush()
             environment = self._environment(target) | {
                 "LIQUIBASE_COMMAND_DRIVER_PROPERTIES_FILE": properties.name
             }
-            # the program is the one that the operator's own settings name
+            # the operator's own settings name the program
             child = subprocess.run(arguments, env=environment, check=False)  # noqa: S603
         return child.returncode
 
@@ -105,21 +103,22 @@ class Liquibase:
         if (program := shutil.which(self.program)) is not None:
             return [program]
         raise Misconfigured(
-            f"there is no program {self.program!r} on the PATH: install Liquibase 4, or name a "
+            f"the program {self.program!r} is not on the PATH: install Liquibase 4, or name a "
             "folder that holds the jars of liquibase-core, picocli and the PostgreSQL driver "
-            "with what they need"
+            "with their dependencies"
         )
 
-    def _found(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
-        """The host that may be used, and what sessions of ours set, of what it knows."""
-        with admin_connection(self.target, self.tls) as asked:
-            if asked.pooled:
+    def _find_host(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
+        """The first host that accepts the session, and the session settings that it knows."""
+        tls = tls_context(self.sslmode, self.sslrootcert)
+        with admin_connection(self.target, tls) as connection:
+            if connection.pooled:
                 raise Misconfigured(
-                    f"there is a connection pooler at {asked.target.label}, which does not pass"
-                    " Liquibase's session settings on",
+                    f"there is a connection pooler at {connection.target.label}, and poolers do not"
+                    " pass Liquibase's session settings on",
                     code="migrator-pooled",
                 )
-            return asked.target, asked.settings
+            return connection.target, connection.settings
 
     def _environment(self, target: DatabaseUrl) -> dict[str, str]:
         settings = {
@@ -134,20 +133,20 @@ class Liquibase:
         if target.password is not None:
             settings["LIQUIBASE_COMMAND_PASSWORD"] = target.password
             if not target.password.isascii():
-                settings["LC_ALL"] = "C.UTF-8"  # by which Java reads its environment
+                settings["LC_ALL"] = "C.UTF-8"  # the encoding in which Java reads its environment
         return _UNLESS_SET | os.environ | settings
 
     def _tls(self) -> dict[str, str]:
         if self.sslmode != "verify-full":
             return {"sslmode": self.sslmode}
-        trusted = {"sslrootcert": self.sslrootcert} if self.sslrootcert else _JAVAS_OWN
+        trusted = {"sslrootcert": self.sslrootcert} if self.sslrootcert else _JAVA_DEFAULT_TRUST
         return {"sslmode": self.sslmode, **trusted}
 
 
 def _options(settings: Mapping[str, str]) -> str:
-    r"""Settings as PostgreSQL takes them at the start of a session, in a file of Java's properties.
+    r"""Settings in the form of PostgreSQL's ``options``, escaped for a Java properties file.
 
-    PostgreSQL wants a backslash before each space, and Java one more before that.
+    PostgreSQL needs a backslash before each space, and Java needs one more before that.
     """
     escaped = {name: value.replace(" ", r"\\ ") for name, value in settings.items()}
     return " ".join(f"-c {name}={value}" for name, value in escaped.items())
@@ -158,7 +157,7 @@ def _java() -> str:
     java = (home and shutil.which("java", path=Path(home, "bin"))) or shutil.which("java")
     if java is None:
         raise Misconfigured(
-            "Liquibase's class path is set, but there is no java on the PATH: install a Java "
+            "Liquibase's class path is set, but java is not on the PATH: install a Java "
             "runtime, or set JAVA_HOME"
         )
     return java

@@ -1,4 +1,4 @@
-"""The months ahead: pg_partman's maintenance of the payment tables, due daily."""
+"""pg_partman's daily maintenance: creates the payment tables' partitions of the next months."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 
 
 def maintain(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> tuple[TablePartition, ...]:
-    """Make the partitions of the next months that are not there yet.
+    """Create the missing partitions of the next months.
 
-    Writers are not held up. It also catches up after months without maintenance, and leaves the
-    DEFAULT partition unmade. Each table is a transaction of its own. It works with pg_partman 4 and
-    5; version 5 reads the newest month that holds rows once for each table.
+    Maintenance does not block writers. It also catches up after months without maintenance, and
+    creates no DEFAULT partition. Each table has its own transaction. It works with pg_partman 4 and
+    5; for each table, version 5 reads the newest month that has rows once.
 
     Args:
-        target: The database, and the migrator to reach it by.
-        tls: How to encrypt and whom to trust; None does without.
+        target: The database, with the migrator as its user.
+        tls: The TLS context; None for no encryption.
 
     Returns:
         All partitions that exist now.
 
     Raises:
-        Unavailable: The database cannot be reached, or has no schema to maintain.
+        Unavailable: The database cannot be reached, or has no schema.
     """
     with admin_connection(target, tls) as connection:
         for table in PAYMENT_TABLES:

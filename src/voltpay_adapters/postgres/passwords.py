@@ -26,22 +26,22 @@ _PROHIBITED = (
 
 
 def encoded(password: str) -> bytes:
-    """The bytes of a password as the environment, a file or a URL had them.
+    """The bytes of a password, as they were in the environment, the file or the URL.
 
     Raises:
-        Misconfigured: It holds what no password can; the message does not repeat it.
+        Misconfigured: It has a character that no password can have; the message does not show it.
     """
     try:
         raw = password.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise Misconfigured("a database password holds a lone surrogate: set another") from None
+        raise Misconfigured("a database password has a lone surrogate: set another") from None
     if b"\0" in raw:
-        raise Misconfigured("a database password holds a NUL character: set another")
+        raise Misconfigured("a database password has a NUL character: set another")
     return raw
 
 
 def prepared(raw: bytes) -> bytes:
-    """What SCRAM hashes: SASLprep of the password, or the password itself where that forbids it."""
+    """The bytes that SCRAM hashes: SASLprep of the password, or itself if SASLprep prohibits it."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -55,10 +55,10 @@ def prepared(raw: bytes) -> bytes:
 
 
 def scram_verifier(password: str, salt: bytes | None = None) -> str:
-    """What PostgreSQL stores of a password: with it, the secret itself need never be sent.
+    """The verifier that PostgreSQL stores, so that the password itself is never sent.
 
     Raises:
-        Misconfigured: It holds what no password can.
+        Misconfigured: It has a character that no password can have.
     """
     salt = salt or secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", prepared(encoded(password)), salt, _ITERATIONS)
@@ -79,7 +79,7 @@ def _is_prohibited(char: str) -> bool:
 
 
 def _mixes_directions(text: str) -> bool:
-    """Whether text that runs from right to left is not that alone, from end to end."""
+    """Whether text has right-to-left characters and breaks RFC 3454's rule for them."""
     runs_left = stringprep.in_table_d1
     return any(map(runs_left, text)) and not (
         runs_left(text[0]) and runs_left(text[-1]) and not any(map(stringprep.in_table_d2, text))

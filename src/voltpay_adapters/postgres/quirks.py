@@ -13,9 +13,9 @@ from pg8000.native import Connection
 
 
 def backend_key_data(connection: Connection) -> bytes | None:
-    """The BackendKeyData message of the server; None before it, or from a pooler without one.
+    """The BackendKeyData message of the server; None if it has not come, or a pooler sends none.
 
-    There is no public name for the process id that the server announces. Upstream: none found.
+    pg8000 has no public name for the process id in this message. Upstream: none found.
     """
     found: bytes | None = connection._backend_key_data
     return found
@@ -24,21 +24,21 @@ def backend_key_data(connection: Connection) -> bytes | None:
 def set_timeout(connection: Connection, seconds: float) -> None:
     """Wait at most this long for each answer from now on.
 
-    pg8000 takes one timeout for connecting and for answers, and with TLS it replaces the socket
-    that it was given. Upstream: none found.
+    pg8000 has one timeout for connecting and for answers, and with TLS it replaces the given
+    socket. Upstream: none found.
     """
     connection._usock.settimeout(seconds)
 
 
 @contextmanager
 def closing_files(connection: Connection) -> Iterator[None]:
-    """Close what pg8000's `close`, called in the block, leaves open after an error.
+    """Close the socket and its file, which pg8000's `close`, called in the block, may leave open.
 
-    The file that it makes of its socket keeps the descriptor. Upstream: #100 closed the socket of a
-    login that failed, and not the file.
+    After an error the file keeps the descriptor open. Upstream: #100 closed the socket of a failed
+    login, but not the file.
     """
     opened = [getattr(connection, name, None) for name in ("_sock", "_usock")]
-    with suppress(Exception):  # the connection is gone either way
+    with suppress(Exception):  # the connection is of no more use
         yield
     for each in filter(None, opened):
         with suppress(Exception):
@@ -46,7 +46,7 @@ def closing_files(connection: Connection) -> Iterator[None]:
 
 
 class ScramLogin(Protocol):
-    """What a connection has while it logs in."""
+    """The attributes of a connection during its login."""
 
     user: bytes
     password: bytes | None
@@ -55,11 +55,11 @@ class ScramLogin(Protocol):
 
 @contextmanager
 def scram_password(login: ScramLogin, password: bytes) -> Iterator[None]:
-    """Start SCRAM, in the block, with a password that has been through SASLprep already.
+    """Start SCRAM, in the block, with a password that is already prepared by SASLprep.
 
-    scramp, pg8000's SCRAM client, rejects passwords that SASLprep prohibits, where PostgreSQL and
-    libpq use them as they are. It needs no password yet, and the server knows the user already.
-    Upstream: none found.
+    scramp, pg8000's SCRAM client, rejects passwords that SASLprep prohibits; PostgreSQL and libpq
+    use them unchanged. So scramp starts with a placeholder and gets the password afterwards; the
+    server already knows the user. Upstream: none found.
     """
     user, own = login.user, login.password
     login.user = login.password = b"-"

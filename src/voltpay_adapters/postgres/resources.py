@@ -1,4 +1,4 @@
-"""Where the project's SQL files are, in an installed wheel and in a checkout."""
+"""Finds the project's SQL files, in an installed wheel and in a checkout."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _CHANGESET = re.compile(r"^--changeset\s+\S+?:(\S+)", re.MULTILINE)
 
 
 def bootstrap_file() -> Path:
-    """The SQL that makes roles, schemas and the extension."""
+    """The SQL that creates roles, schemas and the extension."""
     return _database_folder() / "bootstrap.sql"
 
 
 def changelog_folder() -> Path:
-    """The folder of Liquibase's ``root.yaml`` and of the numbered files that it includes."""
+    """The folder with Liquibase's ``root.yaml`` and the numbered files that it includes."""
     return _database_folder() / "changelog"
 
 
 def changeset_ids() -> tuple[str, ...]:
-    """The ids of all changesets, in the order in which Liquibase runs them."""
+    """The ids of all changesets, in the order of their execution."""
     files = sorted(changelog_folder().glob("*.sql"))
     return tuple(found for file in files for found in _CHANGESET.findall(file.read_text("utf-8")))
 

@@ -1,4 +1,4 @@
-"""What every session sets for itself, so that no default of server, database or role matters."""
+"""The settings that every session sets, so that no default of server, database or role matters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pg8000.native import Connection
 
 AT_START = {"client_encoding": "UTF8"}
-"""What is set before the first answer; poolers take no other setting there."""
+"""The setting of the startup message; poolers accept no other setting there."""
 
-# All settings that a user may change and that bend how statements are read, how values are written,
-# what a transaction sees, or how long anything may take. The administrator's remain: planner,
-# memory, logs, and where tables are placed.
+# All settings that a user may change and that affect how statements are read, how values are
+# written, what a transaction sees, or how long anything may take. The administrator decides the
+# others: planner, memory, logs and tablespaces.
 _ALWAYS = {
     **AT_START,
     # how statements are read
@@ -19,7 +19,7 @@ _ALWAYS = {
     "backslash_quote": "safe_encoding",
     "check_function_bodies": "on",
     "escape_string_warning": "on",
-    "plpgsql.extra_errors": "none",  # else pg_partman's functions may not compile
+    "plpgsql.extra_errors": "none",  # otherwise pg_partman's functions may not compile
     "restrict_nonsystem_relation_kind": "",
     "row_security": "on",
     "search_path": "pg_catalog",
@@ -35,10 +35,10 @@ _ALWAYS = {
     "client_min_messages": "warning",
     "debug_print_plan": "off",  # its constants are payments
     "extra_float_digits": "1",
-    "log_parameter_max_length_on_error": "0",  # as its parameters are
+    "log_parameter_max_length_on_error": "0",  # parameters are payments
     "quote_all_identifiers": "off",
     "xmlbinary": "base64",
-    # what a transaction sees, and what tables it makes
+    # what a transaction sees, and what tables it creates
     "default_table_access_method": "heap",
     "default_transaction_deferrable": "off",
     "default_transaction_isolation": "read committed",
@@ -53,19 +53,19 @@ _ALWAYS = {
     "transaction_timeout": "0",
 }
 
-# A commit must be durable once it is answered; remote_apply waits for even more than that.
+# A commit must be durable when the server confirms it; remote_apply waits even longer.
 _DURABLE = """CASE WHEN pg_catalog.current_setting('synchronous_commit')
     OPERATOR(pg_catalog.=) 'remote_apply' THEN 'remote_apply' ELSE 'on' END"""
 
 
 def fix(connection: Connection, settings: Mapping[str, str]) -> tuple[int, dict[str, str]]:
-    """Set them all, in one round trip; those that this server does not know are left out.
+    """Set all of them in one round trip; skip those that this server does not know.
 
     Args:
-        settings: Further settings, or other values of these.
+        settings: Further settings, or other values for these.
 
     Returns:
-        The id of the server process, and the settings as they are now.
+        The id of the server process, and the settings in force now.
     """
     values = ", ".join(f"('{name}', '{value}')" for name, value in {**_ALWAYS, **settings}.items())
     rows = connection.run(

@@ -1,4 +1,4 @@
-"""The tables behind the ports; rows travel as one JSON parameter a statement."""
+"""The tables behind the ports; each statement sends its rows as one JSON parameter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _json(rows: Any) -> str:
     return _encode(rows).decode()
 
 
-def _places(partitions: Collection[Partition]) -> str:
+def _json_partitions(partitions: Collection[Partition]) -> str:
     return _json([{"topic": p.topic, "partition": p.number} for p in partitions])
 
 
@@ -80,7 +80,7 @@ class PostgresIdempotency:
     _session: Session
 
     def claim(self, keys: Sequence[str]) -> set[str]:
-        """Claim the keys and tell which of them were free."""
+        """Claim the keys, and return those that were free."""
         rows = self._session.attempt(
             "INSERT INTO write.idempotency (message_id)"
             " SELECT key FROM json_array_elements_text(:keys::json) AS key"
@@ -90,7 +90,7 @@ class PostgresIdempotency:
         return {key for (key,) in rows}
 
     def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than that."""
+        """Delete at most `limit` claims older than `older_than`."""
         ((count,),) = self._session.run(
             f"""
             WITH gone AS (
@@ -105,7 +105,7 @@ class PostgresIdempotency:
         return int(count)
 
     def expired(self, older_than: timedelta) -> int:
-        """How many claims are older than that."""
+        """The number of claims older than `older_than`."""
         ((count,),) = self._session.run(
             f"SELECT count(*) FROM write.idempotency WHERE {_EXPIRED}",  # noqa: S608 - a constant
             age=older_than.total_seconds(),
@@ -126,7 +126,7 @@ class PostgresOutbox:
     _session: Session
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        """Add one row a source partition."""
+        """Add one row for each source partition."""
         if not payloads:
             return frozenset()
         new = [
@@ -144,9 +144,9 @@ class PostgresOutbox:
     def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
         """All rows of these partitions in order."""
         rows = self._session.run(
-            "SELECT id, payload FROM write.outbox JOIN json_to_recordset(:places::json)"
-            " AS place(topic text, partition integer) USING (topic, partition) ORDER BY id",
-            places=_places(partitions),
+            "SELECT id, payload FROM write.outbox JOIN json_to_recordset(:partitions::json)"
+            " AS wanted(topic text, partition integer) USING (topic, partition) ORDER BY id",
+            partitions=_json_partitions(partitions),
         )
         return [OutboxRow(row_id, payload) for row_id, payload in rows]
 
@@ -169,31 +169,31 @@ class PostgresFence:
         """Lock the rows for share and compare the epochs."""
         rows = self._session.run(
             "SELECT topic, partition, epoch FROM write.partition_fence"
-            " JOIN json_to_recordset(:places::json) AS place(topic text, partition integer)"
+            " JOIN json_to_recordset(:partitions::json) AS wanted(topic text, partition integer)"
             " USING (topic, partition) ORDER BY topic, partition FOR SHARE OF partition_fence",
-            places=_places(epochs.keys()),
+            partitions=_json_partitions(epochs.keys()),
         )
         found = {Partition(topic, number): epoch for topic, number, epoch in rows}
-        raised = {partition for partition, epoch in epochs.items() if found.get(partition) != epoch}
-        if raised:
-            raise Fenced(raised, "another process has raised their epochs", code="epoch-bumped")
+        bumped = {partition for partition, epoch in epochs.items() if found.get(partition) != epoch}
+        if bumped:
+            raise Fenced(bumped, "another process has bumped their epochs", code="epoch-bumped")
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Raise the epochs by one."""
+        """Increase the epochs by one."""
         rows = self._session.run(
             "INSERT INTO write.partition_fence AS fence (topic, partition, epoch)"
-            " SELECT topic, partition, 1 FROM json_to_recordset(:places::json)"
-            " AS place(topic text, partition integer) ORDER BY topic, partition"
+            " SELECT topic, partition, 1 FROM json_to_recordset(:partitions::json)"
+            " AS wanted(topic text, partition integer) ORDER BY topic, partition"
             " ON CONFLICT (topic, partition) DO UPDATE SET epoch = fence.epoch + 1"
             " RETURNING topic, partition, epoch",
-            places=_places(partitions),
+            partitions=_json_partitions(partitions),
         )
         return {Partition(topic, number): epoch for topic, number, epoch in rows}
 
 
 @frozen
 class PostgresPositions:
-    """The positions of sources that keep none of their own."""
+    """The read positions of sources that cannot store their own."""
 
     _session: Session
 

@@ -1,4 +1,4 @@
-"""How connections to PostgreSQL are encrypted."""
+"""Encryption of connections to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from voltpay_core.errors import Misconfigured
 
 
 def tls_context(mode: str, certificates: str | None = None) -> ssl.SSLContext | None:
-    """How to encrypt and whom to trust; None where nothing is encrypted.
+    """The TLS context for a mode; None for ``disable``.
 
     Args:
-        mode: ``disable``, ``require`` (any server is trusted) or ``verify-full``, as libpq means
-            them.
-        certificates: A file of the certificates to trust, in PEM; the system's own without it.
+        mode: libpq's ``disable``, ``require`` (any server is trusted) or ``verify-full``.
+        certificates: A PEM file of the certificates to trust; None uses the system's own.
 
     Raises:
         Misconfigured: The certificates cannot be read (``database-certificates``).

@@ -1,4 +1,4 @@
-"""Sample payments, the same for the same seed: duplicates and poison of every kind among them."""
+"""Sample payments with duplicates and all kinds of poison, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _REMEMBERED = 1000
 
 @frozen
 class Mix:
-    """What the samples are made of.
+    """The composition of the samples.
 
     Attributes:
-        accounts: How many accounts pay; a few of them pay most often.
+        accounts: The number of accounts; a few of them make most payments.
         duplicates: The share (0-1) of records that repeat one of the last 1000 payments.
-        poison: The share (0-1) of records that are no acceptable payments.
+        poison: The share (0-1) of records that become dead letters.
     """
 
     accounts: int = 500
@@ -49,8 +49,11 @@ class Mix:
     poison: float = 0.0
 
 
-def samples(codec: Codec, count: int, seed: int, mix: Mix) -> Iterator[ProducerRecord]:
-    """Records for the writer topic: as many as asked for, the same for the same arguments."""
+_GOOD = Mix()
+
+
+def samples(codec: Codec, count: int, seed: int, mix: Mix = _GOOD) -> Iterator[ProducerRecord]:
+    """Return `count` records for the input topic, the same for the same arguments."""
     random = Random(seed)  # noqa: S311 - repeatable, not secret
     payments = _Payments(random, codec, mix.accounts)
     remembered: deque[ProducerRecord] = deque(maxlen=_REMEMBERED)
@@ -66,7 +69,7 @@ def samples(codec: Codec, count: int, seed: int, mix: Mix) -> Iterator[ProducerR
 
 
 def poisoned(kind: str, payment: NewPayment, codec: Codec) -> ProducerRecord:
-    """A record like that payment's, spoilt in one of the ways of `POISON`."""
+    """The record of a payment, spoilt in one of the ways of `POISON`."""
     return POISON[kind](_record(payment, codec))
 
 
@@ -93,8 +96,8 @@ class _Payments:
         )
 
     def _account(self) -> int:
-        place = min(int(self._accounts * self._random.random() ** 2), self._accounts - 1)
-        return 1_000_000 + place * 7919  # far apart, as ids of real accounts are
+        number = min(int(self._accounts * self._random.random() ** 2), self._accounts - 1)
+        return 1_000_000 + number * 7919  # far apart, like the ids of real accounts
 
     def _amount(self, digits: int) -> Decimal:
         units = max(1, round(self._random.lognormvariate(8, 1.5)))
@@ -110,7 +113,7 @@ def _record(payment: NewPayment, codec: Codec) -> ProducerRecord:
 
 
 def _stating(**changes: object) -> Callable[[ProducerRecord], ProducerRecord]:
-    """Other fields than the payment's own; None leaves one out."""
+    """Replace fields of the payment; None removes one."""
 
     def spoil(record: ProducerRecord) -> ProducerRecord:
         fields = json.loads(record.value or b"", parse_float=str) | changes
@@ -169,4 +172,4 @@ POISON: dict[str, Callable[[ProducerRecord], ProducerRecord]] = {
     "a comment that is too long": _stating(comment="x" * 301),
     "a reference that is too long": _stating(externalRefId="x" * 201),
 }
-"""Ways to spoil a record; each ends as a dead letter, whatever the payment was."""
+"""Ways to spoil a record; each makes a dead letter of any payment."""

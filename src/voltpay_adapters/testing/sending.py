@@ -1,4 +1,4 @@
-"""Sends records in chunks, at a rate where one is given."""
+"""Sends records in chunks, optionally at a fixed rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
 
 CHUNK = 1000
-"""Records that are published together, at most."""
+"""Records in one call of `publish`, at most."""
 
 
 def send(
@@ -24,10 +24,10 @@ def send(
     """Send the records until `stop` is set, and return the number that was acknowledged.
 
     Args:
-        rate: Records a second; None sends as fast as the publisher takes them.
+        rate: Records a second; None sends as fast as possible.
 
     Raises:
-        Unavailable: The topic does not take them.
+        Unavailable: The records cannot be published.
     """
     left, sent, started = iter(records), 0, time.monotonic()
     size = CHUNK if rate is None else max(1, min(CHUNK, rate // 10))

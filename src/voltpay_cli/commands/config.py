@@ -9,19 +9,19 @@ import typer
 
 from voltpay_cli.console.progress import Output
 from voltpay_cli.options import with_settings
-from voltpay_cli.settings.display import shown
+from voltpay_cli.settings import Loaded
 
-app = typer.Typer(no_args_is_help=True, help="See the settings.")
+app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 
 @app.command()
-@with_settings("source", "store", "events", "node_id", "group", "x", give=shown)
+@with_settings("source", "store", "events", "node_id", "group", "x", give=Loaded.shown)
 def show(
     rows: dict[str, dict[str, Any]],
     *,
-    output: Annotated[Output, typer.Option(help="form of the list")] = "text",
+    output: Annotated[Output, typer.Option(help="format of the list")] = "text",
 ) -> None:
-    """Print each setting, its value and its origin; secrets are masked."""
+    """Print each setting, its value and its origin. Secrets are masked."""
     if output == "json":
         typer.echo(json.dumps(rows, indent=2))
         return

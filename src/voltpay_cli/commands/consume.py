@@ -2,54 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
+from attrs import fields
 
-from voltpay_cli import wiring
 from voltpay_cli.console.progress import Output, progress, summarize
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
+from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
-from voltpay_core.consuming import PaymentConsumer
-from voltpay_core.errors import Unavailable
+from voltpay_cli.supervising import Supervisor, worst
+from voltpay_cli.wiring import Wiring
+from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.errors import Misconfigured, Unavailable
 
 log = logging.getLogger("voltpay")
 
 
 @with_settings("source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "x")
 def consume(
-    settings: Settings,
+    wiring: Wiring,
     *,
-    max_messages: Annotated[
-        int | None, typer.Option(help="stop after this number of records", min=1, metavar="N")
-    ] = None,
+    max_messages: Annotated[int | None, number("stop after this number of records")] = None,
     exit_eof: Annotated[
         bool,
-        typer.Option("--exit-eof", help="stop when all that was there at the start is done"),
+        switch("--exit-eof", "stop when everything that was there at the start is done"),
     ] = False,
     timeout: Annotated[
         int | None,
         typer.Option(help="stop after this number of seconds", min=0, max=10**8, metavar="SECONDS"),
     ] = None,
     skip_expired: Annotated[
-        bool, typer.Option("--skip-expired", help="go on where records expired unread")
+        bool,
+        switch("--skip-expired", "continue where records expired unread"),
     ] = False,
-    output: Annotated[Output, typer.Option(help="form of the summary")] = "text",
+    workers: Annotated[int, number("number of processes that share the work", 1, 100)] = 1,
+    output: Annotated[Output, typer.Option(help="format of the summary")] = "text",
 ) -> None:
-    """Consume payments until stopped; a file is consumed to its end."""
+    """Consume payments until stopped. A file is consumed to its end."""
+    source = wiring.settings.source
+    if workers > 1:
+        _check_shareable(wiring.settings, max_messages)
+        raise typer.Exit(_share(workers, output))
     with stop_on_signals(timeout) as stop:
-        until_drained = exit_eof or not (settings.source and settings.source.is_kafka)
         code = run(
-            settings,
+            wiring,
             stop,
             max_messages=max_messages,
-            until_drained=until_drained,
+            until_drained=exit_eof or not (source and source.is_kafka),
             skip_expired=skip_expired,
             output=output,
         )
@@ -57,7 +64,7 @@ def consume(
 
 
 def run(
-    settings: Settings,
+    wiring: Wiring,
     stop: StopFlag,
     *,
     max_messages: int | None = None,
@@ -65,18 +72,12 @@ def run(
     skip_expired: bool = False,
     output: Output = "text",
 ) -> ExitCode:
-    """Consume, print the summary, and return how it ended.
-
-    Raises:
-        Misconfigured: A setting is missing or cannot work.
-        Unavailable: The infrastructure did not come back in time.
-    """
+    """Consume, print the summary, and return how it ended."""
     try:
         with (
             _summarized(output) as summarized,
             progress() as notify,
             wiring.payment_consumer(
-                settings,
                 stop.flag,
                 notify,
                 skip_expired=skip_expired,
@@ -92,6 +93,29 @@ def run(
         return ExitCode.STOPPED
     unfinished = stop.timed_out and (until_drained or max_messages)
     return ExitCode.STOPPED if unfinished else ExitCode.DONE
+
+
+def _check_shareable(settings: Settings, max_messages: int | None) -> None:
+    if not (settings.source and settings.source.is_kafka):
+        raise Misconfigured("--workers: only a Kafka topic can be shared by several processes")
+    if isinstance(settings.node_id, int):
+        raise Misconfigured("--workers: each process needs its own node id; set node_id to auto")
+    if max_messages is not None:
+        raise Misconfigured("--workers and --max-messages: the number is that of one process")
+
+
+def _share(workers: int, output: Output) -> int:
+    """Run this command in several processes, print one summary, and return the worst exit code."""
+    started = time.monotonic()
+    command = (sys.executable, "-m", "voltpay_cli", *sys.argv[1:])
+    with stop_on_signals() as stop:
+        supervisor = Supervisor((*command, "--workers", "1", "--output", "json"), stop.flag)
+        stop.abort = supervisor.abort
+        ends = supervisor.run(workers)
+    summaries = [json.loads(ended.output) for ended in ends if ended.output]
+    counts = {each.name: sum(one[each.name] for one in summaries) for each in fields(Tally)}
+    summarize(Tally(**counts), time.monotonic() - started, output)
+    return worst(ends)
 
 
 @contextmanager

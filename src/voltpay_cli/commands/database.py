@@ -6,82 +6,82 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from voltpay_cli.administration import bootstrap_database, liquibase
-from voltpay_cli.administration import maintain as maintain_database
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
+from voltpay_cli.operations import bootstrap_database, liquibase
+from voltpay_cli.operations import maintain as maintain_database
+from voltpay_cli.options import number, with_settings
+from voltpay_cli.wiring import Wiring
 
-app = typer.Typer(no_args_is_help=True, help="Make and care for the PostgreSQL schema.")
+app = typer.Typer(no_args_is_help=True, help="Create and maintain the PostgreSQL schema.")
 
 
 @app.command()
 @with_settings("store")
-def bootstrap(settings: Settings) -> None:
-    """Make roles, schemas and pg_partman, as a superuser."""
-    bootstrap_database(settings)
+def bootstrap(wiring: Wiring) -> None:
+    """Create roles, schemas and pg_partman, as a superuser."""
+    bootstrap_database(wiring.settings)
     typer.echo("roles, schemas and pg_partman are in place; next: voltpay db update")
 
 
 @app.command()
 @with_settings("store")
-def update(settings: Settings) -> None:
+def update(wiring: Wiring) -> None:
     """Run the changesets that the database does not have yet."""
-    _end(liquibase(settings, locking=True).update())
+    _end(liquibase(wiring.settings, locking=True).update())
 
 
 @app.command()
 @with_settings("store")
 def rollback(
-    settings: Settings,
-    count: Annotated[int, typer.Option(help="changesets to undo", min=1, metavar="N")],
+    wiring: Wiring,
+    count: Annotated[int, number("number of changesets to undo")],
 ) -> None:
-    """Undo the last changesets; with a payment table go its rows."""
-    _end(liquibase(settings, locking=True).rollback(count))
+    """Undo the last changesets. If they drop a payment table, its rows are lost."""
+    _end(liquibase(wiring.settings, locking=True).rollback(count))
 
 
 @app.command()
 @with_settings("store")
-def status(settings: Settings) -> None:
-    """Tell which changesets the database does not have yet."""
-    _end(liquibase(settings).status())
+def status(wiring: Wiring) -> None:
+    """List the changesets that the database does not have yet."""
+    _end(liquibase(wiring.settings).status())
 
 
 @app.command()
 @with_settings("store")
-def history(settings: Settings) -> None:
-    """Tell which changesets were run, and when."""
-    _end(liquibase(settings).history())
+def history(wiring: Wiring) -> None:
+    """List the changesets that were run, and when."""
+    _end(liquibase(wiring.settings).history())
 
 
 @app.command()
 @with_settings("store")
-def clear_checksums(settings: Settings) -> None:
-    """Forget the checksums of the changesets."""
-    _end(liquibase(settings).clear_checksums())
+def clear_checksums(wiring: Wiring) -> None:
+    """Delete the stored checksums of the changesets."""
+    _end(liquibase(wiring.settings).clear_checksums())
 
 
 @app.command()
 @with_settings("store")
-def release_locks(settings: Settings) -> None:
-    """Take the changelog's lock away from an update that is no more."""
-    changelog = liquibase(settings)
+def release_locks(wiring: Wiring) -> None:
+    """Release the changelog's lock that a killed update has left."""
+    changelog = liquibase(wiring.settings)
     typer.echo(f"the changelog's lock was held by {changelog.lock_holder() or 'nobody'}")
     _end(changelog.release_locks())
 
 
 @app.command()
 @with_settings("store")
-def validate(settings: Settings) -> None:
+def validate(wiring: Wiring) -> None:
     """Check the changelog."""
-    _end(liquibase(settings).validate())
+    _end(liquibase(wiring.settings).validate())
 
 
 @app.command()
 @with_settings("store")
-def maintain(settings: Settings) -> None:
-    """Make the partitions of the months ahead; due daily."""
-    for partition in maintain_database(settings):
+def maintain(wiring: Wiring) -> None:
+    """Create the partitions of the coming months. Run it daily."""
+    for partition in maintain_database(wiring.settings):
         typer.echo(str(partition))
 
 

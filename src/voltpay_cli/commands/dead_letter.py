@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import timedelta
 from itertools import islice
 from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.console.progress import Output
-from voltpay_cli.console.signals import StopFlag, stop_on_signals
+from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
+from voltpay_cli.options import number, switch, with_settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
-app = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")
+app = typer.Typer(no_args_is_help=True, help="List and replay dead letters.")
 
-Code = Annotated[str | None, typer.Option(help="only letters of this code", metavar="CODE")]
+Code = Annotated[str | None, typer.Option(help="only dead letters with this code", metavar="CODE")]
 
 
 @app.command("list")
 @with_settings("source", "events", "x")
 def list_letters(
-    settings: Settings,
+    wiring: Wiring,
     *,
     code: Code = None,
-    limit: Annotated[
-        int | None, typer.Option(help="letters to show, at most", min=0, metavar="N")
-    ] = None,
-    output: Annotated[Output, typer.Option(help="form of the list")] = "text",
+    limit: Annotated[int | None, number("dead letters to show, at most", 0)] = None,
+    output: Annotated[Output, typer.Option(help="format of the list")] = "text",
 ) -> None:
-    """Count the letters by code, then tell of each, but nothing of its payment."""
+    """Count the dead letters by code, then list each, without anything of its payment."""
     letters = [
         letter
-        for letter in map(DeadLetter.read, wiring.dead_letters(settings))
+        for letter in map(DeadLetter.read, wiring.dead_letters().browse())
         if code in {None, letter.code}
     ]
     shown = islice(letters, limit)
@@ -54,85 +51,47 @@ def list_letters(
 @app.command("replay")
 @with_settings("source", "events", "group", "x")
 def replay_letters(
-    settings: Settings,
+    wiring: Wiring,
     *,
     code: Code = None,
-    limit: Annotated[
-        int | None, typer.Option(help="letters to send, at most", min=1, metavar="N")
-    ] = None,
-    max_attempts: Annotated[
-        int, typer.Option(help="leave letters that failed this often", min=1, metavar="N")
-    ] = 5,
-    yes: Annotated[bool, typer.Option("--yes", help="send them; otherwise only count")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="also letters whose claims may be purged")
-    ] = False,
+    limit: Annotated[int | None, number("dead letters to send, at most")] = None,
+    max_attempts: Annotated[int, number("skip dead letters that have failed this often")] = 5,
+    yes: Annotated[bool, switch("--yes", "send them, not only count them")] = False,
+    force: Annotated[bool, switch("--force", "also letters whose claims may be purged")] = False,
 ) -> None:
-    """Send letters back to the writer topic, under the same key and message id."""
+    """Send dead letters back to the input topic, under the same key and message id."""
+    settings, letters = wiring.settings, wiring.dead_letters()
+    waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
     with stop_on_signals() as stop:
-        for found, plan in _plans(settings, code, max_attempts):
-            typer.echo(_in_words(found, plan))
-            if yes and not stop() and limit != 0:
-                guard = None if force else plan
-                sent = _replay(
-                    settings, found, guard, max_attempts=max_attempts, limit=limit, stop=stop
+        for found in [code] if code else counts(map(DeadLetter.read, letters.browse())):
+            plan = plans(
+                letters.browse(replays_of=found),
+                max_attempts=max_attempts,
+                now=wiring.now(),
+                claims_kept=timedelta(days=settings.limits.claims_days) - waits,
+            ).get(found, ReplayPlan())
+            typer.echo(f"{found}: {plan}")
+            if not yes or stop() or limit == 0:
+                continue
+            with (
+                closing(letters.source(found)) as source,
+                wiring.input_publisher() as publisher,
+            ):
+                done = replay(
+                    source,
+                    publisher,
+                    settings.topics.writer,
+                    None if force else plan,
+                    code=found,
+                    max_attempts=max_attempts,
+                    limit=limit,
+                    stop=stop,
                 )
-                limit = None if limit is None else limit - sent
+            typer.echo(f"{found}: {done}")
+            limit = None if limit is None else limit - done.replayed
         if not yes:
             typer.echo("nothing was sent: this was a dry run; --yes sends them")
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
-
-
-def _plans(
-    settings: Settings, code: str | None, max_attempts: int
-) -> Iterator[tuple[str, ReplayPlan]]:
-    waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
-    codes = [code] if code else counts(map(DeadLetter.read, wiring.dead_letters(settings)))
-    for found in codes:
-        planned = plans(
-            wiring.dead_letters(settings, replays_of=found),
-            max_attempts=max_attempts,
-            now=datetime.now(UTC),
-            claims_kept=timedelta(days=settings.limits.claims_days) - waits,
-        )
-        yield found, planned.get(found, ReplayPlan())
-
-
-def _replay(
-    settings: Settings,
-    code: str,
-    plan: ReplayPlan | None,
-    *,
-    max_attempts: int,
-    limit: int | None,
-    stop: StopFlag,
-) -> int:
-    with (
-        wiring.dead_letter_source(settings, code) as source,
-        wiring.input_publisher(settings) as publisher,
-    ):
-        done = replay(
-            source,
-            publisher,
-            settings.topics.writer,
-            plan,
-            code=code,
-            max_attempts=max_attempts,
-            limit=limit,
-            stop=stop,
-        )
-    typer.echo(f"{code}: sent {done.replayed}, parked {done.parked}")
-    return done.replayed
-
-
-def _in_words(code: str, plan: ReplayPlan) -> str:
-    old = (
-        f", {plan.beyond_retention} of them older than claims are kept"
-        if plan.beyond_retention
-        else ""
-    )
-    parked = f"; {plan.parked} failed too often and stay" if plan.parked else ""
-    return f"{code}: {plan.replayable} to replay{old}{parked}"
 
 
 def _row(letter: DeadLetter) -> dict[str, object]:

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.commands.consume import run
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import Url
+from voltpay_cli.settings import Settings, Url
+from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
 COUNT, SEED = 2000, 7
@@ -21,7 +20,7 @@ MARK = ".voltpay-demo"
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="where everything goes")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="the folder of its files")] = Path("demo"),
 ) -> None:
     """Show the main job on files and SQLite, twice."""
     settings = Settings(
@@ -32,23 +31,24 @@ def demo(
     )
     log_to_stderr(settings.log_level)
     with stop_on_signals() as stop:
-        raise typer.Exit(_play(folder, settings, stop))
+        raise typer.Exit(_play(folder, Wiring(settings=settings), stop))
 
 
-def _play(folder: Path, settings: Settings, stop: StopFlag) -> ExitCode:
+def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
     _clear(folder)
-    _make(folder, settings, stop)
-    command = f"voltpay consume --source {settings.source} --store {settings.store}"
-    typer.echo(f"\n$ {command} --events {settings.events}")
-    code = run(settings, stop)
+    _make(folder, wiring, stop)
+    given = wiring.settings
+    urls = f"--source {given.source} --store {given.store} --events {given.events}"
+    typer.echo(f"\n$ voltpay consume {urls}")
+    code = run(wiring, stop)
     first = _events(folder)
     _show(folder, first)
     if code or stop():
         return code
 
     typer.echo("\nNow everything once more, from the first byte, as after an offset moved back:")
-    wiring.start_over(settings)
-    code = run(settings, stop)
+    wiring.start_over()
+    code = run(wiring, stop)
     if stop() or code:
         return code
     if _events(folder) != first:
@@ -58,21 +58,15 @@ def _play(folder: Path, settings: Settings, stop: StopFlag) -> ExitCode:
     return ExitCode.DONE
 
 
-def _make(folder: Path, settings: Settings, stop: StopFlag) -> None:
+def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    sent = wiring.produce(
-        settings, stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03
-    )
+    sent = wiring.produce(stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03)
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier demo left, and never anything else.
-
-    Raises:
-        Misconfigured: The folder holds something, and no demo was there.
-    """
+    """Remove what an earlier demo left, and never anything else."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Misconfigured(f"{folder} holds files that no demo made: name another folder")
     for pattern in ("payments.jsonl", "voltpay.db*", "events/payment_*.jsonl"):
@@ -85,9 +79,8 @@ def _events(folder: Path) -> dict[str, bytes]:
 
 
 def _show(folder: Path, events: dict[str, bytes]) -> None:
-    typer.echo(
-        f"\n{folder}/voltpay.db: the payments; look with\n  sqlite3 {folder}/voltpay.db", nl=False
-    )
+    store = f"{folder}/voltpay.db"
+    typer.echo(f"\n{store}: the payments; look with\n  sqlite3 {store}", nl=False)
     typer.echo(" 'SELECT * FROM payment_core LIMIT 5'")
     for name, lines in events.items():
         typer.echo(f"{folder}/events/{name}: {len(lines.splitlines())} events")

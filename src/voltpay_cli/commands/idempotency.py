@@ -3,83 +3,72 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
-from voltpay_cli.connections import payment_topics
-from voltpay_cli.console.signals import StopFlag, stop_on_signals
+from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
-from voltpay_cli.settings.converters import duration
+from voltpay_cli.options import number, switch, with_settings
+from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.errors import Misconfigured
-from voltpay_core.ports import BeginUnitOfWork
 from voltpay_core.purging import ClaimRetention
 
 log = logging.getLogger("voltpay")
 
-app = typer.Typer(no_args_is_help=True, help="Care for the claimed message ids.")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+app = typer.Typer(no_args_is_help=True, help="Maintain the claimed message ids.")
 
 
 @app.command()
 @with_settings("source", "store", "x")
 def purge(
-    settings: Settings,
+    wiring: Wiring,
     *,
     older_than: Annotated[
         str | None,
         typer.Option(
-            help="age of the claims that go, such as 48h; limits.claims_days without it",
+            help="age of the claims to delete, such as 48h [default: limits.claims_days]",
             metavar="AGE",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count them")] = False,
+    dry_run: Annotated[bool, switch("--dry-run", "only count them")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="also claims that the input topic or replays count on")
+        bool,
+        switch("--force", "also claims that the input topic or replays still need"),
     ] = False,
-    chunk: Annotated[int, typer.Option(help="claims a transaction", min=1, metavar="N")] = 10_000,
+    chunk: Annotated[int, number("claims per transaction")] = 10_000,
 ) -> None:
-    """Delete old claims in chunks; it can be stopped and run again."""
-    replays = timedelta(days=settings.limits.claims_days)
+    """Delete old claims in chunks. It can be stopped and run again."""
+    replays = timedelta(days=wiring.settings.limits.claims_days)
     age = replays if older_than is None else _age(older_than)
-    needed = None
-    if not force:
-        needed = ClaimRetention(payment_topics(settings).input_retention(), replays)
-        needed.check(age)
-    with stop_on_signals() as stop, wiring.database(settings) as begin:
-        if dry_run:
-            typer.echo(f"would delete {purging.expired(begin, age)} claims")
-        else:
-            _purge(begin, age, needed, chunk, stop)
-    raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
-
-
-def _age(text: str) -> timedelta:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise Misconfigured(f"--older-than: {error}") from None
-
-
-def _purge(
-    begin: BeginUnitOfWork,
-    age: timedelta,
-    needed: ClaimRetention | None,
-    chunk: int,
-    stop: StopFlag,
-) -> None:
-    deleted = 0
+    needed, deleted = None, 0
 
     def count(total: int) -> None:
         nonlocal deleted
         deleted = total
         log.info("deleted %d claims", total)
 
-    try:
-        purging.purge(begin, age, needed, chunk=chunk, stop=stop, notify=count)
-    finally:
-        typer.echo(f"deleted {deleted} claims")
+    if not force:
+        needed = ClaimRetention(wiring.topics().input_retention(), replays)
+        needed.check(age)
+    with stop_on_signals() as stop, wiring.database() as begin:
+        if dry_run:
+            typer.echo(f"would delete {purging.expired(begin, age)} claims")
+        else:
+            try:
+                purging.purge(begin, age, needed, chunk=chunk, stop=stop, notify=count)
+            finally:
+                typer.echo(f"deleted {deleted} claims")
+    raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
+
+
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip(), re.ASCII)
+    if found is None:
+        raise Misconfigured("--older-than: needs a number and s, m, h or d, such as 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})

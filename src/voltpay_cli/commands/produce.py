@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import SystemRandom
 from typing import Annotated
 
 import typer
 
-from voltpay_cli import wiring
 from voltpay_cli.console.signals import stop_on_signals
-from voltpay_cli.options import with_settings
-from voltpay_cli.settings import Settings
+from voltpay_cli.options import number, with_settings
+from voltpay_cli.wiring import Wiring
+
+_share = partial(typer.Option, min=0, max=1, metavar="SHARE")
 
 
 @with_settings("source", "x")
 def produce(
-    settings: Settings,
+    wiring: Wiring,
     *,
-    count: Annotated[int, typer.Option(help="records in all", min=0, metavar="N")] = 1000,
+    count: Annotated[int, number("number of records", 0)] = 1000,
     seed: Annotated[
         int | None, typer.Option(help="the same seed makes the same records", metavar="N")
     ] = None,
-    duplicates: Annotated[
-        float, typer.Option(help="share of repeated payments", min=0, max=1, metavar="SHARE")
-    ] = 0.0,
-    poison: Annotated[
-        float, typer.Option(help="share of unacceptable records", min=0, max=1, metavar="SHARE")
-    ] = 0.0,
-    accounts: Annotated[int, typer.Option(help="how many pay", min=1, metavar="N")] = 500,
-    rate: Annotated[
-        int | None, typer.Option(help="records a second, at most", min=1, metavar="N")
-    ] = None,
-    warm_ups: Annotated[
-        int, typer.Option(help="warm-up records sent first", min=0, max=1000, metavar="N")
-    ] = 0,
+    duplicates: Annotated[float, _share(help="share of repeated payments")] = 0.0,
+    poison: Annotated[float, _share(help="share of unacceptable records")] = 0.0,
+    accounts: Annotated[int, number("number of accounts")] = 500,
+    rate: Annotated[int | None, number("records per second, at most")] = None,
+    warm_ups: Annotated[int, number("warm-up records to send first", 0, 1000)] = 0,
 ) -> None:
-    """Put sample payments into the input topic or file."""
+    """Write sample payments to the input topic or file."""
     seed = SystemRandom().getrandbits(32) if seed is None else seed
     with stop_on_signals() as stop:
         sent = wiring.produce(
-            settings,
             stop.flag,
             count,
             seed,
@@ -49,4 +42,6 @@ def produce(
             warm_ups=warm_ups,
             rate=rate,
         )
-    typer.echo(f"produced {sent} records with --seed {seed}", err=settings.source == "file:-")
+    typer.echo(
+        f"produced {sent} records with --seed {seed}", err=wiring.settings.source == "file:-"
+    )

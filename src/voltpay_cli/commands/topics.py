@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from voltpay_cli.connections import payment_topics
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.options import with_settings
 from voltpay_cli.remedies import with_remedy
-from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
 
-app = typer.Typer(no_args_is_help=True, help="Make and check the four topics.")
+app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.")
 
 
 @app.command()
 @with_settings("source", "events", "partitions", "replication", "x")
-def create(settings: Settings) -> None:
-    """Make those topics that are not there yet."""
-    made = payment_topics(settings).create()
+def create(wiring: Wiring) -> None:
+    """Create the topics that do not exist yet."""
+    made = wiring.topics().create()
     for name in made:
         typer.echo(f"created {name}")
     if not made:
@@ -26,9 +25,9 @@ def create(settings: Settings) -> None:
 
 @app.command()
 @with_settings("source", "events", "partitions", "replication", "x")
-def check(settings: Settings) -> None:
-    """Tell what differs from the settings."""
-    found = payment_topics(settings).find_drift()
+def check(wiring: Wiring) -> None:
+    """Compare the topics with the settings."""
+    found = wiring.topics().find_drift()
     for difference in found:
         typer.echo(with_remedy(difference))
     if not found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Timer
 from types import FrameType
@@ -21,10 +21,12 @@ class StopFlag:
     Attributes:
         flag: Set once somebody or something asked.
         timed_out: It was the time limit that asked.
+        abort: Called when a second signal ends this process at once.
     """
 
     flag: Event = field(factory=Event)
     timed_out: bool = False
+    abort: Callable[[], None] = lambda: None
 
     def __call__(self) -> bool:
         """Whether to stop."""
@@ -36,6 +38,7 @@ class StopFlag:
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         if self.flag.is_set() and not self.timed_out:
+            self.abort()
             os._exit(ExitCode.STOPPED)  # whatever is half done, the next start takes over (G2)
         self.timed_out = False
         self.flag.set()
@@ -48,15 +51,14 @@ def stop_on_signals(time_limit: float | None = None) -> Iterator[StopFlag]:
     """Listen to the signals, and to the clock where there is a limit in seconds."""
     stop = StopFlag()
     before = {number: signal.signal(number, stop._signalled) for number in _SIGNALS}
-    timer = Timer(time_limit, stop._time_out) if time_limit is not None else None
+    timer = Timer(time_limit or 0, stop._time_out)
+    timer.daemon = True
     try:
-        if timer:
-            timer.daemon = True
+        if time_limit is not None:
             timer.start()
         yield stop
     finally:
-        if timer:
-            timer.cancel()
+        timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from contextlib import suppress
+from typing import Any
 
-from voltpay_adapters.kafka import urls as kafka_urls
-from voltpay_adapters.postgres import urls as database_urls
-from voltpay_cli.remedies import with_remedy
-from voltpay_core.errors import Misconfigured
 from voltpay_core.payments import Status
 
 MASK = "***"
 
 _SECRET_IN_URL = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
-_DURATION = re.compile(r"(?P<count>\d{1,6})(?P<unit>[smhd])", re.ASCII)
 _SECRET_WORDS = ("password", "secret", "token")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class Url(str):
-    """The URL of a source, of a store or of where events go: a text that knows its kind."""
-
-    __slots__ = ()
-
-    @property
-    def is_kafka(self) -> bool:
-        """Whether it names Kafka servers."""
-        return self.startswith(kafka_urls.SCHEME)
-
-    @property
-    def is_sqlite(self) -> bool:
-        """Whether it names a file of SQLite."""
-        return self.startswith("sqlite:")
-
-    @property
-    def path(self) -> str:
-        """The path of a ``file:`` or ``sqlite:`` URL."""
-        return self.partition(":")[2]
-
-
-def whole(least: int, most: int) -> Callable[[object], int]:
-    """Whole numbers from `least` to `most`."""
-
-    def convert(value: object) -> int:
-        try:
-            number = int(str(value))
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            raise ValueError(f"needs a whole number from {least} to {most}")
-        return number
-
-    return convert
-
-
-def whole_or(words: str, least: int, most: int) -> Callable[[object], int | str]:
-    """One of the words, which are parted by spaces, or a whole number."""
-    known = words.split()
+def whole(least: int, most: int, *words: str) -> Callable[[object], int | str]:
+    """Whole numbers from `least` to `most`, or one of the words in any case."""
 
     def convert(value: object) -> int | str:
         text = str(value).lower()
-        if text in known:
+        if text in words:
             return text
-        try:
-            return whole(least, most)(value)
-        except ValueError as error:
-            raise ValueError(f"{error}, or {' or '.join(known)}") from None
+        with suppress(ValueError):
+            if least <= (number := int(text)) <= most:
+                return number
+        alternatives = f", or {' or '.join(words)}" if words else ""
+        raise ValueError(f"needs a whole number from {least} to {most}{alternatives}")
 
     return convert
 
@@ -99,34 +57,27 @@ def topic(value: object) -> str:
     return value
 
 
-def source(value: object) -> Url:
-    """The URL of a source: Kafka, a file, or the standard input."""
-    return _kafka_or_file(value, f"{kafka_urls.FORM}, file:PATH or file:-")
-
-
-def store(value: object) -> Url:
-    """The URL of a store: PostgreSQL or SQLite."""
-    if str(value).lower().startswith("postgres"):
-        return database(value)
-    return _with_path(Url(value), "sqlite:", f"{database_urls.FORM} or sqlite:PATH")
-
-
-def events(value: object) -> Url:
-    """The URL of where events go: Kafka or a directory."""
-    forms = f"{kafka_urls.FORM} or file:DIRECTORY"
-    if value == "file:-":
-        raise ValueError(f"needs {forms}: events go to files of several names")
-    return _kafka_or_file(value, forms)
-
-
-def database(value: object) -> Url:
-    """The URL of a PostgreSQL database."""
-    url = Url(value)
+def statuses(value: object) -> frozenset[Status]:
+    """Payment statuses by name or number: a list, or a text with commas."""
+    known = {name: status for status in Status for name in (status.name, str(status.value))}
+    parts: Any = value.split(",") if isinstance(value, str) else value
     try:
-        database_urls.DatabaseUrl.parse(url)
-    except Misconfigured as error:
-        raise ValueError(with_remedy(error)) from None
-    return url
+        return frozenset(known[str(part).strip().upper()] for part in parts)
+    except (KeyError, TypeError):
+        raise ValueError(
+            "needs SUCCESS, PENDING or FAIL (2, 0, -2), with commas between them"
+        ) from None
+
+
+def pairs(value: object) -> Mapping[str, str]:
+    """Names and texts: a table, a text ``name=text,name=text``, or a list of ``name=text``."""
+    if isinstance(value, Mapping):
+        return {str(name): _scalar(item) for name, item in value.items()}
+    parts = value if isinstance(value, list) else str(value).split(",")
+    found = [str(part).partition("=") for part in parts if part]
+    if not all(name.strip() and equals for name, equals, _ in found):
+        raise ValueError("needs name=value, and a comma between two")
+    return {name.strip(): item for name, _, item in found}
 
 
 def without_password(value: str) -> str:
@@ -144,69 +95,6 @@ def masked(value: object) -> object:
             for name, item in value.items()
         }
     return value
-
-
-def statuses(value: object) -> frozenset[Status]:
-    """Payment statuses by name or number: a list, or a text with commas."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple, frozenset)):
-        raise ValueError("needs a list of statuses")  # noqa: TRY004 - a bad value, told as such
-    return frozenset(_status(part) for part in parts)
-
-
-def pairs(value: object) -> Mapping[str, str]:
-    """Names and texts: a table, a text ``name=text,name=text``, or a list of ``name=text``."""
-    if isinstance(value, Mapping):
-        return {str(name): _scalar(item) for name, item in value.items()}
-    parts = value if isinstance(value, list) else str(value).split(",")
-    found = [str(part).partition("=") for part in parts if part]
-    if not all(name.strip() and equals for name, equals, _ in found):
-        raise ValueError("needs name=value, and a comma between two")
-    return {name.strip(): item for name, _, item in found}
-
-
-def duration(value: str) -> timedelta:
-    """A length of time such as ``7d``, ``24h``, ``90m`` or ``30s``.
-
-    Raises:
-        ValueError: It is no such text.
-    """
-    found = _DURATION.fullmatch(value.strip())
-    if found is None:
-        raise ValueError("needs a number and s, m, h or d, such as 7d")
-    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
-
-
-def _kafka_or_file(value: object, forms: str) -> Url:
-    url = Url(value)
-    if url.is_kafka:
-        try:
-            kafka_urls.servers(url)
-        except ValueError as error:
-            raise ValueError(f"{error}; see kafka.username" if "@" in url else error) from None
-        return url
-    return _with_path(url, "file:", forms)
-
-
-def _with_path(url: Url, scheme: str, forms: str) -> Url:
-    if not (url.startswith(scheme) and _is_path(url.path)):
-        raise ValueError(f"needs {forms}")
-    return url
-
-
-def _is_path(path: str) -> bool:
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        raise ValueError("needs a path that the locale can express: set LC_ALL=C.UTF-8") from None
-    return bool(path) and "\x00" not in path
-
-
-def _status(value: object) -> Status:
-    for status in Status:
-        if str(value).strip().upper() in {status.name, str(status.value)}:
-            return status
-    raise ValueError("needs SUCCESS, PENDING or FAIL (2, 0, -2), with commas between them")
 
 
 def _scalar(value: object) -> str:

@@ -1,15 +1,14 @@
-"""Kafka as the writer sees it: a topic with a consumer group, and producers of its own."""
+"""Kafka as the writer sees it: a topic with a consumer group."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from attrs import define, field
 
-from voltpay_core.errors import Fenced, Unavailable
-from voltpay_core.ports import PollResult, Publication
-from voltpay_core.records import Partition, ProducerRecord, Record
+from voltpay_core.errors import Fenced
+from voltpay_core.ports import PollResult
+from voltpay_core.records import Partition, Record
 
 
 @define(eq=False)
@@ -141,69 +140,3 @@ class Member:
                 records.append(record)
             position += 1
         return position
-
-
-@define(eq=False)
-class Producer:
-    """An `EventPublisher` whose records arrive in order, some time; a failure lasts until `reset`.
-
-    Attributes:
-        topics: What has arrived, of all producers.
-        broken: Whether a record was given up.
-    """
-
-    topics: list[ProducerRecord]
-    broken: bool = field(default=False, init=False)
-    _on_their_way: deque[ProducerRecord] = field(factory=deque, init=False)
-    _arrived: int = field(default=0, init=False)
-    _sent: int = field(default=0, init=False)
-    _resets: int = field(default=0, init=False)
-
-    def publish(self, records: Sequence[ProducerRecord]) -> Publication:
-        """Send the records behind those that are on their way."""
-        self._on_their_way.extend(records)
-        self._sent += len(records)
-        return _Publication(self, self._sent, self._resets)
-
-    def reset(self) -> None:
-        """Drop what is on its way."""
-        self._sent = self._arrived
-        self._resets += 1
-        self._on_their_way.clear()
-        self.broken = False
-
-    def close(self) -> None:
-        """Drop what is on its way."""
-        self.reset()
-
-    def arrive(self, count: int) -> None:
-        """Let that many records reach their topics, acknowledged or not."""
-        for _ in range(min(count, len(self._on_their_way))):
-            self.topics.append(self._on_their_way.popleft())
-            self._arrived += 1
-
-    def wait_for(self, sent: int, resets: int) -> None:
-        """Let everything up to there arrive, unless the producer is broken."""
-        if resets != self._resets:
-            raise AssertionError("a publication is awaited that a reset has dropped")
-        if self.broken:
-            raise Unavailable("the acknowledgement of an event is overdue")
-        self.arrive(sent - self._arrived)
-
-
-@define(eq=False)
-class _Publication:
-    producer: Producer
-    sent: int
-    resets: int
-    _failed: bool = field(default=False, init=False)
-
-    def wait(self) -> None:
-        """Return once acknowledged; what has failed stays failed."""
-        if self._failed:
-            raise Unavailable("the acknowledgement of an event is overdue")
-        try:
-            self.producer.wait_for(self.sent, self.resets)
-        except Unavailable:
-            self._failed = True
-            raise

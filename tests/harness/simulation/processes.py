@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from greenlet import getcurrent, greenlet
-from tests.harness.faults import Crash, Fault, Faults, FaultyDatabase, FaultyPublisher, FaultySource
-from tests.harness.simulation.database import MemoryDatabase
-from tests.harness.simulation.kafka import Member, Producer
+from tests.harness.simulation.kafka import Member
 
 from voltpay_adapters.assembly import payment_writer
+from voltpay_adapters.testing.database import MemoryDatabase
+from voltpay_adapters.testing.faults import (
+    Crash,
+    Fault,
+    Faults,
+    FaultyDatabase,
+    FaultyPublisher,
+    FaultySource,
+)
+from voltpay_adapters.testing.memory import MemoryPublisher
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
@@ -39,7 +47,7 @@ class Process:
     calm: bool
     member: Member = field(init=False)
     database: MemoryDatabase = field(init=False)
-    producer: Producer = field(init=False)
+    producer: MemoryPublisher = field(init=False)
     at: str = field(default="start", init=False)
     alive: bool = field(default=True, init=False)
     failure: BaseException | None = field(default=None, init=False)
@@ -51,7 +59,7 @@ class Process:
     def __attrs_post_init__(self) -> None:
         self.member = Member(self.world.group)
         self.database = MemoryDatabase(self.world.tables)
-        self.producer = Producer(self.world.published)
+        self.producer = MemoryPublisher(self.world.published, prompt=False)
         self._faults = Faults(self._plan, each=self.pause)
         self._scheduler = getcurrent()
         self._body = greenlet(self._live)

@@ -9,12 +9,12 @@ from itertools import count
 from typing import TypeVar
 
 from attrs import define, field
-from tests.harness.checker import History, violations
-from tests.harness.faults import unavailable
-from tests.harness.simulation.database import MemoryDatabase, MemoryTables
+from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.simulation.kafka import Group
 from tests.harness.simulation.processes import Process
 
+from voltpay_adapters.testing.database import MemoryDatabase, MemoryTables
+from voltpay_adapters.testing.faults import unavailable
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 from voltpay_core.payments import NewPayment, Status
@@ -225,7 +225,7 @@ class World:
                 self._join()
 
     def _judge(self, process: Process) -> None:
-        """A writer ends in an outage that outlasts its patience, and in nothing else."""
+        """A writer ends in an outage that is longer than its retries, and in nothing else."""
         failure = process.failure
         if failure is None:
             return
@@ -294,7 +294,7 @@ class World:
             acknowledged=dict(self.group.committed),
             codec=self.codec,
             refused=frozenset({REFUSED}),
-            most_repeats=self.incidents * self._largest_batch,
+            most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
             finished=finished,
             ends={partition: len(log) for partition, log in self.group.log.items()},
         )

@@ -165,7 +165,7 @@ class PostgresServer(Server, PostgresAddress):
 
     def promote(self) -> None:
         """Make a standby a primary; return when it is one."""
-        command = [self._programs / "pg_ctl", "promote", "-D", self._data]
+        command: list[str | Path] = [self._programs / "pg_ctl", "promote", "-D", self._data]
         log = self.folder / "promote.log"
         Process("pg_ctl", command, log=log, user=self._user).succeed(seconds=60)
 

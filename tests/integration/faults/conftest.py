@@ -1,4 +1,4 @@
-"""A place for each fault: servers that may break, and topics and a database of the test's own."""
+"""For each fault: servers that may break, and topics and a database of the test's own."""
 
 from __future__ import annotations
 

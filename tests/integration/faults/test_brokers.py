@@ -35,7 +35,7 @@ ABSENCES = {
 def test_a_broker_is_away(
     deployment: Deployment, brokers: KafkaCluster, change: tuple[Change, Change]
 ) -> None:
-    """With half of the brokers gone the writer holds, and goes on by itself once they are back."""
+    """While half of the brokers are away the writer waits, then it continues by itself."""
     consumer, broker = busy(deployment, "--exit-eof"), SEED % 2 + 1
     for act in change:
         act(brokers, broker)
@@ -114,7 +114,7 @@ def complaint(source: KafkaSource, partitions: set[Partition]) -> str:
 def test_a_broker_is_away_for_a_minute(
     deployment: Deployment, brokers: KafkaCluster, broker: int
 ) -> None:
-    """The writer outwaits the absence of a broker, whichever it is."""
+    """The writer waits while any one broker is away."""
     consumer = busy(deployment, "--exit-eof")
     brokers.kill_broker(broker)
     try:
@@ -127,7 +127,7 @@ def test_a_broker_is_away_for_a_minute(
 
 @pytest.mark.faults
 def test_all_brokers_die(deployment: Deployment, brokers: KafkaCluster) -> None:
-    """The writer waits for its brokers, and finds its place again once they are back."""
+    """The writer waits for its brokers, and continues when they are back."""
     consumer = busy(deployment, "--exit-eof")
     brokers.crash_brokers()
     assert consumer.exit_code() == 0
@@ -135,5 +135,5 @@ def test_all_brokers_die(deployment: Deployment, brokers: KafkaCluster) -> None:
 
 
 def outlast(consumer: Program, attempts: int) -> None:
-    """Wait for so many of its attempts."""
+    """Wait for this number of its attempts."""
     eventually(lambda: f"attempt {attempts}" in consumer.printed(), seconds=300)

@@ -1,4 +1,4 @@
-"""The database goes away, waits and refuses, and comes back by itself."""
+"""The database is away, slow or rejects statements, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMPATIENT = {"database__lock_seconds": 1, "database__statement_seconds": 2}
 def test_the_database_restarts(
     deployment: Deployment, postgres_server: PostgresServer, mode: StopMode
 ) -> None:
-    """The writer waits for its database, and goes on where the claims say it was."""
+    """The writer waits for its database, and continues where the claims show that it stopped."""
     consumer = busy(deployment, "--exit-eof")
     postgres_server.restart(mode)
     assert consumer.exit_code() == 0
@@ -33,7 +33,7 @@ def test_the_database_restarts(
 
 @pytest.mark.faults
 def test_the_backend_is_terminated(deployment: Deployment) -> None:
-    """Who loses its connection takes another, and the node id with it."""
+    """A process that loses its connection opens another one, and leases its node id again."""
     consumer = busy(deployment, "--exit-eof")
     deployment.rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'voltpay_writer'"
@@ -84,7 +84,7 @@ WIRES = {
 def test_the_connection_breaks(
     deployment: Deployment, postgres_server: PostgresServer, strike: Callable[[Proxy], None]
 ) -> None:
-    """Nothing hangs longer than the client's time-out, and what is in doubt the claims decide."""
+    """No call waits longer than the client's timeout, and the claims decide what is in doubt."""
     with behind(deployment, postgres_server) as (proxy, url):
         consumer = busy(deployment, "--exit-eof", store=url, **IMPATIENT)
         strike(proxy)
@@ -127,8 +127,8 @@ PASSING = {
 
 
 @pytest.mark.parametrize("sqlstate", rows(PASSING))
-def test_the_database_asks_for_patience(deployment: Deployment, sqlstate: str) -> None:
-    """What passes is tried again, and nobody's payment becomes a dead letter."""
+def test_the_database_asks_for_a_retry(deployment: Deployment, sqlstate: str) -> None:
+    """A transient error is retried, and no payment becomes a dead letter."""
     deployment.feed(RECORDS)
     times = "nextval('write.times')"
     interfere(deployment, STATEMENT, f"IF {times} <= 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF;")
@@ -140,7 +140,7 @@ def test_the_database_asks_for_patience(deployment: Deployment, sqlstate: str) -
 
 
 def test_the_database_is_slow(deployment: Deployment) -> None:
-    """Transactions that outlast the session time-out cost no rebalance."""
+    """Transactions that are longer than the session timeout cause no rebalance."""
     deployment.feed(RECORDS)
     times = "nextval('write.times')"
     interfere(deployment, STATEMENT, f"IF {times} <= 1 THEN PERFORM pg_sleep(8); END IF;")
@@ -153,7 +153,7 @@ def test_the_database_is_slow(deployment: Deployment) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("waits", [2, 8])
 def test_a_table_is_locked(deployment: Deployment, waits: int) -> None:
-    """Who cannot have its lock in time rolls back and tries again, as often as it takes."""
+    """After a lock timeout the transaction is rolled back and retried."""
     consumer = busy(deployment, "--exit-eof", **IMPATIENT)
     with connected(deployment.database.superuser) as connection:
         connection.run("BEGIN")
@@ -165,8 +165,8 @@ def test_a_table_is_locked(deployment: Deployment, waits: int) -> None:
     assert deployment.violations() == []
 
 
-def test_one_account_is_refused(deployment: Deployment) -> None:
-    """The payments that the database refuses become dead letters, and their neighbours do not."""
+def test_one_account_is_rejected(deployment: Deployment) -> None:
+    """The payments that the database rejects become dead letters, and their neighbours do not."""
     deployment.feed(RECORDS)
     times = Counter(record.key for record in samples(Codec(), RECORDS, SEED, MIX))
     account = next(int(key) for key, count in times.items() if key and 4 < count < 10)

@@ -1,4 +1,4 @@
-"""The primary is lost or demoted, its standby promoted, and the writer goes on there."""
+"""The primary is lost or demoted, its standby is promoted, and the writer continues there."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_standby_is_promoted(
     standby: PostgresStandby,
     fail_over: Callable[[PostgresServer, PostgresServer], None],
 ) -> None:
-    """The writer goes on by the second host: with synchronous replication nothing is lost."""
+    """The writer continues on the second host: with synchronous replication nothing is lost."""
     at_first, both = (
         deployment.database,
         beside(deployment.database.writer, postgres_server, standby),

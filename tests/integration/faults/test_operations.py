@@ -23,7 +23,7 @@ def attempts(deployment: Deployment) -> list[int]:
 
 
 def test_a_replay_is_killed(deployment: Deployment) -> None:
-    """A replay that dies is run again; what it sent twice ends like what it sent once."""
+    """A killed replay is run again; letters that it sends twice have one outcome."""
     deployment.feed(RECORDS, mix=BAD)
     deployment.drain()
     letters = len(attempts(deployment))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import pytest
 from tests.harness.deployment import RECORDS, WORKED, Deployment, busy, eventually, rows
@@ -53,7 +54,7 @@ def test_killed_during_the_take_over(deployment: Deployment, way: str) -> None:
 
 @pytest.mark.faults
 def test_killed_at_rest(deployment: Deployment) -> None:
-    """Where no outbox row waits, even a kill repeats nothing."""
+    """Without a pending outbox row, a kill repeats no event."""
     deployment.feed(RECORDS)
     consumer = deployment.consume(1)
     consumer.wait_for(lambda: deployment.written_by(1) > 0 and deployment.lag() == 0, seconds=60)
@@ -88,7 +89,7 @@ def test_stalled(deployment: Deployment, way: str) -> None:
 
 
 def test_too_long_between_two_polls(deployment: Deployment) -> None:
-    """Who exceeds max.poll.interval is thrown out of its group, comes back and loses nothing."""
+    """A process that exceeds max.poll.interval joins its group again and loses nothing."""
     deployment.feed(RECORDS)
     slow = f"{WORKED}, before begin = sleep 6"
     flags = ("--exit-eof", "-X", "max_poll_interval_ms=3000")
@@ -141,14 +142,18 @@ def test_stopped_during_an_outage(deployment: Deployment, postgres_server: Postg
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.faults)])
 def test_members_come_and_go(deployment: Deployment, rounds: int) -> None:
-    """Partitions wander between members under load, and none is written or told of twice."""
+    """Partitions move between members under load, and nothing is written or published twice."""
     deployment.feed(RECORDS)
     load = deployment.start("produce", "--rate", "500", "--count", "1000000", "--poison", "0.01")
     host = deployment.consume(1)
+
+    def more_than(before: int) -> bool:
+        return deployment.written_by(2) > before
+
     for _ in range(rounds):
         before = deployment.written_by(2)
         guest = deployment.consume(2)
-        guest.wait_for(lambda before=before: deployment.written_by(2) > before, seconds=60)
+        guest.wait_for(partial(more_than, before), seconds=60)
         guest.send(signal.SIGTERM)
         assert guest.exit_code() == 0
     load.send(signal.SIGTERM)

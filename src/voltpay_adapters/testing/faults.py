@@ -196,35 +196,3 @@ class _Faulty:
             return self._faults.around(f"{self._name}.{method}", partial(real, *args))
 
         return call
-
-
-@define
-class LateEvents:
-    """A publisher whose events arrive when they are awaited, and never where their process dies."""
-
-    _arrived: list[ProducerRecord]
-    _on_their_way: list[ProducerRecord] = field(factory=list, init=False)
-
-    def publish(self, events: Sequence[ProducerRecord]) -> Publication:
-        self._on_their_way += events
-        return _Late(self, list(events))
-
-    def reset(self) -> None:
-        self._on_their_way.clear()
-
-    def arrive(self, last: Sequence[ProducerRecord]) -> None:
-        """Everything up to these arrives."""
-        while self._on_their_way and last:
-            event = self._on_their_way.pop(0)
-            self._arrived.append(event)
-            if event is last[-1]:
-                break
-
-
-@frozen
-class _Late:
-    _events: LateEvents
-    _mine: Sequence[ProducerRecord]
-
-    def wait(self) -> None:
-        self._events.arrive(self._mine)

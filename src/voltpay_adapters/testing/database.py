@@ -9,8 +9,8 @@ from itertools import count
 from threading import Condition
 
 from attrs import define, evolve, field, frozen
-from tests.harness.tables import FenceRow, Tables, WaitingRow, rows_of
 
+from voltpay_adapters.testing.tables import FenceRow, Tables, WaitingRow, rows_of
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment
@@ -54,8 +54,8 @@ class MemoryTables:
             partition: FenceRow(self.epochs.get(partition, 0), self.positions.get(partition))
             for partition in self.epochs.keys() | self.positions.keys()
         }
-        waiting = [WaitingRow(i, *self.outbox[i][:2]) for i in sorted(self.outbox)]
-        return Tables(core, metadata, notes, sorted(self.claims), waiting, fence)
+        waiting = tuple(WaitingRow(i, *self.outbox[i][:2]) for i in sorted(self.outbox))
+        return Tables(core, metadata, notes, tuple(sorted(self.claims)), waiting, fence)
 
     def wait_for_change(self) -> None:
         """Let others go on, until one of them ends its transaction."""
@@ -86,6 +86,7 @@ class _Transaction:
     node_id: int
     now: datetime
     changes: _Changes = field(factory=_Changes)
+    broken: bool = False
     _held: list[object] = field(factory=list)
 
     @property
@@ -94,23 +95,29 @@ class _Transaction:
 
     @property
     def payments(self) -> _Payments:
-        return _Payments(self)
+        return _Payments(self.connected())
 
     @property
     def idempotency(self) -> _Claims:
-        return _Claims(self)
+        return _Claims(self.connected())
 
     @property
     def outbox(self) -> _Outbox:
-        return _Outbox(self)
+        return _Outbox(self.connected())
 
     @property
     def fence(self) -> _Fence:
-        return _Fence(self)
+        return _Fence(self.connected())
 
     @property
     def positions(self) -> _Positions:
-        return _Positions(self)
+        return _Positions(self.connected())
+
+    def connected(self) -> _Transaction:
+        """This transaction, unless its connection is lost."""
+        if self.broken:
+            raise Unavailable("terminating connection due to administrator command")
+        return self
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -138,6 +145,7 @@ class _Transaction:
 
     def commit(self) -> None:
         """Make every change, and release every lock."""
+        self.connected()
         tables, changes = self.tables, self.changes
         with tables.changed:
             tables.payments.update(changes.payments)
@@ -284,9 +292,10 @@ class _Positions:
 class MemoryDatabase:
     """One process's connection to the tables, and the node id that it holds."""
 
-    tables: MemoryTables
+    tables: MemoryTables = field(factory=MemoryTables)
     _node_ids: Sequence[int] = NODE_IDS
     _node_id: int | None = field(default=None, init=False)
+    _work: _Transaction | None = field(default=None, init=False)
 
     def connect(self) -> object:
         if self._node_id is None:
@@ -298,19 +307,18 @@ class MemoryDatabase:
     def begin(self) -> Iterator[_Transaction]:
         self.connect()
         assert self._node_id is not None
-        work = _Transaction(self, self._node_id, self.tables.now())
+        self._work = work = _Transaction(self, self._node_id, self.tables.now())
         try:
             yield work
-        except BaseException:
+            work.commit()
+        finally:
             work.roll_back()
-            raise
-        if self.tables.leases.get(work.node_id) is not self:
-            work.roll_back()
-            raise Unavailable("terminating connection due to administrator command")
-        work.commit()
 
     def close(self) -> None:
-        """Lose the connection, and the node id with it."""
+        """Lose the connection, and with it the node id and the transaction with its locks."""
+        if self._work is not None:
+            self._work.broken = True
+            self._work.roll_back()
         if self._node_id is not None:
             self.tables.leases.pop(self._node_id, None)
         self._node_id = None
@@ -320,34 +328,3 @@ class MemoryDatabase:
             if self.tables.leases.setdefault(node_id, self) is self:
                 return node_id
         raise Misconfigured(f"node id {self._node_ids[0]} is taken", code="node-id-taken")
-
-
-@define
-class MemoryHarness:
-    """A `StoreHarness` of tables in memory."""
-
-    memory: MemoryTables = field(factory=MemoryTables)
-    _opened: list[MemoryDatabase] = field(factory=list, init=False)
-
-    def open(self, node_ids: Sequence[int] = NODE_IDS) -> MemoryDatabase:
-        self._opened.append(MemoryDatabase(self.memory, node_ids))
-        return self._opened[-1]
-
-    def refuse(self, account_id: int) -> None:
-        self.memory.refused.add(account_id)
-
-    def age_claims(self, by: timedelta) -> None:
-        claims = self.memory.claims
-        claims.update({key: at - by for key, at in claims.items()})
-
-    def age_outbox(self, by: timedelta) -> None:
-        for row, (partition, payload, created_at) in self.memory.outbox.items():
-            self.memory.outbox[row] = (partition, payload, created_at - by)
-
-    def tables(self) -> Tables:
-        return self.memory.read()
-
-    def close(self) -> None:
-        for database in self._opened:
-            database.close()
-        self._opened.clear()

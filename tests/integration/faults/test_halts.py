@@ -1,4 +1,4 @@
-"""What a person has to mend: the writer gives up and says so, and nothing is lost meanwhile."""
+"""Faults that only a person can fix: the writer halts and says why, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def limit_messages(most: int) -> Callable[[Deployment], None]:
 
 
 def forbid_writing(deployment: Deployment) -> None:
-    """Deny what had been allowed to everybody, as nobody had said anything about the topic."""
+    """Deny access to a topic that everybody could use before."""
     with closing(deployment.admin()) as admin:
         made = admin.create_acls([writing(deployment)])
         assert not made["failed"]
@@ -148,8 +148,8 @@ TROUBLES = {
         "no topic for dead letters",
     ),
 )
-def test_somebody_has_to_mend_it(deployment: Deployment, trouble: Trouble) -> None:
-    """The writer gives up, says what is wrong, and has lost, refused or acknowledged nothing."""
+def test_a_halt_until_it_is_fixed(deployment: Deployment, trouble: Trouble) -> None:
+    """The writer halts and names the cause; it loses, rejects and acknowledges nothing."""
     deployment.feed(RECORDS)
     trouble.begins(deployment)
     consumer = deployment.consume(1, limits__retry_seconds=4, limits__publish_seconds=1)
@@ -182,7 +182,7 @@ def small_disk(postgres_server: PostgresServer) -> Iterator[Path]:
 
 
 def test_the_disk_is_full(small_disk: Path, deployment: Deployment) -> None:
-    """A full disk halts the writer; once there is room it goes on, and nothing is missing."""
+    """A full disk halts the writer; when there is space again, it continues without a loss."""
     for (name,) in deployment.rows("SELECT inhrelid::regclass::text FROM pg_inherits"):
         deployment.rows(f"ALTER TABLE {name} SET TABLESPACE small")
     fill(balloon := small_disk / "balloon")
@@ -215,14 +215,14 @@ def test_the_clock_is_wrong(deployment: Deployment, ahead: timedelta) -> None:
     deployment.feed(100)
     wrong = deployment.consume(1, test_clock=ahead.total_seconds())
     assert wrong.exit_code() == 69
-    assert "set the clock right" in wrong.printed()
+    assert "correct the clock" in wrong.printed()
     assert deployment.number("SELECT count(*) FROM write.idempotency") == 0
     deployment.drain()
     assert deployment.violations() == []
 
 
 def test_a_node_id_is_taken(deployment: Deployment) -> None:
-    """The second process of one node id refuses without asking Kafka; the first goes on."""
+    """A second process with the same node id does not start; the first one continues."""
     first = busy(deployment)
     second = deployment.consume(1, "--exit-eof", "--source", "kafka://127.0.0.1:1")
     assert second.exit_code() == 78
@@ -235,7 +235,7 @@ def test_a_node_id_is_taken(deployment: Deployment) -> None:
 
 @pytest.mark.faults
 def test_a_node_id_is_lost(deployment: Deployment) -> None:
-    """Who loses its lease to another process writes nothing under that id any more."""
+    """A process that loses its lease writes nothing more under that node id."""
     consumer = busy(deployment, limits__retry_seconds=2)
     with connected(deployment.database.superuser) as other:
         other.run(
@@ -252,7 +252,7 @@ def test_a_node_id_is_lost(deployment: Deployment) -> None:
 
 
 def test_offsets_move_back(deployment: Deployment) -> None:
-    """What is read again from the beginning changes no row and tells nobody anything."""
+    """Records that are read again from the beginning change no row and publish no event."""
     deployment.feed(RECORDS)
     deployment.drain()
     before = deployment.history()
@@ -266,7 +266,7 @@ def test_offsets_move_back(deployment: Deployment) -> None:
 
 
 def test_the_input_topic_is_deleted(deployment: Deployment) -> None:
-    """The writer waits for it, gives up in few lines, and reads all of one that is made anew."""
+    """The writer waits for it, then ends; it reads all records of a topic that is created again."""
     deployment.feed(200)
     consumer = deployment.consume(1, limits__retry_seconds=4)
     eventually(lambda: deployment.lag() == 0)
@@ -282,7 +282,7 @@ def test_the_input_topic_is_deleted(deployment: Deployment) -> None:
 
 
 def expire_halves(deployment: Deployment) -> dict[Partition, int]:
-    """Let the older half of each partition go, and tell where the rest begins."""
+    """Delete the older half of each partition, and return the new beginnings."""
     with closing(deployment.admin()) as admin:
         begins = {place: end // 2 for place, end in deployment.group.ends(admin).items()}
         admin.delete_records({TopicPartition(p.topic, p.number): n for p, n in begins.items()})
@@ -290,7 +290,7 @@ def expire_halves(deployment: Deployment) -> dict[Partition, int]:
 
 
 def test_records_expire_unread(deployment: Deployment) -> None:
-    """The writer says how many it never saw, and goes on only where it is told to."""
+    """The writer reports the number of expired records, and continues only with --skip-expired."""
     deployment.feed(RECORDS)
     assert deployment.consume(1, "--max-messages", "500").exit_code() == 0
     before = deployment.history()

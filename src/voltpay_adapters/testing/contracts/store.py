@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Protocol, TypeVar
@@ -13,13 +13,14 @@ from typing import Protocol, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.harness import strategies
-from tests.harness.tables import Tables, rows_of
 
-from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected
+from voltpay_adapters.testing.faults import Crash
+from voltpay_adapters.testing.strategies import new_payments, texts
+from voltpay_adapters.testing.tables import Tables, rows_of
+from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Payment, Status
-from voltpay_core.ports import UnitOfWork
+from voltpay_core.ports import PaymentDatabase, UnitOfWork
 from voltpay_core.records import Partition
 
 T = TypeVar("T")
@@ -31,20 +32,10 @@ EXAMPLES = settings(max_examples=30)
 _ids = PaymentIdGenerator(lambda: time.time_ns() // 1_000_000)
 
 
-class Database(Protocol):
-    """What wiring makes of a ``--store`` URL."""
-
-    def begin(self) -> AbstractContextManager[UnitOfWork]:
-        """Open a unit of work."""
-
-    def close(self) -> None:
-        """Close the connection; the next `begin` opens another."""
-
-
 class StoreHarness(Protocol):
     """One empty database of a test's own."""
 
-    def open(self, node_ids: Sequence[int] = NODE_IDS) -> Database:
+    def open(self, node_ids: Sequence[int] = NODE_IDS) -> PaymentDatabase:
         """Another database object; the harness closes what a test leaves open."""
 
     def refuse(self, account_id: int) -> None:
@@ -59,22 +50,21 @@ class StoreHarness(Protocol):
     def tables(self) -> Tables:
         """Everything that is committed."""
 
-
-class Crash(BaseException):
-    """The process dies here."""
+    def close(self) -> None:
+        """Close what is open."""
 
 
 class StoreContract:
     """The laws of a unit of work on one connection, for a subclass with a fixture ``harness``."""
 
     @pytest.fixture
-    def database(self, harness: StoreHarness) -> Database:
+    def database(self, harness: StoreHarness) -> PaymentDatabase:
         return harness.open()
 
     # The unit of work
 
     def test_a_clean_exit_commits_everything(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """After a clean exit all that was done is there for everybody."""
         with database.begin() as work:
@@ -83,7 +73,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("failure", [ValueError, Rejected, Crash, KeyboardInterrupt])
     def test_any_other_exit_leaves_nothing(
-        self, harness: StoreHarness, database: Database, failure: type[BaseException]
+        self, harness: StoreHarness, database: PaymentDatabase, failure: type[BaseException]
     ) -> None:
         """Whatever ends the block in an exception takes everything back, and the next one works."""
         error = failure("code", "reason")
@@ -95,7 +85,7 @@ class StoreContract:
             payment = fill(work)
         assert holds(harness.tables(), payment)
 
-    def test_a_closed_database_opens_again(self, harness: StoreHarness, database: Database) -> None:
+    def test_a_closed_database_opens_again(self, database: PaymentDatabase) -> None:
         """`begin` connects where there is no usable connection."""
         with database.begin() as work:
             node_id = work.node_id
@@ -108,7 +98,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("failure", [ValueError, Rejected, Crash])
     def test_a_savepoint_takes_back_what_is_inside_alone(
-        self, harness: StoreHarness, database: Database, failure: type[BaseException]
+        self, harness: StoreHarness, database: PaymentDatabase, failure: type[BaseException]
     ) -> None:
         """An exception undoes what happened inside the savepoint and nothing before or after it."""
         with database.begin() as work:
@@ -117,17 +107,17 @@ class StoreContract:
                 fill(work)
                 raise failure("code", "reason")
             work.idempotency.claim(["after"])
-        assert harness.tables() == Tables(claims=["after", "before"])
+        assert harness.tables() == Tables(claims=("after", "before"))
 
     def test_what_a_savepoint_released_lasts(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """What a savepoint left cleanly is committed with the rest."""
         with database.begin() as work, work.savepoint():
             payment = fill(work)
         assert holds(harness.tables(), payment)
 
-    def test_savepoints_nest(self, harness: StoreHarness, database: Database) -> None:
+    def test_savepoints_nest(self, harness: StoreHarness, database: PaymentDatabase) -> None:
         """An inner savepoint undoes itself alone, an outer one its inner ones too."""
         with database.begin() as work:
             with suppress(ZeroDivisionError), work.savepoint():
@@ -144,9 +134,9 @@ class StoreContract:
     # Payments
 
     @EXAMPLES
-    @given(stated=st.lists(strategies.new_payments(), max_size=5))
+    @given(stated=st.lists(new_payments(), max_size=5))
     def test_what_is_stored_is_what_was_stated(
-        self, harness: StoreHarness, database: Database, stated: list[NewPayment]
+        self, harness: StoreHarness, database: PaymentDatabase, stated: list[NewPayment]
     ) -> None:
         """Each payment has one row in each of the three tables, with its exact amount and texts."""
         payments = [Payment(_ids.mint(7), payment) for payment in stated]
@@ -161,7 +151,9 @@ class StoreContract:
         ids = [row.id for row in tables.core]
         assert len(set(ids)) == len(ids) == len(tables.metadata) == len(tables.notes)
 
-    def test_a_taken_id_is_told_apart(self, harness: StoreHarness, database: Database) -> None:
+    def test_a_taken_id_is_told_apart(
+        self, harness: StoreHarness, database: PaymentDatabase
+    ) -> None:
         """An id that is stored already raises `PaymentIdTaken`, and none of its batch stays."""
         first, second = a_payment(1), a_payment(2)
         with database.begin() as work:
@@ -172,7 +164,7 @@ class StoreContract:
         assert len(harness.tables().metadata) == len(harness.tables().notes) == 1
 
     def test_a_refused_payment_hurts_nobody_else(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """What the database refuses is `Rejected`, without a value; the transaction goes on."""
         harness.refuse(13)
@@ -188,7 +180,7 @@ class StoreContract:
         assert len(harness.tables().core) == 1
 
     def test_a_refusal_without_a_savepoint_takes_everything(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """A refusal that leaves the block takes the whole unit of work back."""
         harness.refuse(13)
@@ -202,16 +194,14 @@ class StoreContract:
     @EXAMPLES
     @given(
         transactions=st.lists(
-            st.tuples(
-                st.lists(strategies.texts(255), max_size=6, unique=True).map(sorted), st.booleans()
-            ),
+            st.tuples(st.lists(texts(255), max_size=6, unique=True).map(sorted), st.booleans()),
             max_size=6,
         )
     )
     def test_a_key_is_free_once(
         self,
         harness: StoreHarness,
-        database: Database,
+        database: PaymentDatabase,
         transactions: list[tuple[list[str], bool]],
     ) -> None:
         """A claim tells exactly the keys that nobody holds, and holds them unless rolled back."""
@@ -228,7 +218,7 @@ class StoreContract:
             held |= set(keys)
         assert set(harness.tables().claims) == held
 
-    def test_many_keys_are_claimed_at_once(self, database: Database) -> None:
+    def test_many_keys_are_claimed_at_once(self, database: PaymentDatabase) -> None:
         """A whole batch of keys is claimed in one call."""
         keys = sorted(f"{number}-{'x' * 240}" for number in range(3000))
         with database.begin() as work:
@@ -236,7 +226,7 @@ class StoreContract:
             assert work.idempotency.claim(keys) == set(keys[1::2])
 
     def test_a_purge_takes_the_old_in_chunks(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """A purge deletes at most its limit, claims older than told only, and counts them."""
         week = timedelta(days=7)
@@ -253,7 +243,7 @@ class StoreContract:
         assert harness.tables().claims == ("young",)
 
     def test_a_purge_spares_what_the_outbox_may_repeat(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """Claims as young as the oldest outbox row stay, whatever their age."""
         week = timedelta(days=7)
@@ -277,7 +267,7 @@ class StoreContract:
 
     @EXAMPLES
     @given(payload=st.binary(max_size=2000))
-    def test_a_payload_keeps_its_bytes(self, database: Database, payload: bytes) -> None:
+    def test_a_payload_keeps_its_bytes(self, database: PaymentDatabase, payload: bytes) -> None:
         """What is put is what waits, byte for byte."""
         with database.begin() as work:
             (row,) = work.outbox.put({ONE: payload})
@@ -286,7 +276,7 @@ class StoreContract:
             assert (waiting.id, waiting.payload) == (row, payload)
             work.outbox.delete([row])
 
-    def test_rows_wait_in_order_and_by_partition(self, database: Database) -> None:
+    def test_rows_wait_in_order_and_by_partition(self, database: PaymentDatabase) -> None:
         """Rows wait in the order in which they were put, for their own partitions only."""
         with database.begin() as work:
             work.outbox.put({ONE: b"1", TWO: b"2"})
@@ -300,7 +290,7 @@ class StoreContract:
             assert work.outbox.pending({Partition("payments", 2)}) == []
 
     def test_row_ids_rise_and_are_never_used_again(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """A new row's id is above all earlier ones, deleted or not; deleting twice is no error."""
         highest = 0
@@ -317,7 +307,7 @@ class StoreContract:
 
     # The fence
 
-    def test_epochs_rise_by_partition(self, database: Database) -> None:
+    def test_epochs_rise_by_partition(self, database: PaymentDatabase) -> None:
         """Raising makes an epoch that was never there before, of these partitions alone."""
         with database.begin() as work:
             first = work.fence.bump_epochs([ONE, TWO])
@@ -330,7 +320,7 @@ class StoreContract:
         with database.begin() as work:
             work.fence.hold({**first, **second})
 
-    def test_whoever_was_overtaken_is_fenced(self, database: Database) -> None:
+    def test_whoever_was_overtaken_is_fenced(self, database: PaymentDatabase) -> None:
         """Holding epochs that do not stand, or never stood, names exactly those partitions."""
         with database.begin() as work:
             old = work.fence.bump_epochs([ONE, TWO])
@@ -344,7 +334,7 @@ class StoreContract:
             work.fence.hold({ONE: old[ONE]})
             work.fence.hold({})
 
-    def test_a_position_outlives_its_owner(self, database: Database) -> None:
+    def test_a_position_outlives_its_owner(self, database: PaymentDatabase) -> None:
         """There is no position before the first; a later owner finds the last one set."""
         with database.begin() as work:
             assert work.positions.load(ONE) is None
@@ -356,7 +346,7 @@ class StoreContract:
             assert work.positions.load(ONE) == 2**40
             assert work.positions.load(TWO) is None
 
-    def test_a_position_needs_no_owner(self, database: Database) -> None:
+    def test_a_position_needs_no_owner(self, database: PaymentDatabase) -> None:
         """A position that is set before anybody raised an epoch stays, and nobody owns by it."""
         with database.begin() as work:
             work.positions.save(ONE, 5)
@@ -403,7 +393,7 @@ class SharedStoreContract(StoreContract):
                 assert work.node_id == got
 
     def test_what_is_not_committed_is_nobody_elses(
-        self, harness: StoreHarness, database: Database
+        self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
         """Others see a unit of work after its end only."""
         with database.begin() as work:
@@ -412,7 +402,7 @@ class SharedStoreContract(StoreContract):
         assert holds(harness.tables(), payment)
 
     def test_raising_an_epoch_waits_for_its_holder(
-        self, harness: StoreHarness, database: Database, rivals: ThreadPoolExecutor
+        self, harness: StoreHarness, database: PaymentDatabase, rivals: ThreadPoolExecutor
     ) -> None:
         """Nobody can take a partition over in the middle of its owner's transaction."""
         with database.begin() as work:
@@ -428,18 +418,144 @@ class SharedStoreContract(StoreContract):
 
     @pytest.mark.parametrize("commits", [True, False])
     def test_one_of_two_claimants_gets_a_key(
-        self, harness: StoreHarness, database: Database, rivals: ThreadPoolExecutor, commits: bool
+        self,
+        harness: StoreHarness,
+        database: PaymentDatabase,
+        rivals: ThreadPoolExecutor,
+        commits: bool,
     ) -> None:
         """A key that another transaction is claiming is free exactly where that one rolls back."""
         with database.begin() as work:
             work.idempotency.claim(["before"])
-        with unless(commits), database.begin() as work:
+        with suppress(Crash), database.begin() as work:
             assert work.idempotency.claim(["m"]) == {"m"}
             rival = rivals.submit(alone, harness, lambda work: work.idempotency.claim(["m"]))
             assert waits(rival)
             if not commits:
                 raise Crash
         assert rival.result(30) == (set() if commits else {"m"})
+
+    def test_a_lease_that_another_took_is_not_taken_again(self, harness: StoreHarness) -> None:
+        """Who comes back after another one took its node id is refused, and writes nothing."""
+        first, second = harness.open((7,)), harness.open((7,))
+        first.connect()
+        first.close()
+        second.connect()
+        for _ in range(2):
+            with pytest.raises((Misconfigured, Unavailable)), first.begin() as work:
+                fill(work)
+        assert harness.tables() == Tables()
+        second.close()
+        with first.begin() as work:
+            assert work.node_id == 7
+
+    def test_connecting_again_changes_nothing(self, harness: StoreHarness) -> None:
+        """An open connection stays, and so does its node id."""
+        database = harness.open((8, 9))
+        assert database.connect() == database.connect()
+        with database.begin() as work:
+            assert work.node_id == 8
+        database.connect()
+        with database.begin() as work:
+            assert work.node_id == 8
+
+    @pytest.mark.parametrize("position", ["before", "after"])
+    def test_an_epoch_bumped_between_two_units_fences(
+        self, harness: StoreHarness, database: PaymentDatabase, position: str
+    ) -> None:
+        """A former owner's next unit is fenced and leaves nothing, whatever it did before that."""
+        with database.begin() as work:
+            former = work.fence.bump_epochs([ONE, TWO])
+        with database.begin() as work:
+            work.fence.hold(former)
+        current = alone(harness, lambda work: work.fence.bump_epochs([ONE]))
+        before = harness.tables()
+        with pytest.raises(Fenced) as caught, database.begin() as work:  # noqa: PT012 - one unit
+            if position == "after":
+                work.idempotency.claim(["m"])
+                work.payments.add([a_payment(1)])
+                work.outbox.put({TWO: b"x"})
+                work.positions.save(TWO, 5)
+            work.fence.hold(former)
+        assert caught.value.partitions == {ONE}
+        assert caught.value.code == "epoch-bumped"
+        assert harness.tables() == before
+        alone(harness, lambda work: work.fence.hold({**former, **current}))
+
+
+class RemoteStoreHarness(StoreHarness, Protocol):
+    """A database behind a connection that can break."""
+
+    def disconnect(self, database: PaymentDatabase) -> None:
+        """Break the connection from the other end; on return its lease and locks are free."""
+
+
+class RemoteStoreContract(SharedStoreContract):
+    """The laws of a database behind a connection that can break."""
+
+    def test_a_lease_is_taken_again_after_a_reconnect(self, harness: RemoteStoreHarness) -> None:
+        """Who finds its connection broken connects again and holds its node id again."""
+        database = harness.open((7,))
+        database.connect()
+        harness.disconnect(database)
+        with suppress(Unavailable), database.begin():
+            pass
+        with database.begin() as work:
+            assert work.node_id == 7
+            with pytest.raises(Misconfigured, match="7"):
+                harness.open((7,)).connect()
+
+    def test_a_lease_that_another_took_meanwhile_is_lost(self, harness: RemoteStoreHarness) -> None:
+        """Where another one holds the node id by now, nothing is written under it."""
+        first, second = harness.open((7,)), harness.open((7,))
+        first.connect()
+        harness.disconnect(first)
+        second.connect()
+        for _ in range(3):
+            with pytest.raises((Misconfigured, Unavailable)), first.begin() as work:
+                fill(work)
+        assert harness.tables() == Tables()
+        with second.begin() as work:
+            payment = fill(work)
+        assert holds(harness.tables(), payment)
+
+    def test_a_connection_lost_within_a_unit_leaves_nothing(
+        self, harness: RemoteStoreHarness
+    ) -> None:
+        """Its node id and its partitions are another's at once, and none of its work stays."""
+        first, second = harness.open((7,)), harness.open((7,))
+        with pytest.raises(Unavailable), first.begin() as work:  # noqa: PT012 - one unit
+            fill(work)
+            harness.disconnect(first)
+            with second.begin() as other:
+                assert other.node_id == 7
+                payment = fill(other)
+        assert holds(harness.tables(), payment)
+        assert len(harness.tables().core) == 1
+
+    def test_any_call_on_a_broken_connection_is_an_outage(
+        self, harness: RemoteStoreHarness, database: PaymentDatabase
+    ) -> None:
+        """Whatever the first call on a broken connection is: `Unavailable`, and nothing stays."""
+        week, nothing = timedelta(days=7), harness.tables()
+        calls: list[Callable[[UnitOfWork], object]] = [
+            lambda work: work.payments.add([a_payment(1)]),
+            lambda work: work.idempotency.claim(["m"]),
+            lambda work: work.idempotency.purge(week, 1),
+            lambda work: work.outbox.put({ONE: b"x"}),
+            lambda work: work.outbox.pending([ONE]),
+            lambda work: work.outbox.delete([1]),
+            lambda work: work.fence.bump_epochs([ONE]),
+            lambda work: work.fence.hold({ONE: 1}),
+            lambda work: work.positions.save(ONE, 1),
+            lambda work: work.positions.load(ONE),
+        ]
+        for call in calls:
+            with pytest.raises(Unavailable) as caught, database.begin() as work:  # noqa: PT012
+                harness.disconnect(database)
+                call(work)
+            assert not caught.value.halt
+            assert harness.tables() == nothing
 
 
 def fill(work: UnitOfWork) -> Payment:
@@ -452,7 +568,7 @@ def fill(work: UnitOfWork) -> Payment:
     return payment
 
 
-def fill_and_fail(database: Database, error: BaseException) -> None:
+def fill_and_fail(database: PaymentDatabase, error: BaseException) -> None:
     with database.begin() as work:
         fill(work)
         raise error
@@ -492,11 +608,3 @@ def waits(rival: Future[T]) -> bool:
     except TimeoutError:
         return True
     return False
-
-
-@contextmanager
-def unless(commits: bool) -> Iterator[None]:
-    try:
-        yield
-    except Crash:
-        assert not commits

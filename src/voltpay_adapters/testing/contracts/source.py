@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from typing import Protocol
 
 import pytest
 
-from voltpay_core.errors import Fenced
+from voltpay_adapters.testing.faults import Crash
+from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import MessageSource, PollResult
 from voltpay_core.records import Headers, Partition, Record
 
@@ -40,6 +42,9 @@ class SourceHarness(Protocol):
 
     def close(self, source: MessageSource) -> None:
         """Let that member leave the group, as a process that stops does."""
+
+    def replace(self) -> None:
+        """Put another, empty topic in the place of this one; its members have left."""
 
 
 class SourceContract:
@@ -189,14 +194,105 @@ class SourceContract:
             if not left:
                 break
 
+    def test_a_poll_for_nothing_reports_partitions(self, harness: SourceHarness) -> None:
+        """A poll of 0 reports what is assigned, and neither records nor positions."""
+        self.fill(harness, 1)
+        source = harness.open()
+        assigned: set[Partition] = set()
+        for polled in polls(source, 0):
+            assert not polled.records
+            assert not polled.positions
+            assigned |= polled.assigned
+            if assigned == set(harness.partitions):
+                break
+        source.seek_to_committed(assigned)
+        assert not source.poll(0).records
+        collect(source, len(harness.partitions))
+
+    def test_another_topic_of_the_same_name_is_read_from_its_beginning(
+        self, harness: SourceHarness
+    ) -> None:
+        """Where the topic was replaced, what was acknowledged of the former one does not count."""
+        self.fill(harness, 5)
+        source = owning(harness)
+        for polled in polls(source, 100):
+            if polled.positions:
+                source.acknowledge(polled.positions)
+            if source.drained():
+                break
+        harness.close(source)
+        harness.replace()
+        for partition in harness.partitions:
+            for number in range(7):
+                harness.produce(partition, b"another %d" % number)
+        records = collect(harness.open(), 7 * len(harness.partitions))
+        for partition in harness.partitions:
+            mine = [record.value for record in records if record.partition == partition]
+            assert mine == [b"another %d" % number for number in range(7)]
+
     def fill(self, harness: SourceHarness, count: int) -> None:
         for partition in harness.partitions:
             for number in range(count):
                 harness.produce(partition, value(number))
 
 
+class SharedSourceHarness(SourceHarness, Protocol):
+    """A topic whose partitions are shared out among the members of a group."""
+
+    def add_partition(self) -> Partition:
+        """Give the topic one more partition."""
+
+
 class SharedSourceContract(SourceContract):
     """The laws of a source whose partitions are shared out among the members of a group."""
+
+    def test_drained_asks_for_what_was_there_at_the_start(self, harness: SourceHarness) -> None:
+        """What comes while a source reads keeps it from being drained no longer."""
+        self.fill(harness, 2)
+        source = owning(harness)
+        positions: dict[Partition, int] = {}
+        seen = 0
+        for polled in polls(source, 100):
+            positions.update(polled.positions)
+            seen += len(polled.records)
+            if seen == 2 * len(harness.partitions):
+                break
+        self.fill(harness, 1)
+        assert not source.drained()
+        source.acknowledge(positions)
+        assert source.drained()
+
+    def test_a_new_partition_is_read_from_its_beginning(self, harness: SharedSourceHarness) -> None:
+        """A partition that is added is assigned like any other, and none of it is skipped."""
+        source = owning(harness)
+        added = harness.add_partition()
+        harness.produce(added, value(1))
+        harness.produce(added, value(2))
+        records = collect(source, 2)
+        assert [(record.partition, record.value) for record in records] == [
+            (added, value(1)),
+            (added, value(2)),
+        ]
+        source.acknowledge({added: records[-1].offset + 1})
+
+    def test_only_what_is_assigned_is_sought(self, harness: SharedSourceHarness) -> None:
+        """A member that seeks all partitions reads those that are assigned to it, and no other."""
+        members = [harness.open(), harness.open()]
+        owned: list[set[Partition]] = [set(), set()]
+        for who, polled in take_turns(members):
+            note(owned[who], polled)
+            if all(owned) and sorted([*owned[0], *owned[1]]) == sorted(harness.partitions):
+                break
+        for member in members:
+            member.seek_to_committed(set(harness.partitions))
+        self.fill(harness, 1)
+        read: list[list[Partition]] = [[], []]
+        for who, polled in take_turns(members):
+            note(owned[who], polled)
+            read[who] += [record.partition for record in polled.records]
+            if sum(map(len, read)) == len(harness.partitions):
+                break
+        assert [set(partitions) for partitions in read] == owned
 
     def test_members_share_and_none_is_left_out(self, harness: SourceHarness) -> None:
         """Partitions move to a new member, and each new record goes to the one that owns it."""
@@ -263,6 +359,12 @@ class GapsHarness(SourceHarness, Protocol):
     def leave_gap(self, partition: Partition) -> int:
         """Put offsets without a record at the partition's end; the offset behind them."""
 
+    def transaction(self) -> AbstractContextManager[Callable[[Partition, bytes], None]]:
+        """What the block produces is committed at its end; `Crash` aborts it."""
+
+    def expire(self, partition: Partition, offset: int) -> None:
+        """Delete all records before that offset."""
+
 
 class GapsContract:
     """The laws of a source whose topic may have offsets without a record."""
@@ -307,6 +409,55 @@ class GapsContract:
                 mine = [record for record in records if record.partition == partition]
                 assert [record.value for record in mine] == [value(n) for n in range(6)]
             source.seek_to_committed(set(harness.partitions))
+
+    def test_an_aborted_transaction_is_never_read(self, harness: GapsHarness) -> None:
+        """What a transaction put into any partition is nobody's if it is aborted."""
+        for partition in harness.partitions:
+            harness.produce(partition, b"before")
+        with suppress(Crash), harness.transaction() as produce:
+            for partition in harness.partitions:
+                produce(partition, b"aborted")
+            raise Crash
+        for partition in harness.partitions:
+            harness.produce(partition, b"after")
+        source = owning(harness)
+        for limit in (1, 100):
+            records = collect(source, 2 * len(harness.partitions), limit=limit)
+            for partition in harness.partitions:
+                mine = [record.value for record in records if record.partition == partition]
+                assert mine == [b"before", b"after"]
+            source.seek_to_committed(set(harness.partitions))
+
+    def test_an_open_transaction_is_read_after_its_end(self, harness: GapsHarness) -> None:
+        """What a transaction produces, and what is behind it, comes once it is committed."""
+        first, second = harness.partitions[:2]
+        source = owning(harness)
+        with harness.transaction() as produce:
+            produce(first, b"in the transaction")
+            harness.produce(first, b"behind it")
+            harness.produce(second, b"beside it")
+            assert [record.value for record in collect(source, 1)] == [b"beside it"]
+            assert not source.poll(100).records
+        assert [record.value for record in collect(source, 2)] == [
+            b"in the transaction",
+            b"behind it",
+        ]
+
+    def test_a_new_group_misses_what_expires_in_any_partition(self, harness: GapsHarness) -> None:
+        """Where a group begins is committed for each partition: what then expires is missed."""
+        for partition in harness.partitions:
+            for number in range(3):
+                harness.produce(partition, value(number))
+        harness.close(owning(harness))
+        for partition in harness.partitions:
+            harness.expire(partition, 2)
+        source = harness.open()
+        wait_until_assigned(source, harness.partitions)
+        for partition in harness.partitions:
+            with pytest.raises(Unavailable) as caught:
+                source.seek_to_committed({partition})
+            assert caught.value.halt
+            assert caught.value.code == "records-expired"
 
     def test_a_poll_for_nothing_passes_no_gap(self, harness: GapsHarness) -> None:
         """What holds no record is passed over once records may come, and not before."""
@@ -368,12 +519,17 @@ def owning(harness: SourceHarness) -> MessageSource:
 
 def own(source: MessageSource, partitions: Sequence[Partition]) -> None:
     """Wait until all these partitions are assigned, and seek to their committed offsets."""
+    wait_until_assigned(source, partitions)
+    source.seek_to_committed(set(partitions))
+
+
+def wait_until_assigned(source: MessageSource, partitions: Sequence[Partition]) -> None:
+    """Poll until all these partitions are reported as assigned."""
     missing = set(partitions)
     for polled in polls(source, 100):
         missing -= polled.assigned
         if not missing:
             break
-    source.seek_to_committed(set(partitions))
 
 
 def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResult]]:

@@ -1,0 +1,111 @@
+"""What an operator does: checks everything, and cares for the schema in PostgreSQL."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from voltpay_adapters.checking import Finding, ask
+from voltpay_adapters.local.checking import check_readable, check_writable
+from voltpay_adapters.postgres import bootstrap, health, maintenance
+from voltpay_adapters.postgres.inspection import TablePartition
+from voltpay_adapters.postgres.liquibase import Liquibase
+from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
+from voltpay_core.errors import Misconfigured, Unavailable
+
+log = logging.getLogger("voltpay")
+
+
+def run_checks(wiring: Wiring) -> Iterator[Finding]:
+    """Look at everything that the settings name, one thing after the other."""
+    settings = wiring.settings
+    source, store, events = settings.source, settings.store, settings.events_url
+    yield ask("settings", lambda: _complete(settings))
+    if (source and source.is_kafka) or (events and events.is_kafka):
+        yield from _guarded("broker", lambda: wiring.topics().check())
+    if source and not source.is_kafka:
+        yield ask("source", lambda: check_readable(source.path))
+    if events and not events.is_kafka:
+        yield ask("events", lambda: check_writable(Path(events.path)))
+    if store and store.is_sqlite:
+        yield ask("store", lambda: check_writable(Path(store.path).parent))
+    elif store:
+        yield from _guarded("database", lambda: _database(settings, store))
+
+
+def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
+    """Liquibase as the migrator.
+
+    Args:
+        locking: Warn where the changelog's lock is held, for which Liquibase would wait.
+    """
+    given = settings.database
+    found = Liquibase(
+        _migrator(settings),
+        given.liquibase_classpath,
+        given.liquibase,
+        given.sslmode,
+        given.sslrootcert,
+    )
+    if locking and (holder := found.lock_holder()):
+        log.warning(
+            "the changelog's lock is held by %s; if no update is running: voltpay db release-locks",
+            holder,
+        )
+    return found
+
+
+def bootstrap_database(settings: Settings) -> None:
+    """Make roles, schemas and pg_partman, and set the passwords that are in the settings."""
+    given = settings.database
+    bootstrap.bootstrap(
+        DatabaseUrl.parse(given.superuser or _store(settings)),
+        migrator_password=given.migrator_secret(),
+        writer_password=given.writer_secret(),
+        tls=given.tls(),
+    )
+
+
+def maintain(settings: Settings) -> tuple[TablePartition, ...]:
+    """Make the months ahead, and return all partitions that exist now."""
+    return maintenance.maintain(_migrator(settings), settings.database.tls())
+
+
+def _complete(settings: Settings) -> str:
+    settings.required("source", "store", "events")
+    return "source, store and events are set"
+
+
+def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except (Misconfigured, Unavailable) as failure:
+        yield Finding(name, failure)
+
+
+def _database(settings: Settings, url: str) -> Iterator[Finding]:
+    return health.check(
+        DatabaseUrl.parse(url).with_password(settings.database.writer_secret()),
+        settings.database.tls(),
+        clock_skew=settings.limits.clock_skew_seconds,
+        outbox_age=settings.limits.retry_seconds,
+    )
+
+
+def _migrator(settings: Settings) -> DatabaseUrl:
+    given = settings.database
+    return DatabaseUrl.parse(given.migrator or _store(settings)).with_password(
+        given.migrator_secret()
+    )
+
+
+def _store(settings: Settings) -> str:
+    (url,) = settings.required("store")
+    if url.is_sqlite:
+        raise Misconfigured(
+            "the store is SQLite, which makes its own tables: `voltpay db` is for PostgreSQL"
+        )
+    return url

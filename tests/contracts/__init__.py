@@ -1,1 +1,0 @@
-"""One behavioural contract a port; every adapter's own test file subclasses it with a harness."""
