@@ -248,14 +248,19 @@ class ConfluentSource:
         }
 
     def _wait(self, consumer: Consumer) -> list[Message]:
-        """Take no records; keep those that arrive for the next poll."""
-        paused = [TopicPartition(self._topic, number) for number in self._rebalance.started]
-        consumer.pause(paused)
+        """Take no records: stop all partitions, and continue from their positions afterwards.
+
+        Pausing them does not do: librdkafka may lose the records that it has fetched already.
+        """
+        started = self._rebalance.started
+        consumer.incremental_unassign([TopicPartition(self._topic, n) for n in started])
+        started.clear()
         try:
-            self._held += consumer.consume(1, self._poll_timeout)
+            events = consumer.consume(1, self._poll_timeout)
         finally:
-            started = self._rebalance.started
-            consumer.resume([tp for tp in paused if tp.partition in started])
+            kept = self._positions.keys() & self._rebalance.owned
+            self._start(consumer, {number: self._positions[number] for number in kept})
+        self._held += [event for event in events if event.error() is not None]
         return []
 
     def _read(self, messages: list[Message], limit: int) -> tuple[list[Record], dict[int, int]]:
