@@ -515,7 +515,7 @@ class EventsLaws(EventsContract, RefusalsContract):
         """Where a partition or the whole topic is gone, publishing fails until it is reset."""
         (topic, *_) = harness.topics
         event = ProducerRecord(topic, b"k", b"v", (), 2)
-        publisher = harness.open(ack_timeout=1)
+        publisher = harness.open(ack_timeout=3)
         publisher.publish([event]).wait()
         recreate(harness.connection, topic, partitions)
         self.notice(publisher, topic, partitions)
