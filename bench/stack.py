@@ -18,8 +18,8 @@ from tests.harness.stack.postgres import PostgresServer
 
 from bench.figures import Commit
 from bench.payments import records
-from voltpay_adapters.kafka.requirements import exactly
-from voltpay_adapters.kafka.topics import Topic, create
+from voltpay_adapters.kafka.requirements import Topic, exactly
+from voltpay_adapters.kafka.topics import create
 from voltpay_adapters.retrying import backoff
 from voltpay_core.codec import Codec
 

@@ -20,6 +20,7 @@ from voltpay_core.errors import Misconfigured
 log = logging.getLogger("voltpay")
 
 _PATHS = {
+    "kafka_client": "kafka.client",
     "partitions": "topics.partitions",
     "replication": "topics.replication",
     "x": "kafka.options",
@@ -30,7 +31,7 @@ _METAVARS = {
     **dict.fromkeys(("source", "store", "events"), "URL"),
     **dict.fromkeys(("batch_size", "partitions", "replication"), "N"),
     "node_id": "ID",
-    "group": "NAME",
+    **dict.fromkeys(("group", "kafka_client"), "NAME"),
     "commit_unit": "UNIT",
 }
 
@@ -51,10 +52,12 @@ def with_settings(
     """Give a command these options and ``--config``, and pass it what the settings make.
 
     Args:
-        names: The options of settings; ``x`` is ``-X``.
+        names: The options of settings; ``x`` is ``-X``, beside which is ``--kafka-client``.
         give: Makes what the command gets as its first argument; None makes the wiring, in the
             way that `main` was given.
     """
+    if "x" in names:
+        names = (*names, "kafka_client")
 
     def decorate(command: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(command)

@@ -21,6 +21,7 @@ _REMEDIES = {
     "kafka-cafile": "see kafka.cafile",
     "kafka-certfile": "see kafka.certfile and kafka.keyfile",
     "kafka-credentials": "see kafka.username, kafka.password and kafka.sasl_mechanism",
+    "kafka-client-missing": "or leave kafka.client as kafka-python",
     "kafka-crlfile": "see the option ssl_crlfile",
     "kafka-password-missing": (
         "not set: kafka.password; give it as VOLTPAY_KAFKA_PASSWORD or in voltpay.toml"

@@ -17,6 +17,7 @@ from attrs import define, evolve
 from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
@@ -25,6 +26,7 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
+from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
@@ -40,9 +42,7 @@ from voltpay_core.ports import (
 from voltpay_core.replaying import DeadLetters
 
 if TYPE_CHECKING:
-    from voltpay_adapters.kafka.connection import KafkaConnection
     from voltpay_adapters.kafka.payment_topics import PaymentTopics
-    from voltpay_adapters.kafka.source import KafkaSource
     from voltpay_adapters.postgres.database import PostgresDatabase
 
 log = logging.getLogger("voltpay")
@@ -157,7 +157,7 @@ class Wiring:
         """A publisher to the input topic or file, closed in the end."""
         (url,) = self.settings.required("source")
         with closing(
-            self._kafka_publisher(kafka)
+            self._kafka_client.publisher(kafka, ack_timeout=self.settings.limits.publish_seconds)
             if (kafka := self._source_kafka)
             else PaymentFilePublisher(url.path)
         ) as publisher:
@@ -203,7 +203,8 @@ class Wiring:
         if kafka := self._events_kafka:
             from voltpay_adapters.kafka.browsing import KafkaDeadLetters
 
-            return KafkaDeadLetters(kafka, topic, self.settings.group)
+            client = self._kafka_client
+            return KafkaDeadLetters(kafka, topic, self.settings.group, client.browse, client.source)
         return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
 
     @property
@@ -212,19 +213,22 @@ class Wiring:
         return Topics(given.writer, given.read, given.email, given.dead_letter)
 
     @cached_property
-    def _source_kafka(self) -> KafkaConnection | None:
+    def _kafka_client(self) -> KafkaClient:
+        return kafka_client(self.settings.kafka.client)
+
+    @cached_property
+    def _source_kafka(self) -> KafkaCluster | None:
         return self._kafka(self.settings.source)
 
     @cached_property
-    def _events_kafka(self) -> KafkaConnection | None:
+    def _events_kafka(self) -> KafkaCluster | None:
         same = self.settings.events_url == self.settings.source
         return self._source_kafka if same else self._kafka(self.settings.events_url)
 
-    def _kafka(self, url: Url | None) -> KafkaConnection | None:
+    def _kafka(self, url: Url | None) -> KafkaCluster | None:
         """How a cluster is reached, security included; None where the URL does not name one."""
         if not (url and url.is_kafka):
             return None
-        from voltpay_adapters.kafka.connection import KafkaConnection
 
         given = self.settings.kafka
         options = {name.replace(".", "_"): value for name, value in given.options.items()}
@@ -239,7 +243,7 @@ class Wiring:
         if security.protocol.startswith("SASL"):
             password = read_secret(given.password, given.password_file, "kafka.password")
             security = evolve(security, password=password)
-        return KafkaConnection.parse(url, security.options(options))
+        return self._kafka_client.connect(url, security, options)
 
     def _store(self, url: Url, node_ids: Sequence[int]) -> SqliteDatabase | PostgresDatabase:
         given = self.settings.database
@@ -259,13 +263,11 @@ class Wiring:
 
     def _source(
         self, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
-    ) -> FileSource | KafkaSource:
+    ) -> FileSource | TopicSource:
         longest = self.settings.limits.batch_bytes
         if (kafka := self._source_kafka) is None:
             return FileSource(url.path, begin, log.info, longest=longest)
-        from voltpay_adapters.kafka.source import KafkaSource
-
-        return KafkaSource(
+        return self._kafka_client.source(
             kafka,
             self.settings.topics.writer,
             self.settings.group,
@@ -274,18 +276,11 @@ class Wiring:
             notify=log.warning,
         )
 
-    def _publisher(self, url: Url, source: FileSource | KafkaSource) -> EventPublisher:
+    def _publisher(self, url: Url, source: FileSource | TopicSource) -> EventPublisher:
         if (kafka := self._events_kafka) is None:
             return FilePublisher(Path(url.path))
-        return self._kafka_publisher(kafka, None if isinstance(source, FileSource) else source)
-
-    def _kafka_publisher(
-        self, kafka: KafkaConnection, source: KafkaSource | None = None
-    ) -> EventPublisher:
-        from voltpay_adapters.kafka.publisher import KafkaPublisher
-
-        counted = source.count_partitions if source else None
-        return KafkaPublisher(kafka, counted, self.settings.limits.publish_seconds)
+        counted = None if isinstance(source, FileSource) else source.count_partitions
+        return self._kafka_client.publisher(kafka, counted, self.settings.limits.publish_seconds)
 
     def _warm_up(self, publisher: EventPublisher | None) -> None:
         """Send a few records that warm the path, to the input topic and never elsewhere."""

@@ -169,7 +169,7 @@ def test_the_commands_are_complete() -> None:
 
 def own_options(node: Any) -> set[str]:
     options = {option for option in every_option(node) if option.startswith("--")}
-    return options - {"--help", "--config"}
+    return options - {"--help", "--config", "--kafka-client"}
 
 
 def leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

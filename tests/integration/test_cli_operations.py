@@ -20,9 +20,12 @@ from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_cli.settings.loading import load
 from voltpay_cli.wiring import Wiring
 
+by_either_client = pytest.mark.parametrize("stack", ["kafka-python", "confluent"], indirect=True)
+
 
 @pytest.fixture
 def stack(
+    request: pytest.FixtureRequest,
     kafka: KafkaAddress,
     migrated_database: Database,
     monkeypatch: pytest.MonkeyPatch,
@@ -34,6 +37,7 @@ def stack(
         "SOURCE": kafka.url,
         "STORE": migrated_database.writer,
         "GROUP": f"group-{token}",
+        "KAFKA_CLIENT": getattr(request, "param", "kafka-python"),
         "TOPICS_PARTITIONS": "3",
         "DATABASE_MIGRATOR": migrated_database.migrator,
         "DATABASE_SUPERUSER": migrated_database.superuser,
@@ -96,6 +100,7 @@ def attempts() -> list[int]:
     return sorted(letter["attempt"] for letter in found["letters"])
 
 
+@by_either_client
 def test_topics_are_made_once_and_checked(stack: Database) -> None:
     """Existing topics are not changed, and differences from the settings are reported."""
     assert printed("topics", "create") == "all topics are there\n"
@@ -112,6 +117,7 @@ def test_new_topics_depend_on_no_default_of_the_brokers(stack: Database) -> None
                 assert dynamic(topic.name)[required.name] == required.value
 
 
+@by_either_client
 def test_whatever_endangers_a_guarantee_is_reported(stack: Database) -> None:
     """Each wrong setting of each topic is a difference for both checks, with what it endangers."""
     wrong = {
@@ -154,6 +160,7 @@ def test_a_topic_that_loses_payments_stops_the_start(topic: str, stack: Database
     assert consumed()["written"] == 10
 
 
+@by_either_client
 def test_a_topic_that_may_lose_records_is_a_warning(stack: Database) -> None:
     """If records may be lost, or this is not known, the start warns and continues."""
     printed("produce", "--count", "10", "--seed", "1")
@@ -178,6 +185,7 @@ def test_extreme_numbers_mean_for_ever(setting: str, stack: Database) -> None:
     assert printed(*forced, "--older-than", "999999d") == "would delete 0 claims\n"
 
 
+@by_either_client
 def test_the_doctor_finds_everything_in_order(stack: Database) -> None:
     """On a stack that is made by the project's own commands every line is ok."""
     lines = printed("check").splitlines()
@@ -207,6 +215,7 @@ def test_the_doctor_names_what_is_wrong(
         assert words in result.stdout
 
 
+@by_either_client
 def test_dead_letters_go_back_and_are_counted(stack: Database) -> None:
     """A replayed letter that fails again has failed twice, and is parked at the limit."""
     printed("produce", "--count", "200", "--seed", "1", "--poison", "0.1")
@@ -226,6 +235,7 @@ def test_dead_letters_go_back_and_are_counted(stack: Database) -> None:
     assert consumed()["dead_letters"] == 0
 
 
+@by_either_client
 def test_a_replay_of_one_code_skips_no_other(stack: Database) -> None:
     """Each code has positions of its own, so that letters of the others wait for their turn."""
     printed("produce", "--count", "100", "--seed", "2", "--poison", "0.4")

@@ -1,4 +1,4 @@
-"""The whole way by the installed program, on real Kafka and real PostgreSQL."""
+"""The whole way by the installed program, on real Kafka and real PostgreSQL, by either client."""
 
 import os
 import signal
@@ -14,11 +14,17 @@ from tests.harness.stack.kafka import KafkaAddress
 RECORDS = 6000
 
 
-@pytest.fixture
+@pytest.fixture(params=["kafka-python", "confluent"])
 def deployment(
-    kafka: KafkaAddress, migrated_database: Database, tmp_path: Path
+    request: pytest.FixtureRequest,
+    kafka: KafkaAddress,
+    migrated_database: Database,
+    tmp_path: Path,
 ) -> Iterator[Deployment]:
-    soon = {"kafka.options.session_timeout_ms": "6000"}  # the least that brokers allow by default
+    soon = {
+        "kafka.client": request.param,
+        "kafka.options.session_timeout_ms": "6000",  # the least that brokers allow by default
+    }
     with closing(Deployment(kafka, migrated_database, tmp_path, settings=soon)) as deployment:
         deployment.prepare()
         yield deployment

@@ -1,4 +1,4 @@
-"""Kafka passes the contracts of sources and publishers."""
+"""Kafka passes the contracts of sources and publishers, by either client."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +17,8 @@ from kafka.errors import KafkaConnectionError
 from tests.harness.deployment import eventually
 from tests.harness.stack.kafka import BROKERS, KafkaAddress, KafkaCluster
 
+from voltpay_adapters.confluent import ConfluentConnection, ConfluentPublisher, ConfluentSource
+from voltpay_adapters.kafka.browsing import browse
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import Topic, exactly
@@ -39,7 +41,7 @@ from voltpay_adapters.testing.contracts.source import (
     polls,
 )
 from voltpay_core.errors import Fenced, Unavailable
-from voltpay_core.ports import MessageSource
+from voltpay_core.ports import EventPublisher, MessageSource
 from voltpay_core.records import Headers, Partition, ProducerRecord, Record
 
 
@@ -49,9 +51,10 @@ class KafkaGroup:
 
     connection: KafkaConnection
     events: KafkaPublisher
+    source: Callable[..., MessageSource]
     topic: str = field(factory=lambda: f"input-{secrets.token_hex(4)}")
     count: int = 2
-    _opened: list[KafkaSource] = field(factory=list, init=False)
+    _opened: list[MessageSource] = field(factory=list, init=False)
 
     @property
     def partitions(self) -> Sequence[Partition]:
@@ -112,8 +115,8 @@ class KafkaGroup:
         self.events = KafkaPublisher(self.connection, lambda: self.count)
         return self.partitions[-1]
 
-    def open(self, **options: Any) -> KafkaSource:
-        source = KafkaSource(self.connection, self.topic, "group-" + self.topic, **options)
+    def open(self, **options: Any) -> Any:
+        source = self.source(self.topic, "group-" + self.topic, **options)
         self._opened.append(source)
         return source
 
@@ -128,11 +131,18 @@ class KafkaGroup:
         self.events.close()
 
 
-class TestKafkaSource(SharedSourceContract, GapsContract):
+class SourceLaws(SharedSourceContract, GapsContract):
+    """The laws of a source on Kafka, for a subclass that names its client."""
+
+    def source(self, url: str) -> Callable[..., MessageSource]:
+        raise NotImplementedError
+
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaGroup]:
         connection = KafkaConnection.parse(kafka.url)
-        group = KafkaGroup(connection, KafkaPublisher(connection, lambda: 2))
+        group = KafkaGroup(
+            connection, KafkaPublisher(connection, lambda: 2), self.source(kafka.url)
+        )
         create(connection, [Topic(group.topic, 2, 2)])
         yield group
         group.close_all()
@@ -155,36 +165,6 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
         with pytest.raises(Unavailable, match=rf"{harness.topic}-0@1\b") as told:
             collect(harness.open(), 2)
         assert told.value.halt
-
-    def test_what_a_failed_poll_learnt_is_reported_by_the_next(self, harness: KafkaGroup) -> None:
-        """Partitions that are assigned during a poll that raises are reported all the same."""
-        source = harness.open()
-        consumer = source._consumer()
-        poll = consumer.poll
-
-        def fail(*arguments: Any, **options: Any) -> Any:
-            try:
-                return poll(*arguments, **options)
-            finally:
-                if source._rebalance.assigned:
-                    consumer.poll = poll
-                    raise KafkaConnectionError
-
-        consumer.poll = fail
-        with pytest.raises(Unavailable):
-            collect(source, 1)
-        own(source, harness.partitions)
-
-    def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
-        """If kafka-python does not finish a join within its poll, the member joins again."""
-        first, _ = harness.partitions
-        source = owning(harness)
-        coordinator = source._opened._coordinator  # type: ignore[attr-defined]
-        coordinator.state = MemberState.REBALANCING  # and no rejoin needed: as it is left behind
-        harness.produce(first, b"value")
-        (record,) = collect(source, 1)
-        source.acknowledge({first: record.offset + 1})
-        assert coordinator.state is MemberState.STABLE
 
     def test_a_topic_may_come_later(self, harness: KafkaGroup) -> None:
         """Brokers know a new topic one after the other: a missing one is waited for."""
@@ -372,6 +352,46 @@ class TestKafkaSource(SharedSourceContract, GapsContract):
             assert consumer.committed(TopicPartition(harness.topic, 1)) == 0
 
 
+class TestKafkaSource(SourceLaws):
+    def source(self, url: str) -> Callable[..., MessageSource]:
+        return partial(KafkaSource, KafkaConnection.parse(url))
+
+    def test_what_a_failed_poll_learnt_is_reported_by_the_next(self, harness: KafkaGroup) -> None:
+        """Partitions that are assigned during a poll that raises are reported all the same."""
+        source = harness.open()
+        consumer = source._consumer()
+        poll = consumer.poll
+
+        def fail(*arguments: Any, **options: Any) -> Any:
+            try:
+                return poll(*arguments, **options)
+            finally:
+                if source._rebalance.assigned:
+                    consumer.poll = poll
+                    raise KafkaConnectionError
+
+        consumer.poll = fail
+        with pytest.raises(Unavailable):
+            collect(source, 1)
+        own(source, harness.partitions)
+
+    def test_a_forgotten_join_is_made_up_for(self, harness: KafkaGroup) -> None:
+        """If kafka-python does not finish a join within its poll, the member joins again."""
+        first, _ = harness.partitions
+        source = owning(harness)
+        coordinator = source._opened._coordinator  # type: ignore[attr-defined]
+        coordinator.state = MemberState.REBALANCING  # and no rejoin needed: as it is left behind
+        harness.produce(first, b"value")
+        (record,) = collect(source, 1)
+        source.acknowledge({first: record.offset + 1})
+        assert coordinator.state is MemberState.STABLE
+
+
+class TestConfluentSource(SourceLaws):
+    def source(self, url: str) -> Callable[..., MessageSource]:
+        return partial(ConfluentSource, ConfluentConnection.parse(url))
+
+
 def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:
     """Delete a topic, and make another one under its name as soon as Kafka lets us; 0: none."""
     with closing(connection.admin()) as admin:
@@ -429,14 +449,15 @@ class KafkaTopics:
     """Two topics of a test's own, of as many partitions as the source and of others."""
 
     connection: KafkaConnection
+    publisher: Callable[..., EventPublisher]
     topics: Sequence[str] = field(
         factory=lambda: [f"output-{secrets.token_hex(4)}" for _ in range(2)]
     )
     longest: int = 1_048_588
-    _opened: list[KafkaPublisher] = field(factory=list, init=False)
+    _opened: list[EventPublisher] = field(factory=list, init=False)
 
-    def open(self) -> KafkaPublisher:
-        self._opened.append(KafkaPublisher(self.connection, lambda: 3))
+    def open(self, **options: Any) -> Any:
+        self._opened.append(self.publisher(lambda: 3, **options))
         return self._opened[-1]
 
     def read(self, topic: str, count: int) -> Sequence[ProducerRecord]:
@@ -470,47 +491,40 @@ class KafkaTopics:
             publisher.close()
 
 
-class TestKafkaEvents(EventsContract, RefusalsContract):
+class EventsLaws(EventsContract, RefusalsContract):
+    """The laws of a publisher to Kafka, for a subclass that names its client."""
+
+    TOO_LARGE: str
+
+    def publisher(self, url: str) -> Callable[..., EventPublisher]:
+        raise NotImplementedError
+
+    def notice(self, publisher: Any, topic: str, partitions: int) -> None:
+        """Wait until the publisher knows the new partitions, if it does not find them by itself."""
+
     @pytest.fixture
     def harness(self, kafka: KafkaAddress) -> Iterator[KafkaTopics]:
         connection = KafkaConnection.parse(kafka.url)
-        with closing(KafkaTopics(connection)) as topics:
+        with closing(KafkaTopics(connection, self.publisher(kafka.url))) as topics:
             same, other = topics.topics
             create(connection, [Topic(same, 3, 2), Topic(other, 2, 2)])
             yield topics
-
-    def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
-        """Repeated headers stay in their order; a null value becomes empty, as kafka-python can."""
-        (topic, *_) = harness.topics
-        harness.open().publish(
-            [ProducerRecord(topic, b"k", b"v", (("a", b"1"), ("b", None), ("a", b"")))]
-        ).wait()
-        (found,) = harness.read(topic, 1)
-        assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
 
     @pytest.mark.parametrize("partitions", [0, 1])
     def test_a_topic_that_shrinks_is_an_outage(self, partitions: int, harness: KafkaTopics) -> None:
         """Where a partition or the whole topic is gone, publishing fails until it is reset."""
         (topic, *_) = harness.topics
         event = ProducerRecord(topic, b"k", b"v", (), 2)
-        publisher = KafkaPublisher(harness.connection, lambda: 3, ack_timeout=1)
-        with closing(publisher):
+        publisher = harness.open(ack_timeout=3)
+        publisher.publish([event]).wait()
+        recreate(harness.connection, topic, partitions)
+        self.notice(publisher, topic, partitions)
+        with pytest.raises(Unavailable) as outage:
             publisher.publish([event]).wait()
-            recreate(harness.connection, topic, partitions)
-            opened = publisher._opened
-            assert opened is not None
-
-            def known() -> bool:
-                opened._metadata.request_update()
-                return len(opened._metadata.partitions_for_topic(topic) or ()) == partitions
-
-            eventually(known)
-            with pytest.raises(Unavailable) as outage:
-                publisher.publish([event]).wait()
-            assert not outage.value.halt
-            publisher.reset()
-            create(harness.connection, [Topic(topic, 1, 2)])
-            publisher.publish([event]).wait()
+        assert not outage.value.halt
+        publisher.reset()
+        create(harness.connection, [Topic(topic, 1, 2)])
+        publisher.publish([event]).wait()
         assert [found.partition for found in harness.read(topic, 1)] == [0]
 
     def test_patience_begins_with_the_wait(self, harness: KafkaTopics) -> None:
@@ -519,7 +533,7 @@ class TestKafkaEvents(EventsContract, RefusalsContract):
         place, event = TopicPartition(topic, 0), ProducerRecord(topic, b"k", b"v", (), 0)
         with (
             closing(harness.connection.consumer()) as consumer,
-            closing(KafkaPublisher(harness.connection, lambda: 3, ack_timeout=2)) as events,
+            closing(harness.open(ack_timeout=2)) as events,
         ):
 
             def reached(end: int) -> bool:
@@ -559,14 +573,92 @@ class TestKafkaEvents(EventsContract, RefusalsContract):
         topic = create_topic_taking(1000, harness.connection)
         values = [b"a", b"b", b"x" * 2000, b"c"]
         sent = [ProducerRecord(topic, b"k", value, (), 0) for value in values]
-        with pytest.raises(Unavailable, match="MessageSizeTooLargeError"):
+        with pytest.raises(Unavailable, match=self.TOO_LARGE):
             harness.open().publish(sent).wait()
+
+
+class TestKafkaEvents(EventsLaws):
+    TOO_LARGE = "MessageSizeTooLargeError"
+
+    def publisher(self, url: str) -> Callable[..., EventPublisher]:
+        return partial(KafkaPublisher, KafkaConnection.parse(url))
+
+    def notice(self, publisher: KafkaPublisher, topic: str, partitions: int) -> None:
+        opened = publisher._opened
+        assert opened is not None
+
+        def known() -> bool:
+            opened._metadata.request_update()
+            return len(opened._metadata.partitions_for_topic(topic) or ()) == partitions
+
+        eventually(known)
+
+    def test_headers_keep_repeats_and_nulls(self, harness: EventsHarness) -> None:
+        """Repeated headers stay in their order; a null value becomes empty, as kafka-python can."""
+        (topic, *_) = harness.topics
+        harness.open().publish(
+            [ProducerRecord(topic, b"k", b"v", (("a", b"1"), ("b", None), ("a", b"")))]
+        ).wait()
+        (found,) = harness.read(topic, 1)
+        assert found.headers == (("a", b"1"), ("b", b""), ("a", b""))
+
+
+class TestConfluentEvents(EventsLaws):
+    TOO_LARGE = "Message size too large"
+
+    def publisher(self, url: str) -> Callable[..., EventPublisher]:
+        return partial(ConfluentPublisher, ConfluentConnection.parse(url))
+
+    @pytest.mark.parametrize("timestamp", [1, -1, 1_700_000_000_123])
+    def test_a_timestamp_is_kept(self, harness: EventsHarness, timestamp: int) -> None:
+        """Any timestamp but the epoch itself is kept."""
+        super().test_a_timestamp_is_kept(harness, timestamp)
+
+    def test_the_epoch_is_published_as_its_next_millisecond(self, harness: EventsHarness) -> None:
+        """librdkafka takes a timestamp of 0 for now; a record of today would expire years later."""
+        (topic, *_) = harness.topics
+        harness.open().publish([ProducerRecord(topic, b"k", b"v", timestamp=0)]).wait()
+        (found,) = harness.read(topic, 1)
+        assert found.timestamp == 1
+
+    def test_a_failure_lasts_until_a_reset(self, harness: KafkaTopics) -> None:
+        """After an event was refused nothing is published and no wait ends well before a reset."""
+        (topic, *_) = harness.topics
+        refusing = create_topic_taking(1000, harness.connection)
+        publisher = harness.open()
+        refused = publisher.publish([ProducerRecord(refusing, b"k", b"x" * 2000)])
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=self.TOO_LARGE):
+                refused.wait()
+        event = ProducerRecord(topic, b"k", b"v", (), 0)
+        with pytest.raises(Unavailable):
+            publisher.publish([event])
+        publisher.reset()
+        publisher.publish([event]).wait()
+        assert contents(harness.read(topic, 1)) == contents([event])
+
+
+@pytest.mark.parametrize("key", [b"", b"1", b"4711", b"\xff\x00", "é".encode(), b"x" * 100])
+def test_both_clients_choose_the_same_partition(kafka: KafkaAddress, key: bytes) -> None:
+    """An account's events stay in one partition, whichever client publishes them."""
+    topic = f"keyed-{secrets.token_hex(4)}"
+    first = KafkaConnection.parse(kafka.url)
+    create(first, [Topic(topic, 7, 2)])
+    for publisher in (
+        KafkaPublisher(first),
+        ConfluentPublisher(ConfluentConnection.parse(kafka.url)),
+    ):
+        with closing(publisher) as events:
+            events.publish([ProducerRecord(topic, key, b"v")]).wait()
+    found = list(browse(first, topic))
+    assert len(found) == 2
+    assert len({record.partition for record in found}) == 1
 
 
 def test_what_is_overdue_is_not_published(kafka_cluster: KafkaCluster) -> None:
     """While brokers are silent nothing counts as published; what they take later counts once."""
     connection = KafkaConnection.parse(kafka_cluster.url)
-    with closing(KafkaTopics(connection)) as topics:
+    with closing(KafkaTopics(connection, partial(KafkaPublisher, connection))) as topics:
         topic, _ = topics.topics
         create(connection, [Topic(topic, 1, 2)])
         publisher = topics.open()

@@ -25,6 +25,7 @@ from trustme import CA
 USER = "voltpay"
 PASSWORD = "canary, for Kafka: ü=%"
 PLAIN_PASSWORD = "canary-without-quotes"
+CLIENTS = ("kafka-python", "confluent")
 COMMANDS = (
     "consume --timeout 60",
     "produce --count 1",
@@ -116,8 +117,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("mechanism", _MECHANISMS.split(","))
-def test_payments_come_and_events_go(mechanism: str, settings: Mapping[str, str]) -> None:
+def test_payments_come_and_events_go(
+    mechanism: str, client: str, settings: Mapping[str, str]
+) -> None:
     """By each mechanism payments are produced, consumed and published, with warm-ups and group."""
     password = PLAIN_PASSWORD if mechanism == "PLAIN" else PASSWORD
     Path("password").write_text(password + "\n")
@@ -125,7 +129,8 @@ def test_payments_come_and_events_go(mechanism: str, settings: Mapping[str, str]
         "VOLTPAY_KAFKA_SASL_MECHANISM": mechanism,
         "VOLTPAY_KAFKA_PASSWORD_FILE": "password",
         "VOLTPAY_STORE": "sqlite:payments.db",
-        "VOLTPAY_GROUP": f"group-{mechanism}",
+        "VOLTPAY_GROUP": f"group-{mechanism}-{client}",
+        "VOLTPAY_KAFKA_CLIENT": client,
     }
     del own["VOLTPAY_KAFKA_PASSWORD"]
     produced = voltpay("produce", "--count", "50", "--poison", "0.1", env=own)
@@ -150,22 +155,28 @@ def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
     return line
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_password_is_reported_at_once(command: str, settings: Mapping[str, str]) -> None:
+def test_a_wrong_password_is_reported_at_once(
+    command: str, client: str, settings: Mapping[str, str]
+) -> None:
     """A rejected login ends at once, and the error names the settings."""
-    told = refused(command, {**settings, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"})
+    own = {"VOLTPAY_KAFKA_CLIENT": client, "VOLTPAY_KAFKA_PASSWORD": "wrong canary"}
+    told = refused(command, {**settings, **own})
     assert "invalid credentials" in told
     assert "see kafka.username, kafka.password" in told
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_authority_is_rejected(
-    command: str, settings: Mapping[str, str], tmp_path: Path
+    command: str, client: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
     """Brokers with a certificate of another authority are not trusted, and not retried."""
     other = tmp_path / "other.crt"
     CA().cert_pem.write_to_path(other)
-    told = refused(command, {**settings, "VOLTPAY_KAFKA_CAFILE": str(other)})
+    own = {"VOLTPAY_KAFKA_CLIENT": client, "VOLTPAY_KAFKA_CAFILE": str(other)}
+    told = refused(command, {**settings, **own})
     assert "cannot be trusted" in told
     assert "kafka.cafile" in told
 
@@ -221,8 +232,14 @@ def by_certificate(cluster: KafkaCluster, trusted: Path, **settings: str) -> dic
     }
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_certificate_lets_us_in(
-    cluster: KafkaCluster, authority: CA, trusted: Path, tmp_path: Path, settings: Mapping[str, str]
+    client: str,
+    cluster: KafkaCluster,
+    authority: CA,
+    trusted: Path,
+    tmp_path: Path,
+    settings: Mapping[str, str],
 ) -> None:
     """If brokers require a client certificate, the writer presents one and consumes payments."""
     issued, own_pair = authority.issue_cert("writer"), tmp_path / "own.pem"
@@ -232,7 +249,9 @@ def test_a_certificate_lets_us_in(
         trusted,
         VOLTPAY_KAFKA_CERTFILE=str(own_pair),
         VOLTPAY_KAFKA_KEYFILE=str(own_pair),
-        VOLTPAY_GROUP="group-certificate",
+        VOLTPAY_GROUP=f"group-certificate-{client}",
+        VOLTPAY_KAFKA_CLIENT=client,
+        VOLTPAY_KAFKA_OPTIONS="client.id=writer",
     )
     produced = voltpay("produce", "--count", "50", env=own)
     assert produced.exit_code == 0, produced.output
@@ -276,9 +295,19 @@ def said(command: str, settings: Mapping[str, str]) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_the_client_need_not_check_the_host(settings: Mapping[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("client", "option"),
+    [
+        ("kafka-python", "ssl.check.hostname=no"),
+        ("confluent", "ssl.endpoint.identification.algorithm=none"),
+    ],
+)
+def test_the_client_need_not_check_the_host(
+    client: str, option: str, settings: Mapping[str, str]
+) -> None:
     """Options of the Kafka client hold for the trust in its servers, too."""
     source = settings["VOLTPAY_SOURCE"].replace("127.0.0.1", "localhost")
-    own = {**settings, "VOLTPAY_SOURCE": source, "VOLTPAY_KAFKA_OPTIONS": "ssl.check.hostname=no"}
+    own = {"VOLTPAY_SOURCE": source, "VOLTPAY_KAFKA_CLIENT": client}
+    own = {**settings, **own, "VOLTPAY_KAFKA_OPTIONS": option}
     result = voltpay("topics", "check", env=own)
     assert result.exit_code == 0, result.output

@@ -11,6 +11,7 @@ from tests.harness.stack.places import ROOT
 
 UV = str(Path(sys.executable).with_name("uv"))
 KAFKA, POSTGRES = "voltpay_adapters.kafka", "voltpay_adapters.postgres"
+CONFLUENT = "voltpay_adapters.confluent"
 BACKOFF = "threading, voltpay_adapters; voltpay_adapters.backoff(1, threading.Event())"
 
 
@@ -63,6 +64,7 @@ def test_the_core_needs_three_packages(environments: Environments) -> None:
     [
         ("", "voltpay_core, voltpay_adapters, voltpay_adapters.local, voltpay_adapters.testing"),
         ("[kafka]", f"{KAFKA}, {BACKOFF}"),
+        ("[confluent]", f"{CONFLUENT}, {BACKOFF}"),
         ("[postgres]", f"{POSTGRES}, {BACKOFF}"),
     ],
 )
@@ -81,6 +83,11 @@ def test_an_extra_brings_what_its_adapters_import(
         ("[postgres]", KAFKA, f"{KAFKA} needs kafka-python: pip install 'voltpay[kafka]'"),
         ("", POSTGRES, f"{POSTGRES} needs pg8000: pip install 'voltpay[postgres]'"),
         ("[kafka]", POSTGRES, f"{POSTGRES} needs pg8000: pip install 'voltpay[postgres]'"),
+        (
+            "[kafka]",
+            CONFLUENT,
+            f"{CONFLUENT} needs confluent-kafka: pip install 'voltpay[confluent]'",
+        ),
         (
             "",
             BACKOFF,

@@ -1,9 +1,14 @@
 """Kafka's URL and the options of its client."""
 
+from pathlib import Path
+
 import pytest
 from kafka.errors import KafkaConfigurationError
+from trustme import CA
 
+from voltpay_adapters.confluent import ConfluentConnection
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
+from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings import Url
 from voltpay_cli.settings.schema import KafkaSettings, Settings
@@ -72,7 +77,7 @@ def test_a_protocol_given_as_an_option_asks_for_its_credentials() -> None:
         Wiring(settings=Settings(Url(SERVER), kafka=KafkaSettings(options=sasl))).topics()
     known = KafkaSettings(options=sasl, username="me", password="secret")
     kafka = Wiring(settings=Settings(Url(SERVER), kafka=known)).topics().source
-    assert kafka is not None
+    assert isinstance(kafka, KafkaConnection)
     assert kafka.options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert kafka.options["sasl_plain_password"] == "secret"
 
@@ -84,3 +89,72 @@ def test_a_host_that_cannot_be_is_a_malformed_url(host: str) -> None:
         KafkaConnection.parse(f"kafka://{host}:9092")
     with pytest.raises(Misconfigured, match="not of the form postgresql://"):
         DatabaseUrl.parse(f"postgresql://me@{host}/payments")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("no.such.option", "1", "No such configuration property"),
+        ("session.timeout.ms", "soon", "session.timeout.ms"),
+        ("session.timeout.ms", "-1", "session.timeout.ms"),
+        ("compression.type", "gzipp", "compression.codec"),
+        *(
+            (name, "1", f"{name} is fixed")
+            for name in (
+                *("acks", "request.required.acks", "enable.idempotence", "partitioner", "retries"),
+                *("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store"),
+                *("bootstrap.servers", "group.id", "group.instance.id", "isolation.level"),
+                *("delivery.timeout.ms", "message.timeout.ms", "transactional.id", "check.crcs"),
+                *("enable.ssl.certificate.verification", "partition.assignment.strategy"),
+                "enable_auto_commit",
+            )
+        ),
+    ],
+)
+def test_librdkafka_rejects_at_once_what_cannot_work(name: str, text: str, words: str) -> None:
+    """An option of librdkafka that is unknown, impossible or fixed is bad configuration."""
+    with pytest.raises(Misconfigured, match=words.replace("_", ".")):
+        ConfluentConnection.parse(SERVER, {name: text})
+
+
+def test_security_means_the_same_to_librdkafka(tmp_path: Path) -> None:
+    """Each setting of the security has its option of librdkafka; an option given by name wins."""
+    authority, trusted, both = CA(), tmp_path / "ca.crt", tmp_path / "both.pem"
+    authority.cert_pem.write_to_path(trusted)
+    authority.issue_cert("writer").private_key_and_cert_chain_pem.write_to_path(both)
+    security = KafkaSecurity(
+        protocol="SASL_SSL",
+        username="me",
+        password="secret",
+        cafile=str(trusted),
+        certfile=str(both),
+    )
+    options = ConfluentConnection.parse(SERVER, {"sasl.mechanism": "PLAIN"}, security).options
+    assert options == {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "me",
+        "sasl.password": "secret",
+        "ssl.ca.location": str(trusted),
+        "ssl.certificate.location": str(both),
+        "ssl.key.location": str(both),
+    }
+
+
+def test_credentials_may_be_options_of_librdkafka() -> None:
+    """Who gives user and password by librdkafka's names needs no settings for them."""
+    security = KafkaSecurity(protocol="SASL_PLAINTEXT")
+    with pytest.raises(Misconfigured, match="needs a username"):
+        ConfluentConnection.parse(SERVER, {}, security)
+    given = {"sasl.username": "me", "sasl.password": "secret"}
+    assert given.items() <= ConfluentConnection.parse(SERVER, given, security).options.items()
+
+
+def test_the_setting_chooses_the_client() -> None:
+    """Connections are those of the client that is named; kafka-python is the default."""
+    by_default = Wiring(settings=Settings(Url(SERVER))).topics().source
+    assert isinstance(by_default, KafkaConnection)
+    given = KafkaSettings(client="confluent", options={"session_timeout_ms": "6000"})
+    connection = Wiring(settings=Settings(Url(SERVER), kafka=given)).topics().source
+    assert isinstance(connection, ConfluentConnection)
+    assert connection.options["session.timeout.ms"] == "6000"

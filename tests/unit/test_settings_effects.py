@@ -182,6 +182,18 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "limits.claims_days": (Change("3", {"purged": "would delete 7 claims\n"}),),
     "limits.clock_skew_seconds": (Change("7", {"store.clock_skew": 7}),),
     "limits.warm_ups": (Change("1", {"warm-ups sent": ("payment_writer_topic",)}),),
+    "kafka.client": (
+        Change(
+            "confluent",
+            {
+                **option("security_protocol", None),
+                **option("security.protocol", "PLAINTEXT"),
+                **clients("access.security_protocol", "PLAINTEXT"),
+                "events.lanes": 8,
+                "warm-ups.lanes": 8,
+            },
+        ),
+    ),
     "kafka.protocol": (
         Change("SSL", {**option("security_protocol", "SSL"), **option("ssl_context", CHECKED)}),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from attrs import frozen
@@ -10,23 +10,29 @@ from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.offsets import TIMEOUT_MS, committed, find_offsets
-from voltpay_adapters.kafka.source import KafkaSource, records_of
+from voltpay_adapters.kafka.source import records_of
+from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_core.errors import Unavailable
+from voltpay_core.ports import MessageSource
 from voltpay_core.records import Record
 from voltpay_core.replaying import replay_group
 
 
 @frozen
 class KafkaDeadLetters:
-    """The `DeadLetters` of a topic.
+    """The `DeadLetters` of a topic, by any client.
 
     Attributes:
         group: The group of the writers: each code has its own group of replays.
+        browse: Reads the topic, as `browse` does.
+        source: Makes a source of the topic, as `KafkaSource` does.
     """
 
-    _connection: KafkaConnection
+    _connection: KafkaCluster
     _topic: str
     _group: str
+    _browse: Callable[..., Iterator[Record]]
+    _source: Callable[..., MessageSource]
 
     def browse(self, replays_of: str | None = None) -> Iterator[Record]:
         """Read the topic.
@@ -35,11 +41,11 @@ class KafkaDeadLetters:
             Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
         """
         group = replay_group(self._group, replays_of) if replays_of else None
-        return browse(self._connection, self._topic, group)
+        return self._browse(self._connection, self._topic, group)
 
-    def source(self, code: str) -> KafkaSource:
+    def source(self, code: str) -> MessageSource:
         """Read the topic in the group of this code."""
-        return KafkaSource(
+        return self._source(
             self._connection,
             self._topic,
             replay_group(self._group, code),

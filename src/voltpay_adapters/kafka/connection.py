@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from kafka import errors as kafka_errors
 
 from voltpay_adapters.kafka import urls
 from voltpay_adapters.kafka.preflight import check_access, tls_context
+from voltpay_adapters.kafka.topic_admin import KafkaTopicAdmin
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.records import Partition
 
@@ -99,6 +100,12 @@ class KafkaConnection:
     def admin(self) -> KafkaAdminClient:
         """A client for topics and groups."""
         return KafkaAdminClient(**self._configuration(KafkaAdminClient, {}, {}))
+
+    @contextmanager
+    def topic_admin(self, doing: str) -> Iterator[KafkaTopicAdmin]:
+        """A client for topics, closed in the end."""
+        with translate_errors(doing), closing(self.admin()) as client:
+            yield KafkaTopicAdmin(client)
 
     def _configuration(
         self, client: Any, defaults: Mapping[str, Any], fixed: Mapping[str, Any]

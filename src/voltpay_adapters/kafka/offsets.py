@@ -8,17 +8,16 @@ from uuid import UUID
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from voltpay_adapters.kafka.quirks import topic_id
+from voltpay_adapters.kafka.resuming import is_of_another, mark
 from voltpay_core.errors import Unavailable
 
 TIMEOUT_MS = 15_000
 """For one answer of a broker or of the group's coordinator."""
 
-_MARK = "topic-id="
-
 
 def marked(offset: int, topic: UUID | None) -> OffsetAndMetadata:
     """An offset to commit, with the id of its topic as its metadata."""
-    return OffsetAndMetadata(offset, f"{_MARK}{topic}" if topic else "", -1)
+    return OffsetAndMetadata(offset, mark(topic), -1)
 
 
 def committed(consumer: KafkaConsumer, tp: TopicPartition) -> int | None:
@@ -28,11 +27,6 @@ def committed(consumer: KafkaConsumer, tp: TopicPartition) -> int | None:
         return None
     offset: int = found.offset
     return offset
-
-
-def is_of_another(metadata: str, topic: UUID | None) -> bool:
-    """Whether the metadata of an offset names a different topic id."""
-    return topic is not None and metadata.startswith(_MARK) and metadata != f"{_MARK}{topic}"
 
 
 def find_offsets(

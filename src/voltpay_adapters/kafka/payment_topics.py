@@ -9,9 +9,9 @@ from attrs import frozen
 
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.kafka import topics
-from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.requirements import Difference, Stake, Topic, whole_number
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_adapters.kafka.urls import SCHEME
 from voltpay_core.errors import Misconfigured
 
@@ -25,8 +25,8 @@ class PaymentTopics:
         events: The cluster of the other topics; None if events do not go to Kafka.
     """
 
-    source: KafkaConnection | None
-    events: KafkaConnection | None
+    source: KafkaCluster | None
+    events: KafkaCluster | None
     policy: TopicPolicy
 
     def create(self) -> list[str]:
@@ -107,7 +107,7 @@ class PaymentTopics:
         if not found:
             yield Finding("topics", "all four match the settings")
 
-    def _clusters(self, longest: int | None = None) -> list[tuple[KafkaConnection, list[Topic]]]:
+    def _clusters(self, longest: int | None = None) -> list[tuple[KafkaCluster, list[Topic]]]:
         input_topic, *output_topics = self.policy.expected_topics(longest)
         if self.source and self.source is self.events:
             return [(self.source, [input_topic, *output_topics])]

@@ -27,6 +27,7 @@ from voltpay_adapters.kafka.offsets import (
     marked,
 )
 from voltpay_adapters.kafka.quirks import topic_id
+from voltpay_adapters.kafka.resuming import resume_at
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
@@ -124,7 +125,7 @@ class KafkaSource:
             new: dict[TopicPartition, int] = {}
             for tp, start in starts.items():
                 before = committed(consumer, tp)
-                position = self._resumed(tp, before, start, ends[tp])
+                position = resume_at(_partition(tp), before, start, ends[tp], self._skip())
                 if position != before:
                     new[tp] = position
                 consumer.seek(tp, position)
@@ -271,21 +272,8 @@ class KafkaSource:
         """A partition's end offset at start-up; 0 if it was empty, or is acknowledged up to it."""
         return self._ends.get(tp, 0)
 
-    def _resumed(self, tp: TopicPartition, before: int | None, start: int, end: int) -> int:
-        if before is None:
-            return start
-        if before < start:
-            self._report_expired(tp, start - before)
-            return start
-        if before > end:
-            raise _lost(tp, before, end)
-        return before
-
-    def _report_expired(self, tp: TopicPartition, count: int) -> None:
-        expired = f"{count} records of {tp.topic}-{tp.partition} expired before they were read"
-        if not self._skip_expired:
-            raise Unavailable(expired, halt=True, code="records-expired")
-        self._notify(f"{expired}; skipped")
+    def _skip(self) -> Callable[[str], None] | None:
+        return self._notify if self._skip_expired else None
 
 
 def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
@@ -296,14 +284,6 @@ def _unreadable(consumer: KafkaConsumer, error: Exception) -> Unavailable:
     return Unavailable(
         f"Kafka: cannot read or decompress {where} ({type(error).__name__});"
         " to read the records after it, move the group's offset past it",
-        halt=True,
-    )
-
-
-def _lost(tp: TopicPartition, committed: int, end: int) -> Unavailable:
-    return Unavailable(
-        f"Kafka: {tp.topic}-{tp.partition} ends at {end}, but {committed} is acknowledged:"
-        " the topic lost records or was replaced; set the group's offset, then start again",
         halt=True,
     )
 

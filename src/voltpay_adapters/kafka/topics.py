@@ -3,77 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Protocol
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from attrs import frozen
 
-from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.requirements import Difference, Topic, whole_number
 from voltpay_core.errors import Unavailable
 
 NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_CONFIGS on it"
-"""Why Kafka does not return a configuration; kafka-python hides which of the two it is."""
+"""Why Kafka does not return a configuration; clients hide which of the two it is."""
 
 Configuration = Mapping[str, str]
 """The effective settings of a topic, the broker's defaults included."""
 
 
-def create(connection: KafkaConnection, topics: Sequence[Topic]) -> list[str]:
+@frozen
+class Shape:
+    """The layout of a topic.
+
+    Attributes:
+        partitions: The number of partitions.
+        replication: Replicas of the partition that has the fewest.
+    """
+
+    partitions: int
+    replication: int
+
+
+class TopicAdmin(Protocol):
+    """What every Kafka client can do with topics."""
+
+    def names(self) -> set[str]:
+        """The topics of the cluster."""
+
+    def create(self, topics: Sequence[Topic]) -> None:
+        """Create these topics, and return when the brokers know them."""
+
+    def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
+        """The configuration of each topic; empty if Kafka does not return it."""
+
+    def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
+        """The layout of each of these existing topics."""
+
+
+class KafkaCluster(Protocol):
+    """A Kafka cluster, by any client."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The bootstrap servers, ``host:port`` each."""
+
+    def topic_admin(self, doing: str) -> AbstractContextManager[TopicAdmin]:
+        """A client for topics, closed in the end.
+
+        Args:
+            doing: What is attempted, in words.
+
+        Raises:
+            Unavailable: Kafka cannot be reached, or (halt) does not permit it.
+        """
+
+
+def create(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[str]:
     """Create the topics that do not exist, and return their names.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
-    with translate_errors("creating topics"), closing(connection.admin()) as admin:
-        there = set(admin.list_topics())
+    with cluster.topic_admin("creating topics") as admin:
+        there = admin.names()
         missing = [topic for topic in topics if topic.name not in there]
         if missing:
-            admin.create_topics(
-                {
-                    topic.name: {
-                        "num_partitions": topic.partitions,
-                        "replication_factor": topic.replication,
-                        "configs": {r.name: r.value for r in topic.requirements if r.value},
-                    }
-                    for topic in missing
-                },
-                wait_for_metadata=True,
-            )
+            admin.create(missing)
         return [topic.name for topic in missing]
 
 
-def find_drift(connection: KafkaConnection, topics: Sequence[Topic]) -> list[Difference]:
+def find_drift(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[Difference]:
     """Each missing topic, and each setting that does not meet its requirement.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
-    with translate_errors("looking up topics"), closing(connection.admin()) as admin:
-        there = set(admin.list_topics())
+    with cluster.topic_admin("looking up topics") as admin:
+        there = admin.names()
         found = [topic for topic in topics if topic.name in there]
         missing = [
             Difference(topic.name, "does not exist", "no-topic")
             for topic in topics
             if topic.name not in there
         ]
-        known = _configurations(admin, [topic.name for topic in found])
+        known = admin.configurations([topic.name for topic in found])
         for name, configuration in known.items():
             _check_described(name, configuration)
         return [*missing, *_shapes(admin, found), *compare(found, known)]
 
 
-def configurations(
-    connection: KafkaConnection, topics: Collection[str]
-) -> dict[str, Configuration]:
+def configurations(cluster: KafkaCluster, topics: Collection[str]) -> dict[str, Configuration]:
     """The configuration of each topic; empty if Kafka does not return it.
 
     Raises:
         Unavailable: Kafka cannot be reached.
     """
-    with translate_errors("looking up topics"), closing(connection.admin()) as admin:
-        return _configurations(admin, topics)
+    with cluster.topic_admin("looking up topics") as admin:
+        return admin.configurations(topics)
 
 
 def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iterator[Difference]:
@@ -88,13 +122,13 @@ def compare(topics: Iterable[Topic], known: Mapping[str, Configuration]) -> Iter
                 yield Difference(topic.name, message, "topic-setting", required.stake)
 
 
-def retention(connection: KafkaConnection, topic: str) -> timedelta | None:
+def retention(cluster: KafkaCluster, topic: str) -> timedelta | None:
     """The longest time that a topic keeps a record; None means for ever.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
-    found = configurations(connection, [topic])[topic]
+    found = configurations(cluster, [topic])[topic]
     _check_described(topic, found)
     return kept(found)
 
@@ -116,17 +150,6 @@ def kept(configuration: Configuration) -> timedelta | None:
         return None
 
 
-def _configurations(admin: KafkaAdminClient, topics: Collection[str]) -> dict[str, Configuration]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-    if not resources:
-        return {}
-    described = admin.describe_configs(resources, config_filter="all")["topic"]
-    return {
-        name: {setting: str(entry["value"]) for setting, entry in described[name].items()}
-        for name in topics
-    }
-
-
 def _check_described(topic: str, configuration: Configuration) -> None:
     if not configuration:
         raise Unavailable(
@@ -135,17 +158,13 @@ def _check_described(topic: str, configuration: Configuration) -> None:
         )
 
 
-def _shapes(admin: KafkaAdminClient, topics: Sequence[Topic]) -> Iterator[Difference]:
-    described = {
-        found["name"]: found["partitions"]
-        for found in admin.describe_topics([topic.name for topic in topics] or None)
-    }
+def _shapes(admin: TopicAdmin, topics: Sequence[Topic]) -> Iterator[Difference]:
+    shapes = admin.shapes([topic.name for topic in topics])
     for topic in topics:
-        partitions = described[topic.name]
-        if len(partitions) != topic.partitions:
-            message = f"has {len(partitions)} partitions, not {topic.partitions}"
+        found = shapes[topic.name]
+        if found.partitions != topic.partitions:
+            message = f"has {found.partitions} partitions, not {topic.partitions}"
             yield Difference(topic.name, message, "topic-partitions")
-        replication = min((len(found["replica_nodes"]) for found in partitions), default=0)
-        if replication < topic.replication:
-            message = f"has {replication} replicas, not at least {topic.replication}"
+        if found.replication < topic.replication:
+            message = f"has {found.replication} replicas, not at least {topic.replication}"
             yield Difference(topic.name, message, "topic-replication")

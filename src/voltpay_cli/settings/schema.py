@@ -112,6 +112,11 @@ class LimitSettings:
 class KafkaSettings:
     """How to reach Kafka."""
 
+    client: str = setting(
+        "kafka-python",
+        one_of("kafka-python", "confluent"),
+        "the Kafka client: kafka-python or confluent",
+    )
     protocol: str = setting(
         _SECURITY.protocol, one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
     )

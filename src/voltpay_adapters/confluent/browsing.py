@@ -1,0 +1,75 @@
+"""Reads through a topic by librdkafka, without acknowledging anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from voltpay_adapters.confluent.connection import (
+    TIMEOUT,
+    ConfluentConnection,
+    failure,
+    translate_errors,
+)
+from voltpay_adapters.confluent.records import record_of
+from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
+from voltpay_adapters.kafka.resuming import is_of_another
+from voltpay_core.errors import Unavailable
+from voltpay_core.records import Partition, Record
+
+_CHUNK = 500
+"""Records of one call, at most."""
+
+
+def browse(
+    connection: ConfluentConnection, topic: str, group: str | None = None
+) -> Iterator[Record]:
+    """The records that are in a topic now, partition by partition.
+
+    Args:
+        group: Skip the records that this group has acknowledged.
+
+    Raises:
+        Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
+    """
+    with translate_errors(f"reading {topic}"):
+        admin = ConfluentTopicAdmin(connection.admin(), TIMEOUT)
+        found = admin.describe(topic)
+        if found is None:
+            raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
+        tps = [TopicPartition(topic, number) for number in range(found.shape.partitions)]
+        starts, ends = admin.starts(tps), admin.ends(tps)
+        if group is not None:
+            for tp in admin.committed(group, tps):
+                if not is_of_another(tp.metadata or "", found.topic_id):
+                    starts[tp.partition] = max(starts[tp.partition], tp.offset)
+        soon = {"fetch.wait.max.ms": 10}  # a request for one partition delays that for the next
+        with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
+            for tp in tps:
+                start, end = starts[tp.partition], ends[tp.partition]
+                if start < end:
+                    consumer.assign([TopicPartition(topic, tp.partition, start)])
+                    yield from _read(consumer, Partition(topic, tp.partition), end)
+
+
+def _read(consumer: Consumer, partition: Partition, end: int) -> Iterator[Record]:
+    while True:
+        messages = consumer.consume(1, TIMEOUT) + consumer.consume(_CHUNK, 0)
+        if not messages:
+            raise Unavailable(f"Kafka: {partition} returns no records at the moment")
+        for message in messages:
+            error = message.error()
+            if error is None and message.offset() < end:
+                yield record_of(message, partition)
+            elif error is None or error.code() == KafkaError._PARTITION_EOF:
+                return
+            else:
+                raise failure(error, f"reading {partition}")
+            if message.offset() == end - 1:
+                return
+
+
+def _ignore(_: KafkaError) -> None:
+    """Errors that matter are raised as well."""

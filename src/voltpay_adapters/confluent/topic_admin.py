@@ -1,0 +1,162 @@
+"""Topics by the admin client of librdkafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+from uuid import UUID
+
+from attrs import frozen
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+
+from voltpay_adapters.kafka.requirements import Topic
+from voltpay_adapters.kafka.topics import Configuration, Shape
+
+_NOT_DESCRIBED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+_SOON = 0.05
+"""Seconds between two attempts to find a new topic."""
+
+
+@frozen
+class Description:
+    """The id and the layout of a topic.
+
+    Attributes:
+        topic_id: None if the brokers have no topic ids.
+    """
+
+    topic_id: UUID | None
+    shape: Shape
+
+
+@frozen
+class ConfluentTopicAdmin:
+    """A `TopicAdmin` over an open client.
+
+    Attributes:
+        timeout: Seconds for one answer of a broker.
+    """
+
+    _client: AdminClient
+    _timeout: float
+
+    def names(self) -> set[str]:
+        """The topics of the cluster."""
+        return set(self._client.list_topics(timeout=self._timeout).topics)
+
+    def create(self, topics: Sequence[Topic]) -> None:
+        """Create these topics, and return when the brokers know them."""
+        new = [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=topic.replication,
+                config={r.name: r.value for r in topic.requirements if r.value},
+            )
+            for topic in topics
+        ]
+        _results(self._client.create_topics(new, request_timeout=self._timeout).values())
+        deadline = time.monotonic() + self._timeout
+        for topic in topics:
+            while self.describe(topic.name) is None and time.monotonic() < deadline:
+                time.sleep(_SOON)
+
+    def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
+        """The configuration of each topic; empty if Kafka does not return it."""
+        if not topics:
+            return {}
+        asked = self._client.describe_configs(
+            [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics],
+            request_timeout=self._timeout,
+        )
+        return {resource.name: _configuration(answer) for resource, answer in asked.items()}
+
+    def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
+        """The layout of each of these topics."""
+        return {name: found.shape for name in topics if (found := self.describe(name))}
+
+    def describe(self, topic: str) -> Description | None:
+        """The id and the layout of a topic; None if it does not exist."""
+        return described(self.ask(topic))
+
+    def ask(self, topic: str) -> Future[Any]:
+        """The future of an answer for `described`."""
+        asked = TopicCollection([topic])
+        found: Future[Any] = self._client.describe_topics(asked, request_timeout=self._timeout)[
+            topic
+        ]
+        return found
+
+    def starts(self, tps: Collection[TopicPartition]) -> dict[int, int]:
+        """The first offset of each of these partitions of one topic."""
+        return self._offsets(tps, OffsetSpec.earliest())
+
+    def ends(self, tps: Collection[TopicPartition]) -> dict[int, int]:
+        """The offset after the last committed record of each."""
+        return self._offsets(tps, OffsetSpec.latest())
+
+    def committed(self, group: str, tps: Collection[TopicPartition]) -> list[TopicPartition]:
+        """The offsets that a group has committed, with their metadata; below 0 if there is none."""
+        asked = ConsumerGroupTopicPartitions(group, list(tps))
+        answers = self._client.list_consumer_group_offsets(
+            [asked], require_stable=True, request_timeout=self._timeout
+        )
+        found: list[TopicPartition] = answers[group].result().topic_partitions
+        return found
+
+    def _offsets(self, tps: Collection[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+        if not tps:
+            return {}
+        asked = self._client.list_offsets(
+            dict.fromkeys(tps, spec),
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=self._timeout,
+        )
+        return {tp.partition: answer.result().offset for tp, answer in asked.items()}
+
+
+def described(answer: Future[Any]) -> Description | None:
+    """The topic that an answer describes; None if it does not exist."""
+    try:
+        found = answer.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise
+    high, low = (
+        found.topic_id.get_most_significant_bits(),
+        found.topic_id.get_least_significant_bits(),
+    )
+    number = (high % 2**64) << 64 | low % 2**64
+    replicas = [len(partition.replicas) for partition in found.partitions]
+    return Description(
+        UUID(int=number) if number else None, Shape(len(replicas), min(replicas, default=0))
+    )
+
+
+def _configuration(answer: Future[Any]) -> Configuration:
+    try:
+        found = answer.result()
+    except KafkaException as error:
+        if error.args[0].code() in _NOT_DESCRIBED:
+            return {}
+        raise
+    return {name: str(entry.value) for name, entry in found.items()}
+
+
+def _results(answers: Iterable[Future[Any]]) -> None:
+    for answer in answers:
+        answer.result()
