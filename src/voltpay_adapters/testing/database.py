@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Condition
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from voltpay_adapters.testing.tables import FenceRow, Tables, WaitingRow, rows_of
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
@@ -67,17 +67,25 @@ class MemoryTables:
 class _Changes:
     """What a transaction has done so far."""
 
-    payments: dict[str, Payment] = field(factory=dict, converter=dict)
-    claims: dict[str, datetime] = field(factory=dict, converter=dict)
-    purged: set[str] = field(factory=set, converter=set)
-    put: dict[int, tuple[Partition, bytes, datetime]] = field(factory=dict, converter=dict)
-    deleted: set[int] = field(factory=set, converter=set)
-    epochs: dict[Partition, int] = field(factory=dict, converter=dict)
-    positions: dict[Partition, int] = field(factory=dict, converter=dict)
+    payments: dict[str, Payment] = field(factory=dict)
+    claims: dict[str, datetime] = field(factory=dict)
+    purged: set[str] = field(factory=set)
+    put: dict[int, tuple[Partition, bytes, datetime]] = field(factory=dict)
+    deleted: set[int] = field(factory=set)
+    epochs: dict[Partition, int] = field(factory=dict)
+    positions: dict[Partition, int] = field(factory=dict)
 
     def copy(self) -> _Changes:
         """The same, which later changes leave as it is."""
-        return evolve(self)
+        return _Changes(
+            self.payments.copy(),
+            self.claims.copy(),
+            self.purged.copy(),
+            self.put.copy(),
+            self.deleted.copy(),
+            self.epochs.copy(),
+            self.positions.copy(),
+        )
 
 
 @define(eq=False)
