@@ -225,7 +225,7 @@ def _run(
         window.payments,
         window.end - window.begin,
         {part: seconds / window.payments * 1e6 for part, seconds in used.items()},
-        sampler.rss(),
+        sampler.rss(window.end),
         wal_bytes=(after[0] - before[0]) / total,
         transactions=(after[1] - before[1]) / total,
     )

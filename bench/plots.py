@@ -16,6 +16,7 @@ from bench.report import PARTS
 mpl.rcParams["svg.hashsalt"] = "voltpay"
 mpl.rcParams["svg.fonttype"] = "none"
 
+_COLOURS = dict(zip(PARTS, ("C0", "C1", "C2", "lightgrey"), strict=True))
 _Drawing = Callable[[Axes, Results], None]
 
 
@@ -88,7 +89,7 @@ def _cpu(axes: Axes, results: Results) -> None:
     left = [0.0] * len(labels)
     for part in PARTS:
         widths = [way.cpu(part) for way in results.ways]
-        axes.barh(labels, widths, left=left, label=part)
+        axes.barh(labels, widths, left=left, label=part, color=_COLOURS[part])
         left = [before + width for before, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set(xlabel="microseconds of CPU a payment")

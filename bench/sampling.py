@@ -67,14 +67,13 @@ class Sampler:
         used = {name: self._used(name, begin, end) for name in self._parts}
         return used | {"other": max(0.0, self._used(MACHINE, begin, end) - sum(used.values()))}
 
-    def rss(self, most: int = 200) -> list[tuple[float, float]]:
-        """The writer's memory by seconds since the first sample, at so many times at most."""
-        step = -(-len(self._samples) // most)
-        start = self._samples[0].at
+    def rss(self, end: float, most: int = 200) -> list[tuple[float, float]]:
+        """The writer's memory up to a time, by seconds since the first sample, thinned out."""
+        step, start = -(-len(self._samples) // most), self._samples[0].at
         return [
             (round(sample.at - start, 2), round(sample.rss, 1))
-            for sample in self._samples[:: step or 1]
-            if sample.rss
+            for sample in self._samples[::step]
+            if sample.rss and sample.at <= end
         ]
 
     def _used(self, part: str, begin: float, end: float) -> float:

@@ -32,8 +32,8 @@ POSTGRES_SETTINGS = {"track_commit_timestamp": "on"}
 _OUTPUT = (
     exactly("message.timestamp.type", "LogAppendTime", "the broker says when an event arrived"),
     # the events of many runs must not fill the disk
-    exactly("segment.bytes", str(2**21), "only whole segments are deleted"),
-    exactly("retention.bytes", str(2**21), "the size of a partition"),
+    exactly("segment.bytes", str(2**22), "only whole segments are deleted"),
+    exactly("retention.bytes", str(2**23), "the size of a partition"),
 )
 _TABLES = ("payment_core", "payment_metadata", "payment_notes", "idempotency", "outbox")
 _CHUNK = 20_000
