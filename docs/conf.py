@@ -7,6 +7,7 @@ PACKAGES = (
     "voltpay_core",
     "voltpay_adapters",
     "voltpay_adapters.kafka",
+    "voltpay_adapters.confluent",
     "voltpay_adapters.postgres",
     "voltpay_adapters.local",
     "voltpay_adapters.testing",
@@ -42,7 +43,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(Decimal|datetime|timedelta|Event|Connection|Callable|Collection)"),
     ("py:.*", r"(.*\.)?(Iterable|Iterator|Mapping|Sequence|AbstractContextManager)"),
     ("py:.*", r"kafka\..*"),
-    ("py:.*", r"(.*\.)?(E|T|Host|Session)"),
+    ("py:.*", r"(confluent_kafka|cimpl)\..*"),
+    ("py:.*", r"(.*\.)?(E|T|Host|Session|KafkaTopicAdmin|ConfluentTopicAdmin)"),
 ]
 
 # A public name belongs to the package that exports it, not to the module that defines it.

@@ -13,10 +13,15 @@ if find_spec("kafka") is None:
 if TYPE_CHECKING:
     from voltpay_adapters.kafka.connection import KafkaConnection
     from voltpay_adapters.kafka.publisher import KafkaPublisher
+    from voltpay_adapters.kafka.security import KafkaSecurity
     from voltpay_adapters.kafka.source import KafkaSource
 else:
     __getattr__ = exports(
-        __name__, KafkaConnection="connection", KafkaPublisher="publisher", KafkaSource="source"
+        __name__,
+        KafkaConnection="connection",
+        KafkaPublisher="publisher",
+        KafkaSecurity="security",
+        KafkaSource="source",
     )
 
-__all__ = ["KafkaConnection", "KafkaPublisher", "KafkaSource"]
+__all__ = ["KafkaConnection", "KafkaPublisher", "KafkaSecurity", "KafkaSource"]
