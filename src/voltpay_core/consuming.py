@@ -156,7 +156,7 @@ class PaymentConsumer:
     _unacknowledged: deque[_WrittenBatch] = field(factory=deque, init=False)
     _acknowledged: int = field(default=0, init=False)
     _drained: bool = field(default=False, init=False)
-    _fences: FencingGuard = field(factory=FencingGuard, init=False)
+    _fencing: FencingGuard = field(factory=FencingGuard, init=False)
     total: Tally = field(factory=Tally, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -205,7 +205,7 @@ class PaymentConsumer:
             else:
                 self._idle(polled)
                 self._drained = until_drained and not self._in_doubt and self._source.drained()
-            self._fences = self._fences.turn_finished()
+            self._fencing = self._fencing.turn_finished()
 
     def _limit(self, max_records: int | None) -> int:
         if max_records is None:
@@ -222,8 +222,8 @@ class PaymentConsumer:
             if isinstance(failure, Unavailable):
                 raise
             self._notify(failure)
-            self._fences = self._fences.fenced(failure)
-            self._fences.check(failure)
+            self._fencing = self._fencing.fenced(failure)
+            self._fencing.check(failure)
 
     def _doubt_everything(self) -> None:
         """Own nothing until the next take-over; what is not acknowledged is read again then."""
@@ -232,7 +232,7 @@ class PaymentConsumer:
 
     def _apply_rebalance(self, polled: PollResult) -> None:
         if polled.assigned or polled.revoked:
-            self._fences = self._fences.rebalanced()
+            self._fencing = self._fencing.rebalanced()
             self._forget(polled.assigned | polled.revoked)
         self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked
         for partition in polled.revoked:

@@ -21,19 +21,19 @@ class FencingGuard:
 
     limit: int = 5
     _from_outside: int = 0
-    _unfinished_turns: int = 0
+    _fenced_turns: int = 0
 
     def fenced(self, fence: Fenced) -> FencingGuard:
         """Count a fence, which ended a turn of the consuming loop."""
         return evolve(
             self,
             from_outside=self._from_outside + (fence.code == "epoch-bumped"),
-            unfinished_turns=self._unfinished_turns + 1,
+            fenced_turns=self._fenced_turns + 1,
         )
 
     def turn_finished(self) -> FencingGuard:
         """Count a turn without a fence."""
-        return evolve(self, unfinished_turns=0)
+        return evolve(self, fenced_turns=0)
 
     def rebalanced(self) -> FencingGuard:
         """Forget the fences so far: a rebalance of the group explains them."""
@@ -56,5 +56,5 @@ class FencingGuard:
                 halt=True,
                 code="another-writer",
             ) from fence
-        if max(self._from_outside, self._unfinished_turns) > 1:
+        if max(self._from_outside, self._fenced_turns) > 1:
             raise Unavailable(str(fence), code="fenced") from fence
