@@ -32,7 +32,7 @@ def payment_writer(
     notify: Callable[[Notice], None] = lambda _: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[PaymentConsumer]:
-    """A consumer of payments; source, store and publisher are closed in the end.
+    """A consumer of payments; source, store and publisher are closed at the end.
 
     The store is opened first: a process that cannot write must not join a consumer group, because
     that would move partitions.
@@ -41,7 +41,7 @@ def payment_writer(
         retry: The retry policy for outages, such as `backoff`.
         batch_size: Records in a batch, at most.
         commit_unit: Accounts in a transaction, at most; None for the entire batch.
-        breaker: The number of rejections by the database in a row that halt the writer.
+        breaker: The `limit` of the `Breaker`.
         notify: Called with each notice, for logs and metrics.
         now: The current time, with its time zone.
 
@@ -79,7 +79,7 @@ def subscribe(
     limit: int = 500,
     until_drained: bool = False,
 ) -> Iterator[Subscription[E]]:
-    """Typed batches of events, at least once; the source is closed in the end.
+    """Typed batches of events, at least once; the source is closed at the end.
 
     Args:
         kind: `ReadEvent` or `EmailEvent`, whichever the topic of the source holds.

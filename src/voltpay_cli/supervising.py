@@ -62,7 +62,7 @@ class Supervisor:
     _lock: Lock = field(factory=Lock, init=False)
 
     def run(self, count: int) -> list[Ended]:
-        """Run this number of processes, and return how each ended in the end."""
+        """Run this number of processes, and return how each of them ended."""
         with ThreadPoolExecutor(count + 1) as threads:
             passing_on = threads.submit(self._pass_on_stop)
             ends = list(threads.map(self._keep_running, range(1, count + 1)))

@@ -96,7 +96,7 @@ class Wiring:
         skip_expired: bool = False,
         warm: bool = False,
     ) -> Iterator[PaymentConsumer]:
-        """A consumer with everything it needs, closed in the end.
+        """A consumer with everything it needs, closed at the end.
 
         Args:
             stop: Ends the waits between attempts when it is set.
@@ -128,7 +128,7 @@ class Wiring:
         retry: Retry,
         notify: Callable[[Notice], None],
     ) -> AbstractContextManager[PaymentConsumer]:
-        """A consumer of these adapters, which are closed in the end."""
+        """A consumer of these adapters, which are closed at the end."""
         unit = self.settings.commit_unit
         return payment_writer(
             source=source,
@@ -145,7 +145,7 @@ class Wiring:
 
     @contextmanager
     def database(self) -> Iterator[BeginUnitOfWork]:
-        """The store alone, without a node id that a writer might want, closed in the end."""
+        """The store alone, without a node id that a writer might want, closed at the end."""
         (url,) = self.settings.required("store")
         with closing(self._store(url, NODE_IDS[::-1])) as store:
             store.connect()
@@ -153,7 +153,7 @@ class Wiring:
 
     @contextmanager
     def input_publisher(self) -> Iterator[EventPublisher]:
-        """A publisher to the input topic or file, closed in the end."""
+        """A publisher to the input topic or file, closed at the end."""
         (url,) = self.settings.required("source")
         seconds = self.settings.limits.publish_seconds
         kafka = self._source_kafka

@@ -43,7 +43,7 @@ class Record:
 
 @frozen
 class ProducerRecord:
-    """One record to publish: a read event, an e-mail event or a dead letter.
+    """One record to publish: an event, a dead letter, or a payment for the input topic.
 
     Attributes:
         partition: The number of the source partition, used if the topic has as many partitions.

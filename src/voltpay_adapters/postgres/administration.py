@@ -57,7 +57,7 @@ class Administration:
 def admin_connection(
     target: DatabaseUrl, tls: ssl.SSLContext | None = None
 ) -> Iterator[Administration]:
-    """A new connection, which is closed in the end.
+    """A new connection, which is closed at the end.
 
     Args:
         target: The database, with its user.
