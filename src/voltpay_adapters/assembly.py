@@ -7,9 +7,10 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from voltpay_core import consuming, subscribing
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import BATCH_SIZE, Notice, PaymentConsumer
+from voltpay_core.consuming import Notice, PaymentConsumer
 from voltpay_core.events import PaymentEvent
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase, Retry
@@ -26,7 +27,7 @@ def payment_writer(
     events: EventPublisher,
     retry: Retry,
     codec: Codec | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = consuming.BATCH_SIZE,
     commit_unit: int | None = None,
     breaker: int = Breaker().limit,
     notify: Callable[[Notice], None] = lambda _: None,
@@ -76,7 +77,7 @@ def subscribe(
     *,
     retry: Retry,
     stop: Callable[[], bool],
-    limit: int = 500,
+    limit: int = subscribing.BATCH_SIZE,
     until_drained: bool = False,
 ) -> Iterator[Subscription[E]]:
     """Typed batches of events, at least once; the source is closed at the end.
