@@ -24,7 +24,7 @@ from voltpay_core.ports import (
     PollResult,
     Retry,
 )
-from voltpay_core.records import Partition
+from voltpay_core.records import Partition, partition_names
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
@@ -89,9 +89,7 @@ class TakenOver:
     republished: int
 
     def __str__(self) -> str:
-        named = ", ".join(sorted(map(str, self.partitions))[:8])
-        more = f" and {len(self.partitions) - 8} more" if len(self.partitions) > 8 else ""
-        return f"took over {named}{more}"
+        return f"took over {partition_names(self.partitions)}"
 
 
 Notice = BatchDone | TakenOver | Fenced

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from voltpay_core.errors import Fenced, Unavailable
+from voltpay_core.records import partition_names
 
 
 @frozen
@@ -48,10 +49,10 @@ class FencingGuard:
                 consumer group writes the same partitions.
         """
         if self._from_outside >= self.limit:
-            names = ", ".join(sorted(map(str, failure.partitions))[:8])
+            taken = partition_names(failure.partitions)
             raise Unavailable(
                 "another consumer group writes this topic into this database: it has taken over"
-                f" partitions {self._from_outside} times ({names}) without a rebalance of this"
+                f" partitions {self._from_outside} times ({taken}) without a rebalance of this"
                 " group; use one group for all writers of a database, or one database for each"
                 " group",
                 halt=True,

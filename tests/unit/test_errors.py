@@ -18,6 +18,11 @@ A, B = Partition("b", 0), Partition("a", 1)
         (Misconfigured("set it", code="no-url"), "set it", "no-url"),
         (Fenced({A, B}, "moved"), "no longer the owner of a-1, b-0: moved", "not-assigned"),
         (Fenced((), "moved"), "no longer the owner of some partitions: moved", "not-assigned"),
+        (
+            Fenced({Partition("b", number) for number in range(11)}, "moved"),
+            "no longer the owner of b-0, b-1, b-2, b-3, b-4, b-5, b-6, b-7 and 3 more: moved",
+            "not-assigned",
+        ),
         (Fenced({A}, "x", code="epoch-bumped"), "no longer the owner of b-0: x", "epoch-bumped"),
     ],
 )
