@@ -78,7 +78,7 @@ class Supervisor:
     def _pass_on_stop(self) -> None:
         self._stop.wait()
         with self._lock:
-            for process in self._running:
+            for process in self._running.copy():  # a process may end meanwhile
                 process.terminate()
 
     def _keep_running(self, number: int) -> Ended:
