@@ -90,10 +90,10 @@ class Supervisor:
             deaths.append(time.monotonic())
             recent = sum(deaths[-1] - death < WITHIN for death in deaths)
             if recent > RESTARTS:
-                log.error("process %d died %d times within %.0f s", number, recent, WITHIN)
+                log.error("worker %d died %d times within %.0f s", number, recent, WITHIN)
                 break
             seconds = self._first_wait * 2 ** (recent - 1)
-            log.warning("process %d died (%d); restart in %.0f s", number, ended.code, seconds)
+            log.warning("worker %d died (%d); restart in %.0f s", number, ended.code, seconds)
             self._stop.wait(seconds)
         if ended.code != ExitCode.DONE:
             self._stop.set()
