@@ -7,9 +7,10 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from voltpay_core import consuming, subscribing
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import BATCH_SIZE, Notice, PaymentConsumer
+from voltpay_core.consuming import Notice, PaymentConsumer
 from voltpay_core.events import PaymentEvent
 from voltpay_core.ids import PaymentIdGenerator
 from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase, Retry
@@ -26,13 +27,13 @@ def payment_writer(
     events: EventPublisher,
     retry: Retry,
     codec: Codec | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = consuming.BATCH_SIZE,
     commit_unit: int | None = None,
     breaker: int = Breaker().limit,
     notify: Callable[[Notice], None] = lambda _: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[PaymentConsumer]:
-    """A consumer of payments; source, store and publisher are closed in the end.
+    """A consumer of payments; source, store and publisher are closed at the end.
 
     The store is opened first: a process that cannot write must not join a consumer group, because
     that would move partitions.
@@ -41,7 +42,7 @@ def payment_writer(
         retry: The retry policy for outages, such as `backoff`.
         batch_size: Records in a batch, at most.
         commit_unit: Accounts in a transaction, at most; None for the entire batch.
-        breaker: The number of rejections by the database in a row that halt the writer.
+        breaker: The `limit` of the `Breaker`.
         notify: Called with each notice, for logs and metrics.
         now: The current time, with its time zone.
 
@@ -76,10 +77,10 @@ def subscribe(
     *,
     retry: Retry,
     stop: Callable[[], bool],
-    limit: int = 500,
+    limit: int = subscribing.BATCH_SIZE,
     until_drained: bool = False,
 ) -> Iterator[Subscription[E]]:
-    """Typed batches of events, at least once; the source is closed in the end.
+    """Typed batches of events, at least once; the source is closed at the end.
 
     Args:
         kind: `ReadEvent` or `EmailEvent`, whichever the topic of the source holds.

@@ -23,9 +23,11 @@ def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
     not retried, since only a person can help. The logger ``voltpay`` logs each retry as a warning.
 
     Args:
-        seconds: The time limit of each call.
+        seconds: The time limit of each call, its retries included.
         stop: Ends the wait at once when it is set.
-        longest: Seconds between two attempts, at most.
+        longest: Seconds between two attempts, at most, before the jitter.
+
+    If `stop` is set during an outage, the call raises `Unavailable` at once.
 
     Raises:
         ModuleNotFoundError: tenacity is not installed; the extras of Kafka and PostgreSQL bring it.

@@ -62,7 +62,7 @@ class Supervisor:
     _lock: Lock = field(factory=Lock, init=False)
 
     def run(self, count: int) -> list[Ended]:
-        """Run this number of processes, and return how each ended in the end."""
+        """Run this number of processes, and return how each of them ended."""
         with ThreadPoolExecutor(count + 1) as threads:
             passing_on = threads.submit(self._pass_on_stop)
             ends = list(threads.map(self._keep_running, range(1, count + 1)))
@@ -78,7 +78,7 @@ class Supervisor:
     def _pass_on_stop(self) -> None:
         self._stop.wait()
         with self._lock:
-            for process in self._running:
+            for process in self._running.copy():  # a process may end meanwhile
                 process.terminate()
 
     def _keep_running(self, number: int) -> Ended:
@@ -90,10 +90,10 @@ class Supervisor:
             deaths.append(time.monotonic())
             recent = sum(deaths[-1] - death < WITHIN for death in deaths)
             if recent > RESTARTS:
-                log.error("process %d died %d times within %.0f s", number, recent, WITHIN)
+                log.error("worker %d died %d times within %.0f s", number, recent, WITHIN)
                 break
             seconds = self._first_wait * 2 ** (recent - 1)
-            log.warning("process %d died (%d); restart in %.0f s", number, ended.code, seconds)
+            log.warning("worker %d died (%d); restart in %.0f s", number, ended.code, seconds)
             self._stop.wait(seconds)
         if ended.code != ExitCode.DONE:
             self._stop.set()

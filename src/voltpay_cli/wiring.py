@@ -97,7 +97,7 @@ class Wiring:
         skip_expired: bool = False,
         warm: bool = False,
     ) -> Iterator[PaymentConsumer]:
-        """A consumer with everything it needs, closed in the end.
+        """A consumer with everything it needs, closed at the end.
 
         Args:
             stop: Ends the waits between attempts when it is set.
@@ -129,7 +129,7 @@ class Wiring:
         retry: Retry,
         notify: Callable[[Notice], None],
     ) -> AbstractContextManager[PaymentConsumer]:
-        """A consumer of these adapters, which are closed in the end."""
+        """A consumer of these adapters, which are closed at the end."""
         unit = self.settings.commit_unit
         return payment_writer(
             source=source,
@@ -146,7 +146,7 @@ class Wiring:
 
     @contextmanager
     def database(self) -> Iterator[BeginUnitOfWork]:
-        """The store alone, without a node id that a writer might want, closed in the end."""
+        """The store alone, without a node id that a writer might want, closed at the end."""
         (url,) = self.settings.required("store")
         with closing(self._store(url, NODE_IDS[::-1])) as store:
             store.connect()
@@ -154,7 +154,7 @@ class Wiring:
 
     @contextmanager
     def input_publisher(self) -> Iterator[EventPublisher]:
-        """A publisher to the input topic or file, closed in the end."""
+        """A publisher to the input topic or file, closed at the end."""
         (url,) = self.settings.required("source")
         with closing(
             self._kafka_client.publisher(kafka, ack_timeout=self.settings.limits.publish_seconds)

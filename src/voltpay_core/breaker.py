@@ -15,7 +15,7 @@ class Breaker:
     """Stops the writer after `limit` rejections with the same SQLSTATE and constraint (G5).
 
     Then the database is at fault, not the messages. The counter is reset once `limit` payments have
-    been written since the last rejection.
+    been written since the last rejection. A rejection of another kind starts it again.
 
     Attributes:
         limit: The number of rejections that stops the writer.

@@ -55,7 +55,11 @@ _unpack = msgspec.msgpack.Decoder(list[ProducerRecord]).decode
 
 @frozen
 class Topics:
-    """The names of the four topics."""
+    """The names of the four topics.
+
+    Attributes:
+        writer: The input topic.
+    """
 
     writer: str = "payment_writer_topic"
     read: str = "payment_read_topic"

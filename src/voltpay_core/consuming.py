@@ -24,19 +24,22 @@ from voltpay_core.ports import (
     PollResult,
     Retry,
 )
-from voltpay_core.records import Partition
+from voltpay_core.records import Partition, partition_names
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
 BATCH_SIZE = 1000
-"""Records of a batch, at most, unless something else is asked for."""
+"""The default for the number of records in a batch, at most."""
 
 
 @frozen
 class Tally:
-    """The number of committed records with each outcome (G6), and the number of their events.
+    """The number of committed records with each outcome (G6), and of records to publish for them.
 
-    If a batch is repeated after a failure, it counts again, with its payments as duplicates.
+    If a batch is repeated after a failure, it is counted again, with its payments as duplicates.
+
+    Attributes:
+        events: Read events, e-mail events and dead letters.
     """
 
     written: int = 0
@@ -86,9 +89,7 @@ class TakenOver:
     republished: int
 
     def __str__(self) -> str:
-        named = ", ".join(sorted(map(str, self.partitions))[:8])
-        more = f" and {len(self.partitions) - 8} more" if len(self.partitions) > 8 else ""
-        return f"took over {named}{more}"
+        return f"took over {partition_names(self.partitions)}"
 
 
 Notice = BatchDone | TakenOver | Fenced
@@ -97,10 +98,10 @@ Notice = BatchDone | TakenOver | Fenced
 
 @frozen
 class _WrittenBatch:
-    """A batch that is committed, and whose events are sent.
+    """A batch that is committed; its events are sent, but maybe not acknowledged.
 
     Attributes:
-        publications: The number of commit units, whose events are published one after the other.
+        publications: The number of its publications, one for each commit unit.
         total: The tally up to this batch.
     """
 
@@ -109,7 +110,7 @@ class _WrittenBatch:
     total: Tally
 
     def without(self, partitions: Collection[Partition]) -> _WrittenBatch:
-        """The same batch without what it has of these partitions."""
+        """The same batch without the records and positions of these partitions."""
         positions = self.polled.positions.items()
         kept = evolve(
             self.polled,
@@ -124,7 +125,7 @@ class PaymentConsumer:
     """Consumes payments from a source into the database, and publishes their events.
 
     Attributes:
-        begin: Opens a transaction; the writer uses it too.
+        begin: Opens a transaction.
         ids: Generates the ids of payments.
         now: The current time, for dead letters.
         retry: The retry policy for outages (G5).
@@ -156,7 +157,7 @@ class PaymentConsumer:
     _unacknowledged: deque[_WrittenBatch] = field(factory=deque, init=False)
     _acknowledged: int = field(default=0, init=False)
     _drained: bool = field(default=False, init=False)
-    _fences: FencingGuard = field(factory=FencingGuard, init=False)
+    _fencing: FencingGuard = field(factory=FencingGuard, init=False)
     total: Tally = field(factory=Tally, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -173,15 +174,16 @@ class PaymentConsumer:
         """Consume until `stop` returns true; the current batches are finished first.
 
         Args:
-            stop: Called between batches.
-            max_records: Stop after this number of records of this run.
+            stop: Called between batches; true ends the run.
+            max_records: Stop after this number of records in this run.
             until_drained: Stop when the source is drained.
 
         Returns:
             The tally of all runs so far.
 
         Raises:
-            Unavailable: An outage lasted longer than the retry policy, or needs a person (G5).
+            Misconfigured: A setting cannot work.
+            Unavailable: The retry policy gave up, or only a person can help (G5).
         """
         self._acknowledged, self._drained = 0, False
         while not (stop() or self._drained or self._acknowledged == max_records):
@@ -205,7 +207,7 @@ class PaymentConsumer:
             else:
                 self._idle(polled)
                 self._drained = until_drained and not self._in_doubt and self._source.drained()
-            self._fences = self._fences.turn_finished()
+            self._fencing = self._fencing.turn_finished()
 
     def _limit(self, max_records: int | None) -> int:
         if max_records is None:
@@ -222,24 +224,24 @@ class PaymentConsumer:
             if isinstance(failure, Unavailable):
                 raise
             self._notify(failure)
-            self._fences = self._fences.fenced(failure)
-            self._fences.check(failure)
+            self._fencing = self._fencing.fenced(failure)
+            self._fencing.check(failure)
 
     def _doubt_everything(self) -> None:
-        """Own nothing until the next take-over; what is not acknowledged is read again then."""
+        """Put all partitions in doubt: the take-over reads again what is not acknowledged."""
         self._in_doubt |= self._epochs.keys()
         self._unacknowledged.clear()
 
     def _apply_rebalance(self, polled: PollResult) -> None:
         if polled.assigned or polled.revoked:
-            self._fences = self._fences.rebalanced()
+            self._fencing = self._fencing.rebalanced()
             self._forget(polled.assigned | polled.revoked)
         self._in_doubt = (self._in_doubt | polled.assigned) - polled.revoked
         for partition in polled.revoked:
             self._epochs.pop(partition, None)
 
     def _forget(self, partitions: Collection[Partition]) -> None:
-        """Do not acknowledge what was read of these partitions: their next owner reads it again."""
+        """Do not acknowledge records of these partitions: the next owner reads them again."""
         batches = [batch.without(partitions) for batch in self._unacknowledged]
         self._unacknowledged = deque(batches)
 
@@ -258,7 +260,7 @@ class PaymentConsumer:
         self._acknowledge(leave=self._overlap)
 
     def _acknowledge(self, leave: int = 0) -> None:
-        """Acknowledge the batches in order once their events are, except the last `leave`."""
+        """Acknowledge all batches but the last `leave`, in order, each after its events."""
         while len(self._unacknowledged) > leave:
             batch, *later = self._unacknowledged
             self._relay.wait(leave=sum(each.publications for each in later))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from voltpay_core.records import Partition
+from voltpay_core.records import Partition, partition_names
 
 
 class Rejected(Exception):
@@ -63,8 +60,8 @@ class Fenced(Exception):
     ) -> None:
         self.code = code
         self.partitions = frozenset(partitions)
-        names = ", ".join(sorted(map(str, self.partitions))) or "some partitions"
-        super().__init__(f"no longer the owner of {names}: {reason}")
+        owned = partition_names(self.partitions) or "some partitions"
+        super().__init__(f"no longer the owner of {owned}: {reason}")
 
 
 class Misconfigured(Exception):

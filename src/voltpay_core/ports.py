@@ -33,7 +33,10 @@ class PollResult:
 
 
 class MessageSource(Protocol):
-    """A topic, whose records come in partition order and are redelivered until acknowledged."""
+    """A topic: the records of each partition come in order, at least once.
+
+    Records that are not acknowledged come again after `seek_to_committed`, and after a restart.
+    """
 
     def poll(self, limit: int) -> PollResult:
         """Return at most `limit` records, after at most a short wait.
@@ -64,14 +67,14 @@ class MessageSource(Protocol):
         """
 
     def drained(self) -> bool:
-        """True once the group's committed offsets have reached the end offsets seen at start-up.
+        """Return whether the committed offsets have reached the end offsets seen at start-up.
 
         Raises:
             Unavailable: The source cannot be reached.
         """
 
     def lag(self) -> int:
-        """The number of known records in the assigned partitions that are not yet polled."""
+        """Return the number of known records in the assigned partitions that are not yet polled."""
 
     def close(self) -> None:
         """Leave the group and close the connection; unacknowledged records are redelivered."""
@@ -91,7 +94,11 @@ class PaymentStore(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    """The claims: message ids that became payments, and records that became dead letters (G1)."""
+    """The claims (G1).
+
+    The key of a claim is a message id that became a payment, or the digest of a record that became
+    a dead letter.
+    """
 
     def claim(self, keys: Sequence[str]) -> set[str]:
         """Claim the keys, which are sorted and unique, and return those that were free.
@@ -103,7 +110,10 @@ class IdempotencyStore(Protocol):
     def purge(self, older_than: timedelta, limit: int) -> int:
         """Delete at most `limit` claims older than `older_than` by the database's clock.
 
-        Claims newer than the oldest outbox row are kept. Returns the number deleted.
+        Claims newer than the oldest outbox row are kept.
+
+        Returns:
+            The number deleted.
 
         Raises:
             Unavailable: The database cannot write now.
@@ -135,13 +145,13 @@ class Outbox(Protocol):
 
 
 class Fence(Protocol):
-    """The owner of each partition: the process that knows the epoch in the database."""
+    """The epoch of each partition: the process that knows the current one owns the partition."""
 
     def hold(self, epochs: Mapping[Partition, int]) -> None:
-        """Check these epochs and prevent others from bumping them until the transaction ends.
+        """Check that these epochs are current, and keep them so until the transaction ends.
 
         Raises:
-            Fenced: A new owner has bumped some of them (``epoch-bumped``).
+            Fenced: Another process has bumped some of them (``epoch-bumped``).
         """
 
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
@@ -158,11 +168,11 @@ class PositionStore(Protocol):
         """Return the next offset of a partition; None before the first `save`."""
 
     def save(self, partition: Partition, position: int) -> None:
-        """Set the next offset of a partition."""
+        """Store the next offset of a partition."""
 
 
 class UnitOfWork(Protocol):
-    """One transaction over all stores: at its end everything is committed, or nothing."""
+    """One transaction over all stores: it commits all of their changes or none."""
 
     @property
     def node_id(self) -> int:
@@ -182,7 +192,7 @@ class UnitOfWork(Protocol):
 
     @property
     def fence(self) -> Fence:
-        """The owners of the partitions."""
+        """The epochs of the partitions."""
 
     @property
     def positions(self) -> PositionStore:
@@ -195,8 +205,8 @@ class UnitOfWork(Protocol):
 BeginUnitOfWork = Callable[[], AbstractContextManager[UnitOfWork]]
 """Opens a unit of work, which commits on a clean exit and rolls back otherwise.
 
-It connects if necessary. It raises `Unavailable` if the database fails. If only the answer to the
-COMMIT was lost, the work is committed nevertheless.
+It connects if necessary. It raises `Unavailable` if the database fails. Then the work may be
+committed nevertheless, because only the answer to the COMMIT may be lost.
 """
 
 
@@ -230,7 +240,7 @@ class Publication(Protocol):
 
 
 class EventPublisher(Protocol):
-    """The topics that the rest of Voltpay reads."""
+    """A producer for the topics of payments, events and dead letters."""
 
     def publish(self, records: Sequence[ProducerRecord]) -> Publication:
         """Send the records in this order, after all earlier ones, without waiting.
@@ -250,4 +260,8 @@ class Retry(Protocol):
     """A retry policy."""
 
     def __call__(self, act: Callable[[], T], /) -> T:
-        """Call `act` again, after a wait, each time it raises `Unavailable`, up to a limit."""
+        """Call `act` and return its result; if it raises `Unavailable`, wait and call it again.
+
+        Raises:
+            Unavailable: The limit of the policy is reached, or a retry is useless (halt).
+        """

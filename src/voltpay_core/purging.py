@@ -10,6 +10,9 @@ from attrs import frozen
 from voltpay_core.errors import Misconfigured
 from voltpay_core.ports import BeginUnitOfWork
 
+CHUNK = 10_000
+"""The default for the number of claims in a transaction, at most."""
+
 
 @frozen
 class ClaimRetention:
@@ -63,7 +66,7 @@ def purge(
     older_than: timedelta,
     retention: ClaimRetention | None,
     *,
-    chunk: int = 10_000,
+    chunk: int = CHUNK,
     stop: Callable[[], bool] = lambda: False,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Purged:

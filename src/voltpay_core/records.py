@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import field, frozen
 
@@ -43,7 +43,7 @@ class Record:
 
 @frozen
 class ProducerRecord:
-    """One record to publish: a read event, an e-mail event or a dead letter.
+    """One record to publish: an event, a dead letter, or a payment for the input topic.
 
     Attributes:
         partition: The number of the source partition, used if the topic has as many partitions.
@@ -56,6 +56,12 @@ class ProducerRecord:
     headers: Headers = field(default=(), repr=False)
     partition: int | None = None
     timestamp: int | None = None
+
+
+def partition_names(partitions: Collection[Partition]) -> str:
+    """Return the names of at most eight partitions, and the number of the others."""
+    first, others = sorted(partitions)[:8], len(partitions) - 8
+    return ", ".join(map(str, first)) + (f" and {others} more" if others > 0 else "")
 
 
 def last_header(headers: Iterable[tuple[str, bytes | None]], name: str) -> bytes | None:

@@ -34,9 +34,9 @@ class OutboxRelay:
         self._in_flight.append((self._publisher.publish(events), rows))
 
     def publish_pending(self, pending: Iterable[OutboxRow]) -> int:
-        """Publish the pending rows of a former owner, and return their number.
+        """Publish the pending rows of a take-over, and return their number.
 
-        Rows that this process has published are skipped.
+        Rows whose events this process has already published are skipped.
 
         Raises:
             Unavailable: An event was not acknowledged.
@@ -60,7 +60,10 @@ class OutboxRelay:
             self._in_flight.popleft()
 
     def settle(self) -> bool:
-        """Wait for the sent events. If that fails, drop them (false): the outbox holds them."""
+        """Wait for the sent events. If that fails, drop them and return false.
+
+        Dropped events are still in the outbox.
+        """
         try:
             self.wait()
         except Unavailable:
@@ -70,5 +73,5 @@ class OutboxRelay:
         return True
 
     def forget_published(self) -> None:
-        """Forget the published rows, after a transaction that deleted them."""
+        """Forget the published rows, once a transaction has deleted them."""
         self.published = frozenset()

@@ -59,8 +59,8 @@ class DeadLetter:
 
     Attributes:
         code: The stable word for the reason; ``unknown`` if the header is missing or invalid.
-        location: The letter's position, as ``topic-partition@offset``.
-        origin: The position of the original record, in the same form.
+        location: The letter's topic, partition and offset, as ``topic-partition@offset``.
+        origin: Those of the original record, in the same form.
         attempt: The number of times that the message has failed.
     """
 
@@ -182,6 +182,7 @@ def replay(
 
     Args:
         source: The dead-letter topic, read by this code's `replay_group`.
+        writer_topic: The input topic.
         plan: The code's plan from `plans`, which is checked first; None skips this check.
         max_attempts: Letters that have failed this often are parked.
         limit: Letters to send, at most.

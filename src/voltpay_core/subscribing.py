@@ -15,6 +15,9 @@ from voltpay_core.records import Partition, Record
 
 E = TypeVar("E")
 
+BATCH_SIZE = 500
+"""The default for the number of records in a batch, at most."""
+
 
 @define
 class Batch(Generic[E]):
@@ -61,7 +64,7 @@ class Subscription(Generic[E]):
     _decode: Callable[[Record], E]
     _retry: Retry
     _stop: Callable[[], bool]
-    _limit: int = 500
+    _limit: int = BATCH_SIZE
     _until_drained: bool = False
     _owned: set[Partition] = field(factory=set, init=False)
     _in_doubt: set[Partition] = field(factory=set, init=False)

@@ -25,7 +25,7 @@ class Committed:
 
     Attributes:
         outcomes: One outcome for each record.
-        events: The events, in the order of publication (G3).
+        events: The events and dead letters, in the order of publication (G3).
         rows: The ids of the outbox rows that hold the events until they are published (G2).
     """
 
@@ -149,7 +149,7 @@ class PaymentWriter:
 def dead_letter_key(record: Record) -> str:
     """The claim key of a dead letter: a digest of its record, not the message id.
 
-    So a corrected message with the same id can still become a payment.
+    Therefore a corrected message with the same id can still become a payment.
     """
     digest = sha256()
     partition, time = record.partition, record.timestamp or 0

@@ -298,6 +298,14 @@ def test_named_tests_exist(document: Path) -> None:
         assert set(parts) <= defined(ROOT / path), test
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_named_modules_exist(document: Path) -> None:
+    """Every module and folder of a package that a document names by its path exists."""
+    for span in spans(document):
+        if re.match(r"voltpay_\w+/", span):
+            assert (ROOT / "src" / span).exists(), span
+
+
 def test_every_fault_is_documented() -> None:
     """The table of faults names each test that breaks something, and how often it has passed."""
     told = {row[2]: row[3] for row in table(RELIABILITY, "fault", "must hold", "tests", "runs")}

@@ -14,9 +14,9 @@ from tests.harness.stack.places import jars
 from tests.harness.stack.postgres import PostgresServer, PostgresStandby
 from tests.harness.stack.processes import free_ports
 
-from voltpay_adapters.postgres import connecting
-from voltpay_adapters.postgres.connecting import connect
+from voltpay_adapters.postgres import hosts as hosts_module
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.hosts import connect
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec
@@ -96,7 +96,7 @@ def test_every_host_is_reported(
     target: DatabaseUrl, standby: PostgresStandby, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no host will do the message says of each what was wrong, within seconds a host."""
-    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(hosts_module, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         ports = (*free_ports(1), mute.getsockname()[1], standby.port)
         hosts = (*(Host("127.0.0.1", port) for port in ports), Host("nowhere.invalid"))

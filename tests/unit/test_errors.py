@@ -19,8 +19,13 @@ A, B = Partition("b", 0), Partition("a", 1)
         (lambda: Unavailable("it is down", code="kafka"), "it is down", "kafka"),
         (lambda: Misconfigured("set it"), "set it", "misconfigured"),
         (lambda: Misconfigured("set it", code="no-url"), "set it", "no-url"),
-        (lambda: Fenced({A, B}, "x"), "no longer the owner of a-1, b-0: x", "not-assigned"),
+        (lambda: Fenced({A, B}, "moved"), "no longer the owner of a-1, b-0: moved", "not-assigned"),
         (lambda: Fenced((), "x"), "no longer the owner of some partitions: x", "not-assigned"),
+        (
+            lambda: Fenced({Partition("b", number) for number in range(11)}, "moved"),
+            "no longer the owner of b-0, b-1, b-2, b-3, b-4, b-5, b-6, b-7 and 3 more: moved",
+            "not-assigned",
+        ),
         (
             lambda: Fenced({A}, "x", code="epoch-bumped"),
             "no longer the owner of b-0: x",

@@ -79,7 +79,7 @@ def test_the_limit_of_raised_epochs_halts(limit: int) -> None:
         guard.fenced(fence).check(fence)
     assert (caught.value.halt, caught.value.code) == (True, "another-writer")
     names = ", ".join(f"in-{number}" for number in range(8))
-    assert f"partitions {limit} times ({names}) without a rebalance" in str(caught.value)
+    assert f"partitions {limit} times ({names} and 2 more) without a rebalance" in str(caught.value)
     assert caught.value.__cause__ is fence
 
 

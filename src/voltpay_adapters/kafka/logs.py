@@ -1,4 +1,4 @@
-"""Makes the log of kafka-python bearable."""
+"""Limits the log of kafka-python to one line of each kind a minute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 
 class SeldomFilter(logging.Filter):
-    """Passes one record a minute of each line in kafka-python, which may log ten a second."""
+    """Passes one message a minute from each line of kafka-python's code; some log ten a second."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A producer for the topics that the rest of Voltpay reads."""
+"""Publishes records to Kafka: events, dead letters and payments."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 
 from attrs import frozen
 
-from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.connection import Row
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import translate_errors
+from voltpay_adapters.postgres.hosts import connect
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
 _ANSWER_SECONDS = 600  # seconds for one answer: maintenance may read a whole month
@@ -57,7 +57,7 @@ class Administration:
 def admin_connection(
     target: DatabaseUrl, tls: ssl.SSLContext | None = None
 ) -> Iterator[Administration]:
-    """A new connection, which is closed in the end.
+    """A new connection, which is closed at the end.
 
     Args:
         target: The database, with its user.

@@ -10,9 +10,9 @@ from attrs import define, field
 from pg8000.exceptions import DatabaseError
 from pg8000.native import PreparedStatement
 
-from voltpay_adapters.postgres.connecting import connect
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import UNTRANSLATABLE, translate_errors
+from voltpay_adapters.postgres.hosts import connect
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Rejected, Unavailable

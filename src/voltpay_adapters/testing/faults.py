@@ -89,7 +89,7 @@ class FaultySource:
     _faults: Faults
 
     def poll(self, limit: int) -> PollResult:
-        self._faults.step("before poll")  # one that fails reports nothing as gained
+        self._faults.step("before poll")  # a poll that fails reports no assigned partition
         return self._source.poll(limit)
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:

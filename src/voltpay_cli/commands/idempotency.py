@@ -41,7 +41,7 @@ def purge(
         bool,
         switch("--force", "also claims that the input topic or replays still need"),
     ] = False,
-    chunk: Annotated[int, number("claims per transaction")] = 10_000,
+    chunk: Annotated[int, number("claims per transaction")] = purging.CHUNK,
 ) -> None:
     """Delete old claims in chunks. It can be stopped and run again."""
     replays = timedelta(days=wiring.settings.limits.claims_days)

@@ -1,4 +1,4 @@
-"""Turns what stands in flags, variables and TOML into values, or says what would be right."""
+"""Converts the values of flags, variables and TOML, or says which values are accepted."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class StackError(Exception):
 
 
 class Server(ABC):
-    """A server of a test's own: `with` opens it, and closes it in the end."""
+    """A server of a test's own: `with` opens it, and closes it at the end."""
 
     def __enter__(self) -> Self:
         """Open it; what is half open is closed."""

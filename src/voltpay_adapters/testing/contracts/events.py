@@ -61,7 +61,7 @@ class EventsContract:
 
     @pytest.mark.parametrize("timestamp", [0, 1, -1, 1_700_000_000_123])
     def test_a_timestamp_is_kept(self, harness: EventsHarness, timestamp: int) -> None:
-        """Any timestamp that an event has is its record's: the epoch too, and Kafka's -1."""
+        """The record has the timestamp of the event, also 0 and Kafka's -1."""
         (topic, *_) = harness.topics
         times = [timestamp, 1_700_000_000_000]
         harness.open().publish(
@@ -78,7 +78,7 @@ class EventsContract:
         assert found.headers == headers
 
     def test_publications_follow_one_another(self, harness: EventsHarness) -> None:
-        """What is sent later comes later, whether or not the earlier was awaited in between."""
+        """Publications keep their order, whether or not each is awaited before the next one."""
         (topic, *_) = harness.topics
         publisher = harness.open()
         sent = [event(topic, number) for number in range(30)]
@@ -103,7 +103,7 @@ class EventsContract:
         assert list(harness.read(harness.topics[0], 0)) == []
 
     def test_a_publisher_goes_on_after_a_reset(self, harness: EventsHarness) -> None:
-        """A reset loses nothing that was awaited, and what is sent after it arrives behind that."""
+        """A reset loses no awaited event, and later events arrive behind them."""
         (topic, *_) = harness.topics
         publisher = harness.open()
         publisher.reset()
@@ -113,14 +113,14 @@ class EventsContract:
         assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 2)])
 
     def test_publishers_share_their_topics(self, harness: EventsHarness) -> None:
-        """What one publisher sent stays when another one sends."""
+        """Events of one publisher stay when another one publishes."""
         (topic, *_) = harness.topics
         harness.open().publish([event(topic, 1)]).wait()
         harness.open().publish([event(topic, 2)]).wait()
         assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 2)])
 
     def test_what_is_not_acknowledged_is_not_published(self, harness: EventsHarness) -> None:
-        """An acknowledgement that does not come is an outage, however often it is awaited."""
+        """A missing acknowledgement raises `Unavailable`, each time it is awaited."""
         (topic, *_) = harness.topics
         publisher = harness.open()
         publisher.publish([event(topic, 1)]).wait()
@@ -138,7 +138,7 @@ class EventsContract:
     def test_nothing_dropped_comes_behind_what_follows(
         self, harness: EventsHarness, awaited: bool
     ) -> None:
-        """What a reset drops never arrives behind what is published next, awaited or not."""
+        """Events that a reset drops never arrive behind later events, awaited or not."""
         (topic, *_) = harness.topics
         publisher = harness.open()
         publisher.publish([event(topic, 1)]).wait()
@@ -153,7 +153,7 @@ class EventsContract:
         assert contents(harness.read(topic, 4)) == contents([event(topic, 1), *later])
 
     def test_who_closes_drops_what_waits(self, harness: EventsHarness) -> None:
-        """What waits when its publisher closes never arrives behind another one's events."""
+        """Events that a closed publisher held never arrive behind those of another one."""
         (topic, *_) = harness.topics
         publisher = harness.open()
         publisher.publish([event(topic, 1)]).wait()
@@ -184,7 +184,7 @@ class EventsContract:
 
 
 class RefusalsHarness(EventsHarness, Protocol):
-    """Topics that refuse what is too long for them, after it was sent."""
+    """Topics that reject a record that is too long, after it was sent."""
 
     @property
     def longest(self) -> int:
@@ -192,7 +192,7 @@ class RefusalsHarness(EventsHarness, Protocol):
 
 
 class RefusalsContract:
-    """The laws of a publisher whose topics may refuse a record that was sent."""
+    """The laws of a publisher whose topics may reject a record that was sent."""
 
     def test_what_is_refused_stays_refused(self, harness: RefusalsHarness) -> None:
         """A publication that has failed fails again each time it is awaited, reset or not."""
@@ -211,7 +211,7 @@ class RefusalsContract:
         assert contents(harness.read(topic, 2)) == contents([event(topic, 1), event(topic, 3)])
 
     def test_an_earlier_publication_is_done_all_the_same(self, harness: RefusalsHarness) -> None:
-        """What was acknowledged stays done, though a later record is refused."""
+        """An acknowledged publication stays acknowledged if a later record is rejected."""
         (topic, *_) = harness.topics
         publisher = harness.open()
         first = publisher.publish([event(topic, 1)])

@@ -57,7 +57,7 @@ class SourceContract:
     def test_a_partition_gives_nothing_before_seek_to_committed(
         self, harness: SourceHarness
     ) -> None:
-        """A partition is reported as gained first; its records wait until it is rewound."""
+        """A partition is reported as assigned first; its records come only after the seek."""
         self.fill(harness, 1)
         source = harness.open()
         assigned: set[Partition] = set()
@@ -128,7 +128,7 @@ class SourceContract:
                 break
 
     def test_a_rewind_brings_back_what_is_unacknowledged(self, harness: SourceHarness) -> None:
-        """Rewinding goes on from the acknowledged position, again and again."""
+        """Each seek continues from the committed offset."""
         for number in range(4):
             harness.produce(harness.partitions[0], value(number))
         source = owning(harness)
@@ -147,7 +147,7 @@ class SourceContract:
         assert [record.value for record in collect(source, 1)] == [value(4)]
 
     def test_the_next_member_goes_on(self, harness: SourceHarness) -> None:
-        """A new member goes on from what a former one acknowledged, without gap or repeat."""
+        """A new member continues from the committed offsets, without gap or repeat."""
         self.fill(harness, 6)
         total = 6 * len(harness.partitions)
         source = owning(harness)
@@ -183,7 +183,7 @@ class SourceContract:
                 break
 
     def test_lag_is_what_is_left_to_poll(self, harness: SourceHarness) -> None:
-        """Lag counts records that are known and not yet polled; in the end there are none."""
+        """The lag is the number of known records that are not yet polled, at last 0."""
         self.fill(harness, 3)
         source = owning(harness)
         seen = 0
@@ -212,7 +212,7 @@ class SourceContract:
     def test_another_topic_of_the_same_name_is_read_from_its_beginning(
         self, harness: SourceHarness
     ) -> None:
-        """Where the topic was replaced, what was acknowledged of the former one does not count."""
+        """A new topic of the same name is not read from the offsets of the former one."""
         self.fill(harness, 5)
         source = owning(harness)
         for polled in polls(source, 100):
@@ -247,7 +247,7 @@ class SharedSourceContract(SourceContract):
     """The laws of a source whose partitions are shared out among the members of a group."""
 
     def test_drained_asks_for_what_was_there_at_the_start(self, harness: SourceHarness) -> None:
-        """What comes while a source reads keeps it from being drained no longer."""
+        """Records that come after the start do not delay `drained`."""
         self.fill(harness, 2)
         source = owning(harness)
         positions: dict[Partition, int] = {}
@@ -318,7 +318,7 @@ class SharedSourceContract(SourceContract):
         assert sorted(later) == sorted(harness.partitions)
 
     def test_a_partition_that_moved_cannot_be_acknowledged(self, harness: SourceHarness) -> None:
-        """Who has lost a partition is fenced when acknowledging it, and nothing is acknowledged."""
+        """A member that acknowledges another one's partition is fenced, and commits nothing."""
         self.fill(harness, 2)
         members = [owning(harness), harness.open()]
         owned = set(harness.partitions)
@@ -335,7 +335,7 @@ class SharedSourceContract(SourceContract):
         collect(harness.open(), 2 * len(harness.partitions))
 
     def test_lost_and_gained_are_apart(self, harness: SourceHarness) -> None:
-        """No poll reports a partition as both gained and lost, and those of who left come back."""
+        """No poll reports a partition as both assigned and revoked, also when a member leaves."""
         members = [harness.open()]
         owned: list[set[Partition]] = [set(), set()]
         for who, polled in take_turns(members):
@@ -411,7 +411,7 @@ class GapsContract:
             source.seek_to_committed(set(harness.partitions))
 
     def test_an_aborted_transaction_is_never_read(self, harness: GapsHarness) -> None:
-        """What a transaction put into any partition is nobody's if it is aborted."""
+        """Records of an aborted transaction are never read, in any partition."""
         for partition in harness.partitions:
             harness.produce(partition, b"before")
         with suppress(Crash), harness.transaction() as produce:
@@ -429,7 +429,7 @@ class GapsContract:
             source.seek_to_committed(set(harness.partitions))
 
     def test_an_open_transaction_is_read_after_its_end(self, harness: GapsHarness) -> None:
-        """What a transaction produces, and what is behind it, comes once it is committed."""
+        """Records of a transaction, and those after them, come once it is committed."""
         first, second = harness.partitions[:2]
         source = owning(harness)
         with harness.transaction() as produce:
@@ -444,7 +444,7 @@ class GapsContract:
         ]
 
     def test_a_new_group_misses_what_expires_in_any_partition(self, harness: GapsHarness) -> None:
-        """Where a group begins is committed for each partition: what then expires is missed."""
+        """A new group commits where it begins in each partition, so it notices expired records."""
         for partition in harness.partitions:
             for number in range(3):
                 harness.produce(partition, value(number))
@@ -460,7 +460,7 @@ class GapsContract:
             assert caught.value.code == "records-expired"
 
     def test_a_poll_for_nothing_passes_no_gap(self, harness: GapsHarness) -> None:
-        """What holds no record is passed over once records may come, and not before."""
+        """Offsets without a record are passed by a poll for records, and not by a poll of 0."""
         place = harness.partitions[0]
         source = owning(harness)
         end = harness.leave_gap(place)
@@ -498,7 +498,7 @@ def polls(source: MessageSource, limit: int, patience: float = PATIENCE) -> Iter
 
 
 def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]:
-    """That many records, rewinding what is gained on the way; more of them fail the test."""
+    """Poll this number of records, and seek in assigned partitions; more records fail the test."""
     records: list[Record] = []
     for polled in polls(source, limit):
         if polled.assigned:
@@ -511,7 +511,7 @@ def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]
 
 
 def owning(harness: SourceHarness) -> MessageSource:
-    """A source that has every partition and has rewound it."""
+    """A source that owns every partition and has sought to its committed offset."""
     source = harness.open()
     own(source, harness.partitions)
     return source
@@ -533,7 +533,7 @@ def wait_until_assigned(source: MessageSource, partitions: Sequence[Partition]) 
 
 
 def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResult]]:
-    """Poll all members at once, as processes do, each rewinding what it gains; tells whose it was.
+    """Poll all members at once, as processes do; yield the index of the member and its result.
 
     A consumer of kafka-python that is not in its poll when the group agrees asks for another round.
     """

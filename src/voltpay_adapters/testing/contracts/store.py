@@ -1,4 +1,4 @@
-"""The contract of a payment database: a unit of work and the four stores that it joins."""
+"""The contract of a payment database: a unit of work and its stores."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class StoreHarness(Protocol):
         """Another database object; the harness closes what a test leaves open."""
 
     def refuse(self, account_id: int) -> None:
-        """Make the database refuse that account's payments, by a trigger."""
+        """Make the database reject the payments of that account, by a trigger."""
 
     def age_claims(self, by: timedelta) -> None:
-        """Make every claim so much older."""
+        """Make every claim older by this time."""
 
     def age_outbox(self, by: timedelta) -> None:
-        """Make every outbox row so much older."""
+        """Make every outbox row older by this time."""
 
     def tables(self) -> Tables:
-        """Everything that is committed."""
+        """All committed rows."""
 
     def close(self) -> None:
         """Close what is open."""
@@ -66,7 +66,7 @@ class StoreContract:
     def test_a_clean_exit_commits_everything(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """After a clean exit all that was done is there for everybody."""
+        """After a clean exit all changes are committed, and others see them."""
         with database.begin() as work:
             payment = fill(work)
         assert holds(harness.tables(), payment)
@@ -75,7 +75,7 @@ class StoreContract:
     def test_any_other_exit_leaves_nothing(
         self, harness: StoreHarness, database: PaymentDatabase, failure: type[BaseException]
     ) -> None:
-        """Whatever ends the block in an exception takes everything back, and the next one works."""
+        """Any exception rolls the whole transaction back, and the next transaction works."""
         error = failure("code", "reason")
         with pytest.raises(failure) as caught:
             fill_and_fail(database, error)
@@ -112,7 +112,7 @@ class StoreContract:
     def test_what_a_savepoint_released_lasts(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """What a savepoint left cleanly is committed with the rest."""
+        """Changes in a savepoint that ended without an exception are committed with the rest."""
         with database.begin() as work, work.savepoint():
             payment = fill(work)
         assert holds(harness.tables(), payment)
@@ -166,7 +166,7 @@ class StoreContract:
     def test_a_refused_payment_hurts_nobody_else(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """What the database refuses is `Rejected`, without a value; the transaction goes on."""
+        """A rejection by the database is `Rejected`, without a value; the transaction goes on."""
         harness.refuse(13)
         good, bad, later = a_payment(1), a_payment(13), a_payment(2)
         with database.begin() as work:
@@ -182,7 +182,7 @@ class StoreContract:
     def test_a_refusal_without_a_savepoint_takes_everything(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """A refusal that leaves the block takes the whole unit of work back."""
+        """A rejection that leaves the block rolls the whole unit of work back."""
         harness.refuse(13)
         with suppress(Rejected), database.begin() as work:
             work.idempotency.claim(["m"])
@@ -204,7 +204,7 @@ class StoreContract:
         database: PaymentDatabase,
         transactions: list[tuple[list[str], bool]],
     ) -> None:
-        """A claim tells exactly the keys that nobody holds, and holds them unless rolled back."""
+        """A claim returns exactly the free keys, and holds them unless it is rolled back."""
         held = set(harness.tables().claims)
         for keys, commits in transactions:
             try:
@@ -228,7 +228,7 @@ class StoreContract:
     def test_a_purge_takes_the_old_in_chunks(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """A purge deletes at most its limit, claims older than told only, and counts them."""
+        """A purge deletes only old enough claims, at most its limit, and returns the number."""
         week = timedelta(days=7)
         with database.begin() as work:
             work.idempotency.claim(["a", "b", "c"])
@@ -245,7 +245,7 @@ class StoreContract:
     def test_a_purge_spares_what_the_outbox_may_repeat(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """Claims as young as the oldest outbox row stay, whatever their age."""
+        """Claims that are newer than the oldest outbox row are kept, whatever their age."""
         week = timedelta(days=7)
         with database.begin() as work:
             work.idempotency.claim(["older"])
@@ -268,7 +268,7 @@ class StoreContract:
     @EXAMPLES
     @given(payload=st.binary(max_size=2000))
     def test_a_payload_keeps_its_bytes(self, database: PaymentDatabase, payload: bytes) -> None:
-        """What is put is what waits, byte for byte."""
+        """The outbox returns payloads byte for byte."""
         with database.begin() as work:
             (row,) = work.outbox.put({ONE: payload})
         with database.begin() as work:
@@ -277,7 +277,7 @@ class StoreContract:
             work.outbox.delete([row])
 
     def test_rows_wait_in_order_and_by_partition(self, database: PaymentDatabase) -> None:
-        """Rows wait in the order in which they were put, for their own partitions only."""
+        """Pending rows come in the order of their insertion, and only for the given partitions."""
         with database.begin() as work:
             work.outbox.put({ONE: b"1", TWO: b"2"})
             work.outbox.put({ONE: b"3", OTHER: b"4"})
@@ -308,7 +308,7 @@ class StoreContract:
     # The fence
 
     def test_epochs_rise_by_partition(self, database: PaymentDatabase) -> None:
-        """Raising makes an epoch that was never there before, of these partitions alone."""
+        """A bump makes an epoch that was never used before, and only for these partitions."""
         with database.begin() as work:
             first = work.fence.bump_epochs([ONE, TWO])
         with database.begin() as work:
@@ -321,7 +321,7 @@ class StoreContract:
             work.fence.hold({**first, **second})
 
     def test_whoever_was_overtaken_is_fenced(self, database: PaymentDatabase) -> None:
-        """Holding epochs that do not stand, or never stood, names exactly those partitions."""
+        """Epochs that are not current are fenced, and `Fenced` names exactly their partitions."""
         with database.begin() as work:
             old = work.fence.bump_epochs([ONE, TWO])
         with database.begin() as work:
@@ -347,7 +347,7 @@ class StoreContract:
             assert work.positions.load(TWO) is None
 
     def test_a_position_needs_no_owner(self, database: PaymentDatabase) -> None:
-        """A position that is set before anybody raised an epoch stays, and nobody owns by it."""
+        """A position can be saved before any epoch is bumped, and gives nobody the partition."""
         with database.begin() as work:
             work.positions.save(ONE, 5)
             work.positions.save(ONE, 7)
@@ -367,7 +367,7 @@ class SharedStoreContract(StoreContract):
             yield pool
 
     def test_open_databases_never_share_a_node_id(self, harness: StoreHarness) -> None:
-        """No two open databases hold the same node id; a closed one gives its id back."""
+        """No two open databases hold the same node id; a closed one releases its id."""
         first, second = harness.open(), harness.open()
         with first.begin() as work:
             taken = work.node_id
@@ -378,14 +378,14 @@ class SharedStoreContract(StoreContract):
             assert work.node_id == taken
 
     def test_a_held_node_id_cannot_be_asked_for(self, harness: StoreHarness) -> None:
-        """Who asks for a node id that another one holds does not start."""
+        """A process that asks for the node id of another one does not start."""
         with harness.open((7,)).begin() as work:
             assert work.node_id == 7
         with pytest.raises(Misconfigured, match="7"), harness.open((7,)).begin():
             pytest.fail("two hold one node id")
 
     def test_the_first_free_node_id_is_taken(self, harness: StoreHarness) -> None:
-        """Of the node ids that will do it is the first that nobody holds, in the order given."""
+        """A process gets the first free one of the given node ids, in their order."""
         with harness.open((7,)).begin():
             pass
         for wanted, got in (((7, 9, 8), 9), ((9, 8, 7), 8)):
@@ -395,7 +395,7 @@ class SharedStoreContract(StoreContract):
     def test_what_is_not_committed_is_nobody_elses(
         self, harness: StoreHarness, database: PaymentDatabase
     ) -> None:
-        """Others see a unit of work after its end only."""
+        """Others see a unit of work only after its commit."""
         with database.begin() as work:
             payment = fill(work)
             assert harness.tables() == Tables()
@@ -404,7 +404,7 @@ class SharedStoreContract(StoreContract):
     def test_raising_an_epoch_waits_for_its_holder(
         self, harness: StoreHarness, database: PaymentDatabase, rivals: ThreadPoolExecutor
     ) -> None:
-        """Nobody can take a partition over in the middle of its owner's transaction."""
+        """A bump waits for the transaction of the current owner."""
         with database.begin() as work:
             epochs = work.fence.bump_epochs([ONE])
         with database.begin() as work:
@@ -424,7 +424,7 @@ class SharedStoreContract(StoreContract):
         rivals: ThreadPoolExecutor,
         commits: bool,
     ) -> None:
-        """A key that another transaction is claiming is free exactly where that one rolls back."""
+        """A key that another transaction is claiming is free only if that one rolls back."""
         with database.begin() as work:
             work.idempotency.claim(["before"])
         with suppress(Crash), database.begin() as work:
@@ -436,7 +436,7 @@ class SharedStoreContract(StoreContract):
         assert rival.result(30) == (set() if commits else {"m"})
 
     def test_a_lease_that_another_took_is_not_taken_again(self, harness: StoreHarness) -> None:
-        """Who comes back after another one took its node id is refused, and writes nothing."""
+        """A process whose node id was taken by another one cannot connect, and writes nothing."""
         first, second = harness.open((7,)), harness.open((7,))
         first.connect()
         first.close()
@@ -450,7 +450,7 @@ class SharedStoreContract(StoreContract):
             assert work.node_id == 7
 
     def test_connecting_again_changes_nothing(self, harness: StoreHarness) -> None:
-        """An open connection stays, and so does its node id."""
+        """An open connection stays open and keeps its node id."""
         database = harness.open((8, 9))
         assert database.connect() == database.connect()
         with database.begin() as work:
@@ -463,7 +463,7 @@ class SharedStoreContract(StoreContract):
     def test_an_epoch_bumped_between_two_units_fences(
         self, harness: StoreHarness, database: PaymentDatabase, position: str
     ) -> None:
-        """A former owner's next unit is fenced and leaves nothing, whatever it did before that."""
+        """The next unit of a former owner is fenced, and nothing of it is committed."""
         with database.begin() as work:
             former = work.fence.bump_epochs([ONE, TWO])
         with database.begin() as work:
@@ -494,7 +494,7 @@ class RemoteStoreContract(SharedStoreContract):
     """The laws of a database behind a connection that can break."""
 
     def test_a_lease_is_taken_again_after_a_reconnect(self, harness: RemoteStoreHarness) -> None:
-        """Who finds its connection broken connects again and holds its node id again."""
+        """A process whose connection breaks connects again and leases its node id again."""
         database = harness.open((7,))
         database.connect()
         harness.disconnect(database)
@@ -506,7 +506,7 @@ class RemoteStoreContract(SharedStoreContract):
                 harness.open((7,)).connect()
 
     def test_a_lease_that_another_took_meanwhile_is_lost(self, harness: RemoteStoreHarness) -> None:
-        """Where another one holds the node id by now, nothing is written under it."""
+        """If another process holds the node id by then, nothing is written under this id."""
         first, second = harness.open((7,)), harness.open((7,))
         first.connect()
         harness.disconnect(first)
@@ -522,7 +522,7 @@ class RemoteStoreContract(SharedStoreContract):
     def test_a_connection_lost_within_a_unit_leaves_nothing(
         self, harness: RemoteStoreHarness
     ) -> None:
-        """Its node id and its partitions are another's at once, and none of its work stays."""
+        """Another process gets its node id and partitions at once, and its work is rolled back."""
         first, second = harness.open((7,)), harness.open((7,))
         with pytest.raises(Unavailable), first.begin() as work:  # noqa: PT012 - one unit
             fill(work)
@@ -536,7 +536,7 @@ class RemoteStoreContract(SharedStoreContract):
     def test_any_call_on_a_broken_connection_is_an_outage(
         self, harness: RemoteStoreHarness, database: PaymentDatabase
     ) -> None:
-        """Whatever the first call on a broken connection is: `Unavailable`, and nothing stays."""
+        """Any first call on a broken connection raises `Unavailable`, and nothing is committed."""
         week, nothing = timedelta(days=7), harness.tables()
         calls: list[Callable[[UnitOfWork], object]] = [
             lambda work: work.payments.add([a_payment(1)]),

@@ -133,11 +133,11 @@ def _log_in(
 
 def _socket(address: _Address, seconds: float) -> socket.socket:
     """A socket without Nagle's delay: pg8000 sends a bulk statement in several pieces."""
-    family, kind, protocol, _, label = address
+    family, kind, protocol, _, sockaddr = address
     link = socket.socket(family, kind, protocol)
     try:
         link.settimeout(seconds)
-        link.connect(label)
+        link.connect(sockaddr)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     except BaseException:
