@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any, Self
 
 from attrs import field, frozen
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from voltpay_adapters.confluent.options import (
@@ -130,23 +130,19 @@ class ConfluentConnection:
     def producer(
         self,
         notify: Callable[[KafkaError], None],
-        failed: Callable[[KafkaError, Message], None],
         defaults: Mapping[str, Any],
     ) -> Producer:
         """A producer whose records are acknowledged by all replicas, in order and once.
 
         Args:
             notify: Called with errors that belong to no record, while the client is polled.
-            failed: Called with each record that is not published.
             defaults: Options that apply unless the connection sets them.
         """
         fixed = {
             "acks": "all",
-            "delivery.report.only.error": True,
             "delivery.timeout.ms": 0,  # for ever: no record overtakes one that was given up
             "enable.idempotence": True,
             "error_cb": notify,
-            "on_delivery": failed,
             "partitioner": "murmur2_random",  # Java's, and kafka-python's
         }
         return Producer(self._configuration(defaults, fixed))

@@ -29,6 +29,11 @@ _BATCH = 1_000_000
 _SLICE = 0.5
 """Seconds of one call, during which Python handles no signals."""
 
+_PAUSE = 0.005
+"""Seconds to wait for one producer, while the others may have reports."""
+
+Report = Callable[[KafkaError | None, Message], None]
+
 
 @frozen
 class _Target:
@@ -74,7 +79,7 @@ class _Session:
                 shapes[topic].partitions if same else 0,
             )
 
-    def send(self, event: ProducerRecord, patience: float) -> None:
+    def send(self, event: ProducerRecord, report: Report, patience: float) -> None:
         """Hand an event to its topic's producer, and wait while that is full."""
         target, wanted = self._targets[event.topic], event.partition
         partition, lane = _BY_KEY, crc32(event.key or b"")
@@ -92,6 +97,7 @@ class _Session:
                     partition,
                     timestamp=0 if timestamp is None else timestamp or 1,  # 0 means now
                     headers=[*event.headers],
+                    on_delivery=report,
                 )
             except BufferError:
                 deadline = deadline or time.monotonic() + patience
@@ -101,19 +107,20 @@ class _Session:
             else:
                 return
 
-    def wait(self, patience: float) -> None:
-        """Wait until everything is acknowledged.
+    def wait(self, is_done: Callable[[], bool], patience: float) -> None:
+        """Receive acknowledgements until it is done.
 
         Raises:
             Unavailable: An event was rejected, or is overdue; every later wait raises it again.
         """
         deadline = time.monotonic() + patience
-        while not self._failure and (waiting := [each for each in self._all() if len(each)]):
+        while not is_done():
+            self.check()
             if time.monotonic() > deadline:
                 self.fail(Unavailable("Kafka: the acknowledgement of an event is overdue"))
-            for producer in waiting:
-                producer.flush(min(_SLICE, patience))
-        self.check()
+            waiting = [each for each in self._all() if len(each)]
+            if not sum(each.poll(0) for each in waiting) and waiting:
+                waiting[0].poll(_PAUSE)
 
     def check(self) -> None:
         """Raise the first failure, if there is one."""
@@ -142,11 +149,10 @@ class _Session:
     def _producer(self, batch: int) -> Producer:
         return self._connection.producer(
             self._notify,
-            self._failed,
             {
                 "batch.num.messages": 100_000,
                 "batch.size": batch,
-                "linger.ms": 20,
+                "linger.ms": 10,
                 "message.max.bytes": 8 * 1024 * 1024,
                 "queue.buffering.max.kbytes": 256 * 1024,
                 "queue.buffering.max.messages": 1_000_000,
@@ -155,12 +161,10 @@ class _Session:
 
     def _notify(self, error: KafkaError) -> None:
         if error.fatal() or is_final(error):
-            self._note(error, "publishing")
+            self.note(error, "publishing")
 
-    def _failed(self, error: KafkaError, message: Message) -> None:
-        self._note(error, f"publishing to {message.topic()}")
-
-    def _note(self, error: KafkaError, doing: str) -> None:
+    def note(self, error: KafkaError, doing: str) -> None:
+        """Keep the failure that an error means."""
         found = failure(error, doing)
         self.fail(found if isinstance(found, Unavailable) else Unavailable(str(found)))
 
@@ -197,9 +201,10 @@ class ConfluentPublisher:
             session = self._session
             session.check()
             session.find({event.topic for event in events})
+            publication = ConfluentPublication(session, self._ack_timeout, len(events))
             for event in events:
-                session.send(event, self._ack_timeout)
-        return ConfluentPublication(session, self._ack_timeout)
+                session.send(event, publication.report, self._ack_timeout)
+        return publication
 
     def reset(self) -> None:
         """Close the producers at once, with all records that they still hold."""
@@ -214,14 +219,23 @@ class ConfluentPublisher:
 
 @define
 class ConfluentPublication:
-    """Records handed to the producers of one session."""
+    """Records handed to the producers of one session.
+
+    Attributes:
+        waiting: The number of records that are not acknowledged.
+    """
 
     _session: _Session
     _ack_timeout: float
-    _done: bool = field(default=False, init=False)
+    _waiting: int
+
+    def report(self, error: KafkaError | None, message: Message) -> None:
+        """Receive the report on a record, while its producer is polled."""
+        if error is None:
+            self._waiting -= 1
+        else:
+            self._session.note(error, f"publishing to {message.topic()}")
 
     def wait(self) -> None:
-        """Flush the producers, later records included."""
-        if not self._done:
-            self._session.wait(self._ack_timeout)
-            self._done = True
+        """Receive the reports on these records, and on others that come before them."""
+        self._session.wait(lambda: not self._waiting, self._ack_timeout)
