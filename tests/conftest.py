@@ -21,6 +21,7 @@ settings.register_profile(
     "mutants",
     parent=settings.get_profile("ci"),
     database=None,
+    derandomize=True,  # whether a mutant is caught must not be a matter of luck
     phases=[Phase.explicit, Phase.generate],
 )
 settings.register_profile(

@@ -267,7 +267,7 @@ MUTANTS = (
         CONSUMING,
         "        if not self._relay.settle():\n            self._doubt_everything()\n",
         "        self._relay.settle()\n",
-        SIMULATED,
+        ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "a batch waits for too few publications",

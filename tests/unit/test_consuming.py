@@ -259,6 +259,36 @@ def test_any_rebalance_explains_a_fence(world: World) -> None:
     assert process.run(Patience(), until_drained=True).written == 12
 
 
+def test_what_a_take_over_could_not_publish_is_not_acknowledged() -> None:
+    """If the events in hand are lost while another partition is taken over, the outbox has them."""
+
+    def run(faults: Faults) -> list[str]:
+        with closing(SqliteHarness()) as harness:
+            world = World(harness)
+            fill(world, 3)
+            world.log.append(b"poison", key=None, partition=1)
+            kept, assigned = sorted(world.log.partitions)
+            source = MemorySource(world.log)
+            source.assign([kept])
+            turns = count()
+
+            def stop() -> bool:
+                turn = next(turns)
+                if turn == 3:
+                    source.assign([kept, assigned])
+                return turn == 8
+
+            way = RunOptions(batch_size=1, late_events=True)
+            world.process(way, source=source, faults=faults).run(stop)
+            return world.violations()
+
+    whole = Faults()
+    assert run(whole) == []
+    waits = [index for index, step in enumerate(whole.trace) if step == "before wait"]
+    assert len(waits) == 4
+    assert [run(Faults({index: unavailable})) for index in waits] == [[]] * 4
+
+
 # The relay
 
 
