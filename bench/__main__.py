@@ -86,7 +86,7 @@ def _measure(folder: Path, *, long: bool) -> int:
             )
             results = keep.everything()
     except KeyboardInterrupt:
-        say(f"interrupted; what was found is in {folder}")
+        say(f"interrupted; what was found until then, if anything, is in {folder}")
         return 130
     except (MissingError, StackError) as error:
         print(f"bench: {error}", file=sys.stderr)
