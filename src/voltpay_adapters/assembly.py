@@ -29,6 +29,7 @@ def payment_writer(
     codec: Codec | None = None,
     batch_size: int = consuming.BATCH_SIZE,
     commit_unit: int | None = None,
+    overlap: int = 0,
     breaker: int = Breaker().limit,
     notify: Callable[[Notice], None] = lambda _: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -42,6 +43,9 @@ def payment_writer(
         retry: The retry policy for outages, such as `backoff`.
         batch_size: Records in a batch, at most.
         commit_unit: Accounts in a transaction, at most; None for the entire batch.
+        overlap: Batches whose events may still be on their way while the next batch is written.
+            With `ConfluentPublisher` 1 is faster; `KafkaPublisher` sends events only when they are
+            waited for, so anything above 0 delays them.
         breaker: The `limit` of the `Breaker`.
         notify: Called with each notice, for logs and metrics.
         now: The current time, with its time zone.
@@ -65,6 +69,7 @@ def payment_writer(
             retry=retry,
             batch_size=batch_size,
             commit_unit=commit_unit,
+            overlap=overlap,
             breaker=Breaker(breaker),
             notify=notify,
         )

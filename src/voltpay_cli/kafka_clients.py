@@ -28,12 +28,15 @@ class KafkaClient:
     Attributes:
         connect: Makes the connection for the others from a URL, the security and options.
         browse: Reads a topic; skips the records that a group has acknowledged.
+        overlap: Batches whose events can be on their way while the next batch is written: none if
+            the publisher sends them only when they are waited for.
     """
 
     connect: Callable[[str, KafkaSecurity, Mapping[str, str]], KafkaCluster]
     source: Callable[..., TopicSource]
     publisher: Callable[..., EventPublisher]
     browse: Callable[..., Iterator[Record]]
+    overlap: int
 
 
 def kafka_client(name: str) -> KafkaClient:
@@ -54,6 +57,7 @@ def _kafka_python() -> KafkaClient:
         kafka.KafkaSource,
         kafka.KafkaPublisher,
         browse,
+        overlap=0,
     )
 
 
@@ -67,4 +71,5 @@ def _confluent() -> KafkaClient:
         confluent.ConfluentSource,
         confluent.ConfluentPublisher,
         confluent.browse,
+        overlap=1,
     )

@@ -139,6 +139,7 @@ class Wiring:
             codec=self.codec,
             batch_size=self.settings.batch_size,
             commit_unit=unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit],
+            overlap=self._kafka_client.overlap if self._events_kafka else 0,
             breaker=self.settings.limits.breaker,
             notify=notify,
             now=self.now,

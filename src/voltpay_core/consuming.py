@@ -132,7 +132,8 @@ class PaymentConsumer:
         batch_size: Records in a batch, at most.
         commit_unit: Accounts in a transaction, at most; None for the entire batch.
         breaker: Stops the writer when the database rejects too many messages.
-        overlap: Batches whose events may still be on their way while the next batch is written.
+        overlap: Batches whose events may still be on their way while the next batch is written. It
+            needs a publisher that sends without being waited for.
         notify: Called with each notice, for logs, progress and metrics.
         total: The tally of all runs so far.
     """
@@ -147,7 +148,7 @@ class PaymentConsumer:
     _batch_size: int = BATCH_SIZE
     _commit_unit: int | None = None
     _breaker: Breaker = field(factory=Breaker)
-    _overlap: int = 1
+    _overlap: int = 0
     _notify: Callable[[Notice], None] = lambda _: None
 
     _writer: PaymentWriter = field(init=False)

@@ -27,7 +27,7 @@ from voltpay_core.writer import dead_letter_key
 Place = tuple[Partition, int]
 
 BATCHES_IN_HAND = 2
-"""Batches of a writer that may be written and not acknowledged: one is published meanwhile."""
+"""Batches that may be written and not acknowledged, if batches overlap."""
 
 
 @frozen

@@ -40,6 +40,7 @@ class RunOptions:
     batch_size: int = 1000
     commit_unit: int | None = None
     late_events: bool = False
+    overlap: int = 1
     breaker: int = UNBREAKABLE
 
 
@@ -123,6 +124,7 @@ class World:
             breaker=Breaker(way.breaker),
             retry=retry or self.patiently,
             batch_size=way.batch_size,
+            overlap=way.overlap,
             commit_unit=way.commit_unit,
             notify=notify,
         )

@@ -92,6 +92,16 @@ def test_a_sunny_day_goes_in_this_order() -> None:
     ]
 
 
+def test_without_overlap_a_batch_is_acknowledged_before_the_next_poll() -> None:
+    """Without overlap, the events of a batch are waited for before anything else is done."""
+    trace = steps(4, RunOptions(batch_size=2, overlap=0))
+    waits = [
+        step for step in trace if step in {"before publish", "after acknowledge", "before poll"}
+    ]
+    work = waits[waits.index("before publish") :]
+    assert work[:4] == ["before publish", "after acknowledge", "before poll", "before publish"]
+
+
 @pytest.mark.parametrize("failing", ["acknowledge", "poll"])
 def test_what_is_published_is_not_published_again(world: World, failing: str) -> None:
     """A take-over by the process that has published the events publishes nothing."""

@@ -20,7 +20,8 @@ from trustme import CA
 
 from voltpay_adapters.local import SqliteDatabase
 from voltpay_adapters.postgres.urls import Host
-from voltpay_adapters.testing import MemoryPublisher
+from voltpay_adapters.retrying import backoff
+from voltpay_adapters.testing import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_cli import operations
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.settings import OPTIONS, Settings, Url
@@ -384,6 +385,26 @@ def test_a_setting_changes_what_it_says_and_no_more(path: str, change: Change) -
     assert {
         name: after.get(name) for name in {*before, *after} if before.get(name) != after.get(name)
     } == change.becomes
+
+
+@pytest.mark.parametrize(
+    ("given", "overlap"),
+    [
+        ({}, 0),
+        ({"kafka.client": "confluent"}, 1),
+        ({"kafka.client": "confluent", "events": "file:out"}, 0),
+    ],
+)
+def test_batches_overlap_where_events_are_sent_at_once(
+    given: dict[str, object], overlap: int
+) -> None:
+    """Only librdkafka sends events that nobody waits for yet, so only its batches overlap."""
+    wiring = Wiring(settings=settings_of(given))
+    store, publisher = SqliteDatabase("voltpay.db"), MemoryPublisher()
+    source = MemorySource(MemoryLog())
+    ports = (source, store, publisher)
+    with wiring.assemble(*ports, backoff(1, Event()), lambda _: None) as consumer:
+        assert consumer._overlap == overlap
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -154,6 +154,7 @@ class Process:
                 codec=CODEC,
                 batch_size=options.batch_size,
                 commit_unit=options.commit_unit,
+                overlap=1,
                 breaker=options.breaker,
                 notify=self._hears,
                 now=self.world.now,
