@@ -71,14 +71,14 @@ class Supervisor:
         return ends
 
     def abort(self) -> None:
-        """Kill the processes at once."""
+        """Kill the processes at once; a signal handler may call it, so it takes no lock."""
         for process in self._running.copy():
             process.kill()
 
     def _pass_on_stop(self) -> None:
         self._stop.wait()
         with self._lock:
-            for process in self._running.copy():  # a process may end meanwhile
+            for process in self._running:
                 process.terminate()
 
     def _keep_running(self, number: int) -> Ended:
@@ -116,7 +116,8 @@ class Supervisor:
             for line in process.stderr or ():
                 print(f"[{number}] {line}", end="", file=sys.stderr)
             output = process.stdout.read() if process.stdout else ""
-        self._running.discard(process)
+        with self._lock:
+            self._running.remove(process)
         code = process.returncode
         if code == -SIGTERM and self._stop.is_set():  # the stop came before it could listen
             code = ExitCode.STOPPED

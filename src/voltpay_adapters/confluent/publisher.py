@@ -15,6 +15,7 @@ from voltpay_adapters.confluent.connection import (
     is_final,
     translate_errors,
 )
+from voltpay_adapters.kafka.defaults import ACK_TIMEOUT
 from voltpay_adapters.kafka.requirements import whole_number
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
@@ -188,7 +189,7 @@ class ConfluentPublisher:
 
     _connection: ConfluentConnection
     _count_partitions: Callable[[], int] | None = None
-    _ack_timeout: float = 30
+    _ack_timeout: float = ACK_TIMEOUT
     _lanes: int = 8
     _session: _Session | None = field(default=None, init=False)
 

@@ -20,6 +20,7 @@ from voltpay_adapters.confluent.connection import (
 from voltpay_adapters.confluent.records import record_of
 from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
 from voltpay_adapters.confluent.topic_watch import TopicWatch
+from voltpay_adapters.kafka.defaults import BATCH_BYTES
 from voltpay_adapters.kafka.resuming import is_of_another, mark, resume_at
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.ports import PollResult
@@ -99,7 +100,7 @@ class ConfluentSource:
     _connection: ConfluentConnection
     _topic: str
     _group: str
-    _batch_bytes: int = 16 * 1024 * 1024
+    _batch_bytes: int = BATCH_BYTES
     _poll_timeout: float = 0.5
     _bounded: bool = False
     _skip_expired: bool = False
