@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import define, evolve, field, frozen
@@ -21,13 +21,12 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings.loading import load
 from voltpay_cli.wiring import Wiring
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.ports import (
     EventPublisher,
     MessageSource,
     PaymentDatabase,
     Publication,
-    Retry,
 )
 
 T = TypeVar("T")
@@ -188,11 +187,10 @@ class _Wiring(Wiring):
         source: MessageSource,
         store: PaymentDatabase,
         events: EventPublisher,
-        retry: Retry,
-        notify: Callable[[Notice], None],
+        *others: Any,
     ) -> AbstractContextManager[PaymentConsumer]:
         self.ports.append(_Ports(source, events, self.codec))
-        return super().assemble(source, store, events, retry, notify)
+        return super().assemble(source, store, events, *others)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from voltpay_core.consuming import BatchDone, Notice, TakenOver
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.payments import NewPayment, Status
 from voltpay_core.ports import Publication
-from voltpay_core.records import ProducerRecord
+from voltpay_core.records import Partition, ProducerRecord
 from voltpay_core.relaying import OutboxRelay
 
 
@@ -68,6 +68,16 @@ def test_a_drained_source_ends_a_run_only_where_that_is_asked(world: World) -> N
 
     world.process(RunOptions()).run(stop)
     assert len(asked) == 6
+
+
+def source_of_one(world: World, count: int) -> tuple[MemorySource, Partition, Partition]:
+    """A source with one of two partitions: its own with payments, the other with a warm-up."""
+    fill(world, count)
+    world.log.append(b"{}", key=None, partition=1)
+    kept, other = sorted(world.log.partitions)
+    source = MemorySource(world.log)
+    source.assign([kept])
+    return source, kept, other
 
 
 def steps(count: int, way: RunOptions) -> list[str]:
@@ -190,11 +200,7 @@ def test_notices_tell_why_partitions_are_taken_over_again(world: World) -> None:
 
 def test_a_kept_partition_costs_nothing(world: World) -> None:
     """A rebalance takes over only newly assigned partitions; kept ones keep their epochs."""
-    fill(world, 2)
-    world.log.append(b"{}", key=None, partition=1)
-    kept, assigned = sorted(world.log.partitions)
-    source = MemorySource(world.log)
-    source.assign([kept])
+    source, kept, assigned = source_of_one(world, 2)
     process = world.process(RunOptions(), source=source)
     process.run(Patience(), max_records=2)
     source.assign([kept, assigned])
@@ -228,11 +234,7 @@ def test_what_is_revoked_is_not_acknowledged(world: World) -> None:
 
 def test_what_is_kept_is_read_on_while_another_is_taken_over(world: World) -> None:
     """A take-over of what is assigned passes over no record of what is kept."""
-    fill(world, 6)
-    world.log.append(b"{}", key=None, partition=1)
-    kept, assigned = sorted(world.log.partitions)
-    source = MemorySource(world.log)
-    source.assign([kept])
+    source, kept, assigned = source_of_one(world, 6)
     process = world.process(RunOptions(batch_size=1), source=source)
     process.run(Patience(), max_records=1)
     source.assign([kept, assigned])
@@ -255,11 +257,7 @@ def test_what_is_revoked_before_it_is_taken_over_is_nothing(world: World) -> Non
 
 def test_any_rebalance_explains_a_fence(world: World) -> None:
     """Fences with a rebalance in between, be it of gains or of losses alone, halt nobody."""
-    fill(world, 12)
-    world.log.append(b"{}", key=None, partition=1)
-    kept, other = sorted(world.log.partitions)
-    source = MemorySource(world.log)
-    source.assign([kept])
+    source, kept, other = source_of_one(world, 12)
     process = world.process(RunOptions(batch_size=1), source=source)
     for number in range(10):
         process.run(Patience(), max_records=1)
