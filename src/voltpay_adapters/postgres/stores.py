@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import zstandard
 from attrs import frozen
-from zstandard import FRAME_HEADER, ZstdCompressor, ZstdDecompressor
 
 from voltpay_adapters.postgres.connection import Session
 from voltpay_core.errors import Fenced
@@ -17,16 +17,21 @@ from voltpay_core.payments import Payment
 from voltpay_core.ports import OutboxRow
 from voltpay_core.records import Partition
 
-compress = ZstdCompressor(level=1).compress
-"""The payload of an outbox row as it is stored: a fifth of the bytes to send, log and delete."""
-
 _encode = msgspec.json.Encoder().encode
-_decompress = ZstdDecompressor().decompress
+
+
+def compress(packed: bytes) -> bytes:
+    """The payload of an outbox row as it is stored: a fifth of the bytes to send, log and delete.
+
+    Each call makes a compressor of its own: two writers in one process may call it at once.
+    """
+    return zstandard.compress(packed, level=1)
 
 
 def decompress(payload: bytes) -> bytes:
     """The events of an outbox row; rows of earlier versions are not compressed."""
-    return _decompress(payload) if payload.startswith(FRAME_HEADER) else payload
+    compressed = payload.startswith(zstandard.FRAME_HEADER)
+    return zstandard.decompress(payload) if compressed else payload
 
 
 def _json(rows: Any) -> str:
