@@ -9,7 +9,6 @@ import logging
 from uuid import UUID
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 from kafka.serializer import SerializeWrapper
 
 _log = logging.getLogger("voltpay.kafka")
@@ -72,13 +71,11 @@ def unreadable_record(consumer: KafkaConsumer) -> tuple[TopicPartition, int] | N
 def abort(producer: KafkaProducer) -> None:
     """Close a producer at once, with all records that it still holds.
 
-    If records are pending, `close` first flushes, then raises a timeout and leaves its thread
-    running: a record could then arrive after later ones. Upstream: #2537 added that flush.
+    `close` first flushes, whatever its timeout: a record that is to be dropped would be sent, and
+    could arrive after later ones. So its thread ends first. Upstream: #2537 added that flush.
     """
-    try:
-        producer.close(timeout=0)
-    except KafkaError:
+    if producer._accumulator._incomplete.all():
         _log.info("Kafka: dropped records that were not acknowledged")
-        producer._sender.force_close()
-        producer._sender.join()
-        producer.close(timeout=0)
+    producer._sender.force_close()
+    producer._sender.join()
+    producer.close(timeout=0)
