@@ -19,6 +19,7 @@ nox.options.sessions = [
     "sbom",
     "pythons",
     "integration",
+    "image",
     "mutants",
 ]
 
@@ -119,6 +120,13 @@ def integration(session: nox.Session) -> None:
     """Tests on real Kafka and real PostgreSQL, and a short selection of `faults`."""
     tests = ("tests/integration", "-m", "not faults")
     session.run("pytest", *PARALLEL_ON_SERVERS, *tests, *session.posargs)
+
+
+@nox.session
+def image(session: nox.Session) -> None:
+    """The images: linted, really built and run; and whether the Compose file fits them."""
+    session.run("hadolint", *map(str, sorted(Path("deploy").rglob("Dockerfile"))))
+    session.run("pytest", "tests/image", *session.posargs)
 
 
 @nox.session
