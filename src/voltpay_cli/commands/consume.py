@@ -21,8 +21,10 @@ from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
 from voltpay_cli.supervising import Supervisor, worst
 from voltpay_cli.wiring import Wiring
-from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.notices import to_all
+from voltpay_core.outcomes import Tally
 
 log = logging.getLogger("voltpay")
 
@@ -82,10 +84,10 @@ def run(
     try:
         with (
             _summarized(output) as summarized,
-            progress() as notify,
+            progress() as show,
             wiring.payment_consumer(
                 stop.flag,
-                notify,
+                to_all(show),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
             ) as consumer,
