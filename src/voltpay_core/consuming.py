@@ -276,11 +276,11 @@ class PaymentConsumer:
         self._source.seek_to_committed(partitions)
         with self._begin() as work:
             epochs = work.fence.bump_epochs(sorted(partitions))
-            pending = work.outbox.pending(partitions)
+            pending, node_id = work.outbox.pending(partitions), work.node_id
         republished = self._relay.publish_pending(pending)
         self._epochs.update(epochs)
         self._in_doubt -= partitions
-        self._notify(TakenOver(partitions, republished))
+        self._notify(TakenOver(partitions, republished, node_id))
 
 
 def _tally(committed: Committed) -> Tally:

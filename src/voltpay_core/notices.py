@@ -159,10 +159,13 @@ class TakenOver:
 
     Attributes:
         republished: The number of pending outbox rows that were published.
+        node_id: The node id that its connection to the database holds (G7); it may be another one
+            after a lost connection.
     """
 
     partitions: frozenset[Partition]
     republished: int
+    node_id: int
 
     def __str__(self) -> str:
         return f"took over {partition_names(self.partitions)}"

@@ -236,8 +236,8 @@ MUTANTS = (
         "a take-over reads the outbox before it bumps the epoch",
         CONSUMING,
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n"
-        "            pending = work.outbox.pending(partitions)\n",
-        "            pending = work.outbox.pending(partitions)\n"
+        "            pending, node_id = work.outbox.pending(partitions), work.node_id\n",
+        "            pending, node_id = work.outbox.pending(partitions), work.node_id\n"
         "        with self._begin() as work:\n"
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n",
         STALLED,

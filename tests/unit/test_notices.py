@@ -144,6 +144,14 @@ def test_the_lag_is_known_by_partition_from_the_first_moment(world: World) -> No
     assert of(BatchDone, told)[0].lag == 5
 
 
+def test_a_take_over_tells_the_node_id(world: World) -> None:
+    """The node id that is told is the one of the payment ids."""
+    told: list[Notice] = []
+    world.process(RunOptions(), notify=told.append).run(Patience(), until_drained=True)
+    (taken,) = of(TakenOver, told)
+    assert {row.id[-3:] for row in world.tables().core} == {f"{taken.node_id:03}"}
+
+
 def test_dead_letters_are_told_with_place_and_reason(world: World) -> None:
     """A committed unit names its dead letters, so that each can have a line in a log."""
     told: list[Notice] = []
