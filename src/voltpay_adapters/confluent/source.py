@@ -422,7 +422,9 @@ class ConfluentSource:
         """Leave the group because the topic was deleted or replaced; the next poll joins again."""
         self._rebalance.lose(self._rebalance.owned | self._positions.keys())
         self._close_consumer()
-        return Unavailable(f"Kafka: {self._topic} was deleted, or another topic has its name")
+        return Unavailable(
+            f"Kafka: {self._topic} was deleted, or another topic has its name", code="kafka"
+        )
 
     def _close_consumer(self) -> None:
         self._held = []

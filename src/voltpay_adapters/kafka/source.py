@@ -214,7 +214,9 @@ class KafkaSource:
             self._rebalance.on_partitions_revoked(consumer.assignment() | self._positions.keys())
             self._positions.clear()
             self.close()
-            raise Unavailable(f"Kafka: {self._topic} was deleted, or another topic has its name")
+            raise Unavailable(
+                f"Kafka: {self._topic} was deleted, or another topic has its name", code="kafka"
+            )
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
