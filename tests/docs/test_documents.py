@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from attrs import asdict
+from tests.harness.cli import VOLTPAY, parse
 from tests.harness.documents import (
     DOCUMENTS,
     Block,
@@ -33,7 +33,6 @@ from typer.core import TyperGroup
 
 from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
-from voltpay_cli.app import app
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
 from voltpay_core.codec import EVENT_ID_HEADER, Codec
@@ -56,7 +55,6 @@ SERVERS = ("kafka://", "postgresql://")
 TOPICS = ("input", "read", "e-mail", "dead letters")
 AT_START = {Stake.SERVICE: "-", Stake.RECORDS: "warns", Stake.PAYMENTS: "halts"}
 HARMLESS = {"voltpay", "cp", "head", "cat"}
-VOLTPAY: Any = typer.main.get_command(app)
 
 
 def each(found: list[Block]) -> pytest.MarkDecorator:
@@ -118,14 +116,6 @@ def test_what_is_deployed_is_well_formed(path: Path) -> None:
     assert found
     for command in found:
         parse(command)
-
-
-def parse(command: list[str]) -> None:
-    node, (_, *words) = VOLTPAY, command
-    while isinstance(node, TyperGroup):
-        assert words[0] in node.commands, " ".join(command)
-        node, (_, *words) = node.commands[words[0]], words
-    node.make_context(node.name, words)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
