@@ -24,12 +24,16 @@ _CHUNK = 500
 
 
 def browse(
-    connection: ConfluentConnection, topic: str, group: str | None = None
+    connection: ConfluentConnection,
+    topic: str,
+    group: str | None = None,
+    newest: int | None = None,
 ) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
+        newest: Read this number of records at most, the newest of each partition.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
@@ -49,6 +53,8 @@ def browse(
         with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
             for tp in tps:
                 start, end = starts[tp.partition], ends[tp.partition]
+                if newest is not None:
+                    start = max(start, end - newest // len(tps))
                 if start < end:
                     consumer.assign([TopicPartition(topic, tp.partition, start)])
                     yield from _read(consumer, Partition(topic, tp.partition), end)

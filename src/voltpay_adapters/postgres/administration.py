@@ -14,7 +14,8 @@ from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.hosts import connect
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
-_ANSWER_SECONDS = 600  # seconds for one answer: maintenance may read a whole month
+_ANSWER_SECONDS = 600  # maintenance may read a whole month
+_GRACE_SECONDS = 5
 
 
 @frozen
@@ -55,17 +56,22 @@ class Administration:
 
 @contextmanager
 def admin_connection(
-    target: DatabaseUrl, tls: ssl.SSLContext | None = None
+    target: DatabaseUrl,
+    tls: ssl.SSLContext | None = None,
+    *,
+    answer_seconds: int = _ANSWER_SECONDS,
 ) -> Iterator[Administration]:
     """A new connection, which is closed at the end.
 
     Args:
         target: The database, with its user.
         tls: The TLS context; None for no encryption.
+        answer_seconds: The server gives up a statement after this time, and the client soon after.
 
     Raises:
         Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
         Unavailable: No host can be reached and written to, or one rejects the login.
     """
-    with closing(connect(target, _ANSWER_SECONDS, tls)) as connection:
+    limit = {"statement_timeout": f"{answer_seconds}s"}
+    with closing(connect(target, answer_seconds + _GRACE_SECONDS, tls, limit)) as connection:
         yield Administration(connection)
