@@ -1,10 +1,13 @@
 """The Helm chart: what it renders fits Kubernetes, the program and its settings."""
 
 import copy
+import json
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ CHART = ROOT / "deploy/helm/voltpay-writer"
 GUIDE = ROOT / "docs/how-to/deploy-on-kubernetes.md"
 VALUES = sorted(path.name for path in CHART.glob("ci/*-values.yaml"))
 KUBERNETES = ("1.29", "1.31", "1.34", "1.37")
+CUSTOM = {"keda.sh/v1alpha1": "keda.v1alpha1", "monitoring.coreos.com/v1": "prometheus_operator.v1"}
 NAMED_BY_A_FILE = {"kafka.password", "database.password", "database.migrator_password"}
 NOT_USED_THERE = {"database.superuser", "database.liquibase", "database.liquibase_classpath"}
 
@@ -39,8 +43,10 @@ def chart() -> Chart:
     return Chart.load(CHART)
 
 
-def render(values: Mapping[str, Any], release: str = "eu") -> list[dict[str, Any]]:
-    files = chart().render(dict(values), name=release, namespace="payments")
+def render(
+    values: Mapping[str, Any], release: str = "eu", of: Chart | None = None
+) -> list[dict[str, Any]]:
+    files = (of or chart()).render(dict(values), name=release, namespace="payments")
     texts = [text for path, text in files.items() if path.endswith(".yaml")]
     return [resource for text in texts for resource in yaml.safe_load_all(text) if resource]
 
@@ -121,11 +127,28 @@ def test_the_chart_has_no_lint(values: str) -> None:
 def test_kubernetes_accepts_it(values: str, version: str) -> None:
     """Every resource has the fields, and only those, that this version of Kubernetes knows."""
     for resource in rendered(values):
+        if resource["apiVersion"] in CUSTOM:
+            continue
         try:
             kubernetes_validate.validate(resource, version, strict=True)
         except kubernetes_validate.ValidationError as error:
             place = ".".join(map(str, error.path))
             pytest.fail(f"{resource['kind']} {place}: {error.message}", pytrace=False)
+
+
+def test_operators_accept_it() -> None:
+    """Every resource of KEDA and of the Prometheus operator has the fields that its kind knows."""
+    found = [r for r in rendered("everything-values.yaml") if r["apiVersion"] in CUSTOM]
+    assert {resource["kind"] for resource in found} >= {"ScaledObject", "ServiceMonitor"}
+    for resource in found:
+        assert as_known(resource) == resource
+
+
+def as_known(resource: Mapping[str, Any]) -> Any:
+    """A custom resource with the fields that its definition has, and no others."""
+    module = import_module(f"cloudcoil.models.{CUSTOM[resource['apiVersion']]}")
+    known = getattr(module, resource["kind"]).model_validate(resource)
+    return known.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def test_the_oldest_kubernetes_is_tried() -> None:
@@ -146,9 +169,12 @@ def test_names_are_unique_and_short(values: str) -> None:
 def test_every_command_is_one_of_the_program(values: str) -> None:
     """The arguments of every container are a command of the program with what it takes."""
     found = {component: container(pod)["args"] for component, pod in pods(values).items()}
-    assert set(found) >= {"writer", "maintain", "purge", "migrations", "check"}
+    assert set(found) == {"writer", "observer", "maintain", "purge", "migrations", "check"}
     for arguments in found.values():
         parse(["voltpay", *arguments])
+    notes = chart().render(given(values))["voltpay-writer/templates/NOTES.txt"]
+    (named,) = re.findall(r"kubectl exec .* -- (voltpay .*)", notes)
+    parse(named.split())
 
 
 @each_values
@@ -228,11 +254,14 @@ def test_policies_select_their_pods(values: str) -> None:
         for component, pod in pods(values).items()
     }
     assert found.pop("writer") == ["NetworkPolicy", "Deployment", "PodDisruptionBudget"]
+    assert found.pop("observer") == ["NetworkPolicy", "Deployment"]
     assert all(kinds == ["NetworkPolicy"] for kinds in found.values()), found
 
 
 def selector_of(resource: Mapping[str, Any]) -> dict[str, Any] | None:
-    spec = resource.get("spec", {})
+    if resource["kind"] not in {"Deployment", "NetworkPolicy", "PodDisruptionBudget"}:
+        return None
+    spec = resource["spec"]
     found: dict[str, Any] | None = spec.get("selector", spec.get("podSelector"))
     return found
 
@@ -242,6 +271,83 @@ def selects(selector: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
     return selector["matchLabels"].items() <= labels.items() and all(
         labels[rule["key"]] not in rule["values"] for rule in selector.get("matchExpressions", ())
     )
+
+
+def test_metrics_are_found() -> None:
+    """Each service of metrics has the pods of its component, at the port where these listen."""
+    services = {}
+    for resource in rendered("everything-values.yaml"):
+        if resource["kind"] == "Service":
+            spec = resource["spec"]
+            services[resource["metadata"]["name"]] = spec
+            (component,) = (
+                name
+                for name, pod in pods("everything-values.yaml").items()
+                if spec["selector"].items() <= pod["metadata"]["labels"].items()
+            )
+            only = container(pods("everything-values.yaml")[component])
+            ((name, port),) = ((port["name"], port["containerPort"]) for port in only["ports"])
+            assert spec["ports"] == [{"name": name, "port": port, "targetPort": name}]
+            assert f"0.0.0.0:{port}" in only["args"]
+    (scaled,) = (
+        resource["spec"]
+        for resource in rendered("everything-values.yaml")
+        if resource["kind"] == "ScaledObject"
+    )
+    (service,) = re.findall(r'service="([^"]+)"', scaled["triggers"][0]["metadata"]["query"])
+    assert service in services
+
+
+RULES = """
+groups:
+  - name: lag
+    rules:
+      - alert: Lag
+        expr: voltpay_group_lag_records > 1
+        annotations:
+          summary: '{{ $labels.partition }}: {{ $value }}'
+"""
+
+
+def test_rules_and_dashboards_are_embedded(tmp_path: Path) -> None:
+    """Files of rules and dashboards get into the cluster as they are; other files do not."""
+    copied = shutil.copytree(CHART, tmp_path / CHART.name)
+    dashboard = json.dumps({"title": "Writer", "legend": "{{partition}}"}, indent=2)
+    for name, text in {
+        "files/prometheus/rules/lag.rules.yml": RULES,
+        "files/prometheus/prometheus.yml": "scrape_configs: []",
+        "files/grafana/writer.json": dashboard,
+    }.items():
+        path = copied / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    with Chart.load(copied) as changed:
+        found = render(given("everything-values.yaml"), of=changed)
+    (rules,) = (resource for resource in found if resource["kind"] == "PrometheusRule")
+    assert rules["metadata"]["name"] == "eu-voltpay-writer-lag-rules"
+    assert rules["spec"] == yaml.safe_load(RULES)
+    assert as_known(rules) == rules
+    assert dashboards(found) == {"writer.json": dashboard}
+
+
+def test_the_project_s_rules_and_dashboards_are_embedded() -> None:
+    """The chart has every rule of deploy/prometheus and every dashboard of deploy/grafana."""
+    found = rendered("everything-values.yaml")
+    groups = [
+        group
+        for path in sorted(ROOT.glob("deploy/prometheus/**/*.yml"))
+        for group in (yaml.safe_load(path.read_text("utf-8")) or {}).get("groups", ())
+    ]
+    assert groups == [
+        group for r in found if r["kind"] == "PrometheusRule" for group in r["spec"]["groups"]
+    ]
+    paths = ROOT.glob("deploy/grafana/**/*.json")
+    assert dashboards(found) == {path.name: path.read_text("utf-8") for path in paths}
+
+
+def dashboards(resources: list[dict[str, Any]]) -> dict[str, str]:
+    maps = [resource["data"] for resource in resources if resource["kind"] == "ConfigMap"]
+    return {name: text for data in maps for name, text in data.items() if name.endswith(".json")}
 
 
 def test_cron_and_systemd_say_the_same() -> None:
@@ -296,6 +402,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 MORE_THAN_PARTITIONS = Settings().topics.partitions + 1
+LAG_BY_SERVICE = {"autoscaling__enabled": True, "metrics__serviceMonitor__enabled": True}
 WITH_PASSWORD = "postgresql://voltpay:canary@db/voltpay"
 
 
@@ -304,6 +411,18 @@ WITH_PASSWORD = "postgresql://voltpay:canary@db/voltpay"
     [
         (changed(replicas=MORE_THAN_PARTITIONS), "replicas: 101 writers, but .*partitions is 100"),
         (changed(replicas=4, settings__topics__partitions=3), "replicas: 4 writers, but .* is 3"),
+        (
+            changed(**LAG_BY_SERVICE, autoscaling__maxReplicas=101),
+            "autoscaling.maxReplicas: 101 writers, but .*partitions is 100",
+        ),
+        (
+            changed(**LAG_BY_SERVICE, replicas=7, autoscaling__maxReplicas=6),
+            "autoscaling.maxReplicas: 6, but replicas, the least, is 7",
+        ),
+        (
+            changed(autoscaling__enabled=True),
+            "autoscaling.query: not set; .*metrics.serviceMonitor.enabled",
+        ),
         (changed(replicas="two"), "'/replicas': got string, want integer"),
         (changed(replica=3), "additional properties 'replica' not allowed"),
         (changed(settings__sauce="x"), "'/settings': additional properties 'sauce' not allowed"),
@@ -364,13 +483,14 @@ def test_as_many_writers_as_partitions() -> None:
         settings__database__password_file="/vault/password",
         secrets__writer__files__database=None,
     )
-    (writer,) = (found for found in render(values) if found["kind"] == "Deployment")
+    found = {(r["kind"], r["metadata"]["name"]): r for r in render(values)}
+    writer = found["Deployment", "eu-voltpay-writer"]
     assert writer["spec"]["replicas"] == Settings().topics.partitions
 
 
 def test_what_is_off_is_not_rendered() -> None:
-    """Migrations, daily jobs and network policies can be switched off."""
-    off = {name: {"enabled": False} for name in ("migrations", "maintain", "purge")}
+    """Migrations, daily jobs, the observer and network policies can be switched off."""
+    off = {name: {"enabled": False} for name in ("migrations", "maintain", "observer", "purge")}
     values = changed(settings__database={}, networkPolicy__enabled=False, **off)
     kinds = {resource["kind"] for resource in render(values)}
     assert kinds == {"ConfigMap", "Deployment", "Pod", "PodDisruptionBudget", "ServiceAccount"}

@@ -172,6 +172,22 @@ volumes:
   {{- end }}
 {{- end -}}
 
+{{- define "voltpay.probes" -}}
+ports:
+  - name: metrics
+    containerPort: 9464
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: metrics
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: metrics
+  timeoutSeconds: 5
+{{- end -}}
+
 {{/* The keys of a Secret or a ConfigMap, each as a file of its name. */}}
 {{- define "voltpay.items" -}}
 {{- $keys := list -}}
@@ -205,8 +221,20 @@ volumes:
 {{- $settings := .Values.settings -}}
 {{- $partitions := (get ($settings.topics | default dict) "partitions") | default 100 | int -}}
 {{- $migrator := get ($settings.database | default dict) "migrator" -}}
-{{- if gt (int .Values.replicas) $partitions -}}
-{{- fail (printf "replicas: %d writers, but settings.topics.partitions is %d, and a writer without a partition is idle: lower replicas, or raise the partitions" (int .Values.replicas) $partitions) -}}
+{{- $writers := dict "replicas" (int .Values.replicas) -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- $_ := set $writers "autoscaling.maxReplicas" (int .Values.autoscaling.maxReplicas) -}}
+{{- if lt (int .Values.autoscaling.maxReplicas) (int .Values.replicas) -}}
+{{- fail (printf "autoscaling.maxReplicas: %d, but replicas, the least, is %d" (int .Values.autoscaling.maxReplicas) (int .Values.replicas)) -}}
+{{- end -}}
+{{- if not (or .Values.autoscaling.query (and .Values.observer.enabled .Values.metrics.serviceMonitor.enabled)) -}}
+{{- fail "autoscaling.query: not set; without it, set observer.enabled and metrics.serviceMonitor.enabled, which bring the group lag to Prometheus" -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $count := $writers -}}
+{{- if gt $count $partitions -}}
+{{- fail (printf "%s: %d writers, but settings.topics.partitions is %d, and a writer without a partition is idle: lower it, or raise the partitions" $name $count $partitions) -}}
+{{- end -}}
 {{- end -}}
 {{- if not (hasPrefix "kafka://" $settings.source) -}}
 {{- fail "settings.source: the chart is for Kafka: kafka://host:port[,host:port]" -}}
