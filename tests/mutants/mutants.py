@@ -176,6 +176,13 @@ MUTANTS = (
         "        dict(",
     ),
     Mutant(
+        "only one partition of a unit is held",
+        WRITER,
+        "item.record.partition: epochs[item.record.partition] for item in unit}",
+        "item.record.partition: epochs[item.record.partition] for item in unit[:1]}",
+        SIMULATED,
+    ),
+    Mutant(
         "published rows are kept",
         WRITER,
         "            work.outbox.delete(published)\n",
