@@ -105,7 +105,6 @@ class World:
         *,
         source: MemorySource | None = None,
         faults: Faults | None = None,
-        database: PaymentDatabase | None = None,
         notify: Observer = ignore,
         retry: Retry | None = None,
         timer: Callable[[], float] = time.monotonic,
@@ -116,7 +115,7 @@ class World:
         if source is None:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
-        begin = faulty_begin((database or self._database).begin, faults)
+        begin = faulty_begin(self._database.begin, faults)
         events = MemoryPublisher(self.published, prompt=not way.late_events)
         return PaymentConsumer(
             source=FaultySource(source, faults),
@@ -163,17 +162,7 @@ class World:
     def tables(self) -> Tables:
         return self.harness.tables()
 
-    def is_done(self) -> bool:
-        """True where everything is acknowledged and nothing waits for its publication."""
-        acknowledged = self.log.acknowledged
-        behind = [
-            place
-            for place, records in self.log.partitions.items()
-            if acknowledged.get(place, 0) < len(records)
-        ]
-        return not behind and not self.tables().outbox
-
-    def history(self, *, finished: bool = True) -> History:
+    def history(self) -> History:
         """Everything that can be known afterwards."""
         return History(
             produced=[record for records in self.log.partitions.values() for record in records],
@@ -183,9 +172,8 @@ class World:
             codec=self.codec,
             refused=self.refused,
             most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
-            finished=finished,
         )
 
-    def violations(self, *, finished: bool = True) -> list[str]:
+    def violations(self) -> list[str]:
         """What is wrong, if anything is."""
-        return violations(self.history(finished=finished))
+        return violations(self.history())

@@ -20,9 +20,7 @@ URLS = "voltpay_adapters/postgres/urls.py"
 VALUES = "voltpay_cli/settings/converters.py"
 
 LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
-INTERLEAVED = ("tests/properties/test_two_consumers.py",)
 SIMULATED = ("tests/properties/test_simulation.py",)
-STALLED = ("tests/properties/test_stalled_owner.py",)
 CORE = ("tests/unit/test_writer.py", "tests/unit/test_consuming.py", *LAWS)
 
 
@@ -160,7 +158,7 @@ MUTANTS = (
         WRITER,
         "        work.fence.hold(",
         "        dict(",
-        STALLED,
+        SIMULATED,
     ),
     Mutant(
         "no outbox row",
@@ -174,6 +172,13 @@ MUTANTS = (
         WRITER,
         "        work.fence.hold(",
         "        dict(",
+    ),
+    Mutant(
+        "only one partition of a unit is held",
+        WRITER,
+        "item.record.partition: epochs[item.record.partition] for item in unit}",
+        "item.record.partition: epochs[item.record.partition] for item in unit[:1]}",
+        SIMULATED,
     ),
     Mutant(
         "published rows are kept",
@@ -201,7 +206,7 @@ MUTANTS = (
         CONSUMING,
         "            self._relay.wait(leave=sum(each.publications for each in later))\n",
         "",
-        INTERLEAVED,
+        SIMULATED,
     ),
     Mutant(
         "acknowledge before the write",
@@ -240,7 +245,7 @@ MUTANTS = (
         "            pending, node_id = work.outbox.pending(partitions), work.node_id\n"
         "        with self._begin() as work:\n"
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n",
-        STALLED,
+        SIMULATED,
     ),
     Mutant(
         "failure leaves no doubt",
@@ -499,13 +504,6 @@ MUTANTS = (
         '" ON CONFLICT DO UPDATE SET epoch = epoch + 1"',
         '" ON CONFLICT DO NOTHING"',
         ("tests/unit/test_sqlite.py",),
-    ),
-    Mutant(
-        "the epoch is not raised, seen by the laws",
-        SQLITE,
-        '" ON CONFLICT DO UPDATE SET epoch = epoch + 1"',
-        '" ON CONFLICT DO NOTHING"',
-        STALLED,
     ),
     Mutant(
         "the fence lets everybody in",

@@ -168,15 +168,7 @@ class SourceContract:
         """A source is drained once all that was there at its start is acknowledged, not before."""
         self.fill(harness, 3)
         source = owning(harness)
-        positions: dict[Partition, int] = {}
-        seen = 0
-        for polled in polls(source, 100):
-            positions.update(polled.positions)
-            seen += len(polled.records)
-            assert not source.drained()
-            if seen == 3 * len(harness.partitions):
-                break
-        source.acknowledge(positions)
+        source.acknowledge(reach(source, 3 * len(harness.partitions)))
         for polled in polls(source, 100):
             assert not polled.records
             if source.drained():
@@ -262,13 +254,7 @@ class SharedSourceContract(SourceContract):
         """Records that come after the start do not delay `drained`."""
         self.fill(harness, 2)
         source = owning(harness)
-        positions: dict[Partition, int] = {}
-        seen = 0
-        for polled in polls(source, 100):
-            positions.update(polled.positions)
-            seen += len(polled.records)
-            if seen == 2 * len(harness.partitions):
-                break
+        positions = reach(source, 2 * len(harness.partitions))
         self.fill(harness, 1)
         assert not source.drained()
         source.acknowledge(positions)
@@ -520,6 +506,18 @@ def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]
             break
     assert len(records) == count
     return records
+
+
+def reach(source: MessageSource, count: int) -> dict[Partition, int]:
+    """Poll this number of records, none of which is acknowledged; the positions behind them."""
+    positions: dict[Partition, int] = {}
+    for polled in polls(source, 100):
+        positions.update(polled.positions)
+        count -= len(polled.records)
+        assert not source.drained()
+        if count <= 0:
+            return positions
+    raise AssertionError("unreachable")
 
 
 def owning(harness: SourceHarness) -> MessageSource:
