@@ -35,7 +35,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     ProcessCollector,
     generate_latest,
 )
@@ -138,7 +137,7 @@ class WriterMetrics(Collector):
             registry=registry,
         )
         version = metadata.version("voltpay")
-        Info("voltpay_build", "The version.", registry=registry).info({"version": version})
+        Gauge("voltpay_build_info", "1.", ["version"], registry=registry).labels(version).set(1)
         ProcessCollector(registry=registry)
         registry.register(self)
         self._start_at_zero()
