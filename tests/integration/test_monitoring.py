@@ -1,13 +1,28 @@
 """Metrics and probes of writers on real servers, by HTTP."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
-from tests.harness.databases import connected
-from tests.harness.deployment import PATIENCE, RECORDS, SLOWLY, Deployment, Program, eventually
+import pytest
+from tests.harness.databases import Database, connected
+from tests.harness.deployment import PATIENCE, SLOWLY, Deployment, Program, eventually
 from tests.harness.history import read_topic
 from tests.harness.scraping import Scraped
+from tests.harness.stack.kafka import KafkaAddress
 
-WARM_UPS = 3
+RECORDS, WARM_UPS = 600, 3
+
+
+@pytest.fixture
+def deployment(
+    kafka: KafkaAddress, migrated_database: Database, tmp_path: Path
+) -> Iterator[Deployment]:
+    settings = {"kafka.options.session_timeout_ms": "6000"}
+    with closing(Deployment(kafka, migrated_database, tmp_path, settings=settings)) as deployment:
+        deployment.prepare()
+        yield deployment
 
 
 def listening(program: Program, count: int = 1) -> list[Scraped]:
