@@ -145,11 +145,19 @@ def take(
         group: Reads the part; None if there is no such part. The same holds for the others.
     """
     with ThreadPoolExecutor() as pool:
-        reading = pool.submit(_attempt, group)
-        querying = pool.submit(_attempt, store)
-        counting = pool.submit(_attempt, dead_letters)
+        reading = pool.submit(attempt, group or _nothing)
+        querying = pool.submit(attempt, store or _nothing)
+        counting = pool.submit(attempt, dead_letters or _nothing)
         found = tuple(checks())
     return Snapshot(now, reading.result(), querying.result(), counting.result(), found)
+
+
+def attempt(read: Callable[[], T]) -> T | Failure:
+    """What is read, or the failure."""
+    try:
+        return read()
+    except _FAILURES as failure:
+        return failure
 
 
 def rate(before: GroupState, after: GroupState) -> Rate:
@@ -197,8 +205,5 @@ def _late(store: StoreState | Failure | None, claims_kept: timedelta) -> Iterato
         yield Finding("claims", Unavailable(reason, code="claims-not-purged"))
 
 
-def _attempt(part: Callable[[], T] | None) -> T | Failure | None:
-    try:
-        return part and part()
-    except _FAILURES as failure:
-        return failure
+def _nothing() -> None:
+    """There is no such part."""

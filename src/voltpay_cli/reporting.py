@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from voltpay_adapters.checking import Finding
-from voltpay_adapters.snapshots import GroupState, Rate, Snapshot, problems, rate
+from voltpay_adapters.snapshots import GroupState, Rate, Snapshot, attempt, problems, rate
 from voltpay_cli.operations import take_snapshot
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -45,44 +46,35 @@ class Report:
 
 @define
 class Reporter:
-    """Makes one report after the other; dead letters are read again when their number changes."""
+    """Makes one report after the other; dead letters are read again when their number changes.
+
+    Attributes:
+        pause: Waits a number of seconds.
+    """
 
     _wiring: Wiring
+    _pause: Callable[[float], object]
     _before: GroupState | None = field(default=None, init=False)
     _letters: tuple[int, tuple[DeadLetter, ...]] = field(default=(0, ()), init=False)
 
-    def reports(self, pause: Callable[[float], object]) -> Iterator[Report]:
-        """Make a report whenever the next one is asked for.
-
-        Args:
-            pause: Waits a number of seconds.
+    def report(self) -> Report:
+        """Look at the system; the first time twice at the group, so that there is a rate.
 
         Raises:
             Misconfigured: A setting cannot work.
         """
-        if read := self._wiring.group_reader():
-            try:
-                self._before = read()
-            except (Misconfigured, Unavailable):
-                pass  # the snapshot tells of it
-            else:
-                pause(RATE_SECONDS)
-        while True:
-            yield self._report()
-
-    def _report(self) -> Report:
-        snapshot = take_snapshot(self._wiring)
-        claims_kept = timedelta(days=self._wiring.settings.limits.claims_days)
-        found = problems(snapshot, claims_kept)
-        before, after = self._before, snapshot.group
-        self._before = after if isinstance(after, GroupState) else None
-        try:
-            letters = self._newest_letters(snapshot.dead_letters)
-        except (Misconfigured, Unavailable) as failure:
+        snapshot, before = take_snapshot(self._wiring), self._before
+        if before is None and isinstance(snapshot.group, GroupState):
+            before, read = snapshot.group, self._wiring.group_reader()
+            self._pause(RATE_SECONDS)
+            snapshot = evolve(snapshot, group=attempt(read) if read else None)
+        after = self._before = snapshot.group if isinstance(snapshot.group, GroupState) else None
+        found = problems(snapshot, timedelta(days=self._wiring.settings.limits.claims_days))
+        letters = attempt(partial(self._newest_letters, snapshot.dead_letters))
+        if not isinstance(letters, tuple):
+            found.append(Finding("dead-letters", letters))
             letters = ()
-            found.append(Finding("dead-letters", failure))
-        known = rate(before, self._before) if before and self._before else None
-        return Report(snapshot, found, known, letters)
+        return Report(snapshot, found, rate(before, after) if before and after else None, letters)
 
     def _newest_letters(self, retained: object) -> tuple[DeadLetter, ...]:
         if not isinstance(retained, int):

@@ -31,8 +31,9 @@ from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
-from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.ids import NODE_IDS
+from voltpay_core.notices import Observer
 from voltpay_core.ports import (
     BeginUnitOfWork,
     EventPublisher,
@@ -94,7 +95,7 @@ class Wiring:
     def payment_consumer(
         self,
         stop: Event,
-        notify: Callable[[Notice], None],
+        notify: Observer,
         *,
         skip_expired: bool = False,
         warm: bool = False,
@@ -110,7 +111,7 @@ class Wiring:
             Unavailable: The broker or the database cannot be reached.
         """
         source_url, store_url, events_url = self.settings.required("source", "store", "events")
-        retry = backoff(self.settings.limits.retry_seconds, stop)
+        retry = backoff(self.settings.limits.retry_seconds, stop, notify=notify)
         node_id = self.settings.node_id
         store = self._store(store_url, (node_id,) if isinstance(node_id, int) else NODE_IDS)
         source = self._source(source_url, store.begin, skip_expired=skip_expired)
@@ -129,7 +130,7 @@ class Wiring:
         store: PaymentDatabase,
         events: EventPublisher,
         retry: Retry,
-        notify: Callable[[Notice], None],
+        notify: Observer,
     ) -> AbstractContextManager[PaymentConsumer]:
         """A consumer of these adapters, which are closed at the end."""
         unit = self.settings.commit_unit

@@ -21,7 +21,7 @@ from voltpay_cli.app import app
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.settings import Settings, Url
 from voltpay_cli.wiring import Wiring
-from voltpay_core.consuming import Tally
+from voltpay_core.outcomes import Tally
 
 pytestmark = pytest.mark.usefixtures("folder")
 

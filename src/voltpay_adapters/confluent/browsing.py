@@ -64,7 +64,7 @@ def _read(consumer: Consumer, partition: Partition, end: int) -> Iterator[Record
     while True:
         messages = consumer.consume(1, TIMEOUT) + consumer.consume(_CHUNK, 0)
         if not messages:
-            raise Unavailable(f"Kafka: {partition} returns no records at the moment")
+            raise Unavailable(f"Kafka: {partition} returns no records at the moment", code="kafka")
         for message in messages:
             error = message.error()
             if error is None and message.offset() < end:

@@ -97,4 +97,6 @@ def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> 
             yield from (record for record in records_of(tp, polled) if record.offset < end)
         before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment")
+            raise Unavailable(
+                f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment", code="kafka"
+            )

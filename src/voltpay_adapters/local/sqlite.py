@@ -433,7 +433,9 @@ def _failure(path: str, error: sqlite3.Error) -> Exception:
     if kind == "SQLITE_CONSTRAINT":
         return Rejected("refused-by-database", "a constraint rejects the payment", constraint=name)
     if kind in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}:
-        return Unavailable(f"SQLite: {path}: another process keeps the database busy")
+        return Unavailable(
+            f"SQLite: {path}: another process keeps the database busy", code="database"
+        )
     if isinstance(error, sqlite3.ProgrammingError):
         return error
     way_out = _WAYS_OUT.get(kind, "check the file and the disk")

@@ -14,8 +14,7 @@ from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.hosts import connect
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
-_ANSWER_SECONDS = 600  # maintenance may read a whole month
-_GRACE_SECONDS = 5
+_ANSWER_SECONDS = 600  # seconds for one answer: maintenance may read a whole month
 
 
 @frozen
@@ -59,19 +58,21 @@ def admin_connection(
     target: DatabaseUrl,
     tls: ssl.SSLContext | None = None,
     *,
-    answer_seconds: int = _ANSWER_SECONDS,
+    statement_seconds: int | None = None,
 ) -> Iterator[Administration]:
     """A new connection, which is closed at the end.
 
     Args:
         target: The database, with its user.
         tls: The TLS context; None for no encryption.
-        answer_seconds: The server gives up a statement after this time, and the client soon after.
+        statement_seconds: The server cancels a statement after this time; None for no limit.
 
     Raises:
         Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
         Unavailable: No host can be reached and written to, or one rejects the login.
     """
-    limit = {"statement_timeout": f"{answer_seconds}s"}
-    with closing(connect(target, answer_seconds + _GRACE_SECONDS, tls, limit)) as connection:
+    settings, seconds = {}, _ANSWER_SECONDS
+    if statement_seconds is not None:
+        settings, seconds = {"statement_timeout": f"{statement_seconds}s"}, 2 * statement_seconds
+    with closing(connect(target, seconds, tls, settings)) as connection:
         yield Administration(connection)

@@ -16,7 +16,7 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.snapshots import StoreState
 from voltpay_core.errors import Misconfigured, Unavailable
 
-_ANSWER_SECONDS = 20
+_STATEMENT_SECONDS = 15
 
 
 def check(
@@ -44,7 +44,7 @@ def check(
         "outbox": partial(_outbox, most=outbox_age),
     }
     try:
-        with admin_connection(target, tls, answer_seconds=_ANSWER_SECONDS) as connection:
+        with admin_connection(target, tls, statement_seconds=_STATEMENT_SECONDS) as connection:
             for name, question in questions.items():
                 yield ask(name, partial(question, connection))
     except (Misconfigured, Unavailable) as failure:
@@ -62,7 +62,7 @@ def read_state(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> StoreS
         Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
         Unavailable: The database cannot be reached, or has no tables.
     """
-    with admin_connection(target, tls, answer_seconds=_ANSWER_SECONDS) as connection:
+    with admin_connection(target, tls, statement_seconds=_STATEMENT_SECONDS) as connection:
         if inspection.schema_version(connection) is None:
             raise Unavailable("the database has no schema", halt=True, code="no-schema")
         backlog = inspection.outbox_backlog(connection)

@@ -32,12 +32,14 @@ def status(
     if not (settings.source or settings.store or settings.events):
         settings.required("source", "store", "events")
     with stop_on_signals(doing="ending") as stop, _shown(output, watch=watch) as show:
-        for report in Reporter(wiring).reports(stop.flag.wait):
+        reporter = Reporter(wiring, stop.flag.wait)
+        while True:
+            report = reporter.report()
             show(report)
             if not watch:
                 raise typer.Exit(max(map(exit_code, report.unanswered), default=ExitCode.DONE))
             if stop.flag.wait(every):
-                break
+                return
 
 
 @contextmanager
