@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -22,9 +23,11 @@ from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySo
 from voltpay_adapters.testing.tables import Tables
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer, Tally
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.notices import Observer, ignore
+from voltpay_core.outcomes import Tally
 from voltpay_core.ports import PaymentDatabase, Retry
 from voltpay_core.records import ProducerRecord, Record
 
@@ -102,8 +105,9 @@ class World:
         *,
         source: MemorySource | None = None,
         faults: Faults | None = None,
-        notify: Callable[[Notice], None] = lambda _: None,
+        notify: Observer = ignore,
         retry: Retry | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> PaymentConsumer:
         """A process; without a source of its own it has all partitions."""
         faults = faults or Faults()
@@ -126,6 +130,7 @@ class World:
             overlap=way.overlap,
             commit_unit=way.commit_unit,
             notify=notify,
+            timer=timer,
         )
 
     def run(self, way: RunOptions, faults: Faults | None = None) -> Tally:

@@ -136,21 +136,21 @@ MUTANTS = (
     Mutant(
         "the breaker counts what is rolled back",
         WRITER,
-        "            breaker = self._breaker.after(",
-        "            breaker = self._breaker = self._breaker.after(",
+        "            breaker = self.breaker.after(",
+        "            breaker = self.breaker = self.breaker.after(",
     ),
     Mutant(
         "the breaker counts what comes again",
         WRITER,
-        "self._breaker.after(outcomes[: len(written)])",
-        "self._breaker.after(written)",
+        "self.breaker.after(outcomes[: len(written)])",
+        "self.breaker.after(written)",
         ("tests/unit/test_writer.py",),
     ),
     Mutant(
         "nothing separates rejections",
         BREAKER,
-        "        if not self._rejected or self._written + 1 >= self.limit:",
-        "        if not self._rejected:",
+        "        if not self.rejections or self._written + 1 >= self.limit:",
+        "        if not self.rejections:",
     ),
     # Outbox and fence
     Mutant(
@@ -211,8 +211,9 @@ MUTANTS = (
     Mutant(
         "acknowledge before the write",
         CONSUMING,
-        "        decoded = [self._codec.decode",
-        "        self._source.acknowledge(polled.positions)\n        decoded = [self._codec.decode",
+        "        units = self._decode(polled.records)\n",
+        "        self._source.acknowledge(polled.positions)\n"
+        "        units = self._decode(polled.records)\n",
         LAWS,
     ),
     Mutant(
@@ -240,8 +241,8 @@ MUTANTS = (
         "a take-over reads the outbox before it bumps the epoch",
         CONSUMING,
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n"
-        "            pending = work.outbox.pending(partitions)\n",
-        "            pending = work.outbox.pending(partitions)\n"
+        "            pending, node_id = work.outbox.pending(partitions), work.node_id\n",
+        "            pending, node_id = work.outbox.pending(partitions), work.node_id\n"
         "        with self._begin() as work:\n"
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n",
         SIMULATED,
@@ -335,15 +336,15 @@ MUTANTS = (
     Mutant(
         "rows are done with before they are published",
         RELAYING,
-        "        self._in_flight.append((self._publisher.publish(events), rows))\n",
-        "        self._in_flight.append((self._publisher.publish(events), rows))\n"
+        "        self._in_flight.append(_Sent(publication, events, rows, repeat, started))\n",
+        "        self._in_flight.append(_Sent(publication, events, rows, repeat, started))\n"
         "        self.published |= rows\n",
         LAWS,
     ),
     Mutant(
         "nobody waits for a publication",
         RELAYING,
-        "            publication.wait()\n",
+        "            sent.publication.wait()\n",
         "",
         LAWS,
     ),

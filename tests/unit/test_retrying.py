@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.retrying import backoff
 from voltpay_core.errors import Fenced, Misconfigured, Rejected, Unavailable
+from voltpay_core.notices import Notice, Retrying
 
 
 class Waits(Event):
@@ -72,6 +73,19 @@ def test_the_budget_is_fresh_for_every_call() -> None:
         policy(hopeless)
     policy(healing)
     assert hopeless.calls > healing.calls == 2
+
+
+def test_a_policy_tells_of_each_retry() -> None:
+    """Before each wait an observer hears why, which attempt follows, and after how long."""
+    told: list[Notice] = []
+    failure = Unavailable("out")
+    backoff(60, Event(), longest=0, notify=told.append)(Step(2, failure))
+    second, third = told
+    assert isinstance(second, Retrying)
+    assert isinstance(third, Retrying)
+    assert second.failure is third.failure is failure
+    assert (second.attempt, third.attempt) == (2, 3)
+    assert 0 <= second.seconds <= 0.2
 
 
 def test_a_stop_ends_the_waiting_at_once() -> None:

@@ -21,8 +21,8 @@ from voltpay_adapters.testing.faults import (
     FaultySource,
 )
 from voltpay_adapters.testing.memory import MemoryPublisher
-from voltpay_core.consuming import Notice
 from voltpay_core.errors import Fenced, PaymentIdTaken, Unavailable
+from voltpay_core.notices import Notice
 from voltpay_core.payments import Payment
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import Partition, ProducerRecord
