@@ -17,6 +17,7 @@ nox.options.sessions = [
     "properties",
     "packaging",
     "sbom",
+    "deploy",
     "pythons",
     "integration",
     "image",
@@ -76,6 +77,12 @@ def docs(session: nox.Session) -> None:
 def packaging(session: nox.Session) -> None:
     """The wheel: what it and each of its extras bring."""
     session.run("pytest", "tests/packaging", *session.posargs)
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """The Helm chart: whether it fits Kubernetes, the program and its settings."""
+    session.run("pytest", "tests/deploy", *session.posargs)
 
 
 @nox.session
