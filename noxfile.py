@@ -81,7 +81,7 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session
 def deploy(session: nox.Session) -> None:
-    """The Helm chart: whether it fits Kubernetes, the program and its settings."""
+    """The Helm chart and the Compose file: whether they fit what runs them, and the program."""
     session.run("pytest", "tests/deploy", *session.posargs)
 
 
@@ -131,7 +131,7 @@ def integration(session: nox.Session) -> None:
 
 @nox.session
 def image(session: nox.Session) -> None:
-    """The images: linted, really built and run; and whether the Compose file fits them."""
+    """The images: linted, built without Docker, and run."""
     session.run("hadolint", *map(str, sorted(Path("deploy").rglob("Dockerfile"))))
     session.run("pytest", "tests/image", *session.posargs)
 

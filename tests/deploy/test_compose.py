@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from tests.harness.cli import parse
 from tests.harness.images import DOCKERFILE, run
-from tests.harness.stack.places import ROOT
+from tests.harness.stack.available import available
+from tests.harness.stack.places import ROOT, monitor
 
 from voltpay_cli.settings.loading import load
 
 COMPOSE = ROOT / "compose.yaml"
+SETTINGS = ROOT / "deploy/compose"
 DOCKER_COMPOSE = Path(sys.executable).with_name("docker-compose")
 
 
@@ -54,7 +56,7 @@ def test_what_is_mounted_exists(services: dict[str, Any]) -> None:
 
 def test_the_program_runs_as_in_production(ours: dict[str, Any]) -> None:
     """Each of its commands exists, with a read-only root and without a capability."""
-    assert set(ours) >= {"writer", "bootstrap", "migrations", "topics"}
+    assert set(ours) >= {"writer", "observer", "bootstrap", "migrations", "topics"}
     for told in ours.values():
         if told["command"]:  # otherwise that of the image
             parse(["voltpay", *told["command"]])
@@ -69,13 +71,35 @@ def test_the_settings_lead_to_services(
     listening = {
         (name, port)
         for name, told in services.items()
-        for port in re.findall(r"//:(\d+)", (told["environment"] or {}).get("KAFKA_LISTENERS", ""))
+        for port in re.findall(r"//:(\d+)", told.get("environment", {}).get("KAFKA_LISTENERS", ""))
     } | {("postgres", "5432")}
     for told in ours.values():
         for variable, value in told["environment"].items():
             monkeypatch.setenv(variable, value)
             assert set(re.findall(r"([\w-]+):(\d+)", value)) <= listening, variable
         assert not load({}).warnings
+
+
+def test_prometheus_and_grafana_reach_what_listens(services: dict[str, Any]) -> None:
+    """Prometheus scrapes each service that serves metrics on its port, and answers Grafana."""
+    serving = {
+        (name, command[command.index("--listen") + 1].rpartition(":")[2])
+        for name, told in services.items()
+        if "--listen" in (command := told["command"] or [])
+    }
+    assert {name for name, _ in serving} == {"writer", "observer"}
+    text = (SETTINGS / "prometheus.yml").read_text("utf-8")
+    found = re.findall(r"names: \[(\w+)\], type: A, port: (\d+)", text)
+    assert {*found, *re.findall(r'"(\w+):(\d+)"', text)} == serving
+    asked = re.findall(r"http://(\w+):(\d+)", (SETTINGS / "grafana.yml").read_text("utf-8"))
+    ports = [port["target"] for port in services["prometheus"]["ports"]]
+    assert asked == [("prometheus", str(port)) for port in ports]
+
+
+def test_prometheus_reads_its_settings() -> None:
+    """Prometheus itself accepts what it is told to scrape."""
+    promtool = available(lambda: monitor("promtool"))
+    run(promtool, "check", "config", SETTINGS / "prometheus.yml")
 
 
 def test_the_examples_reach_what_is_published(services: dict[str, Any]) -> None:
