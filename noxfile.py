@@ -80,8 +80,8 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session
 def deploy(session: nox.Session) -> None:
-    """The Helm chart: whether it fits Kubernetes, the program and its settings."""
-    session.run("pytest", "tests/deploy", *session.posargs)
+    """The Helm chart on Kubernetes, and the alerts for series made by hand."""
+    session.run("pytest", *PARALLEL, "tests/deploy", *session.posargs)
 
 
 @nox.session

@@ -14,6 +14,7 @@ OLDEST_POSTGRES = 15
 MONITORS = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
+    "amtool": ("amtool",),
     "alertmanager": ("alertmanager", "prometheus-alertmanager"),
     "node_exporter": ("node_exporter", "prometheus-node-exporter"),
     "postgres_exporter": ("postgres_exporter", "prometheus-postgres-exporter"),
