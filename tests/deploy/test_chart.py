@@ -412,7 +412,8 @@ groups:
 
 def test_rules_and_dashboards_are_embedded(tmp_path: Path) -> None:
     """Files of rules and dashboards get into the cluster as they are; other files do not."""
-    copied = shutil.copytree(CHART, tmp_path / CHART.name)
+    without_files = shutil.ignore_patterns("files")
+    copied = shutil.copytree(CHART, tmp_path / CHART.name, ignore=without_files)
     dashboard = json.dumps({"title": "Writer", "legend": "{{partition}}"}, indent=2)
     for name, text in {
         "files/prometheus/rules/lag.rules.yml": RULES,
