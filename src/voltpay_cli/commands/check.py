@@ -5,12 +5,16 @@ from __future__ import annotations
 import typer
 
 from voltpay_cli.exit_codes import ExitCode, exit_code
+from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import run_checks
 from voltpay_cli.options import with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring
 
+app = group()
 
+
+@app.command(epilog=examples("voltpay check"))
 @with_settings("source", "store", "events", "x")
 def check(wiring: Wiring) -> None:
     """Check Kafka, the database and the settings, one line each."""

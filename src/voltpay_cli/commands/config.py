@@ -8,13 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from voltpay_cli.console.progress import Output
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import with_settings
 from voltpay_cli.settings import Loaded
 
-app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+app = group(no_args_is_help=True, help="Show the settings.")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "voltpay config show",
+        "voltpay config show --config /etc/voltpay/voltpay.toml --output json",
+    )
+)
 @with_settings("source", "store", "events", "node_id", "group", "x", give=Loaded.shown)
 def show(
     rows: dict[str, dict[str, Any]],

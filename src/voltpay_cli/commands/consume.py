@@ -17,6 +17,7 @@ from attrs import fields
 from voltpay_cli.console.progress import Output, progress, summarize
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
 from voltpay_cli.supervising import Supervisor, worst
@@ -30,7 +31,12 @@ GARBAGE_THRESHOLD = 50_000
 """New objects before Python looks for cycles: a batch makes many objects and no cycles, and the
 search after each 700 costs the writer a third of its CPU time."""
 
+app = group()
 
+
+@app.command(
+    epilog=examples("voltpay consume --workers 4", "voltpay consume --exit-eof --output json")
+)
 @with_settings("source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "x")
 def consume(
     wiring: Wiring,

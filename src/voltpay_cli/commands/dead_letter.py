@@ -13,16 +13,17 @@ import typer
 from voltpay_cli.console.progress import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
 
-app = typer.Typer(no_args_is_help=True, help="List and replay dead letters.")
+app = group(no_args_is_help=True, help="List and replay dead letters.")
 
 Code = Annotated[str | None, typer.Option(help="only dead letters with this code", metavar="CODE")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("voltpay dead-letter list --code invalid-field --limit 20"))
 @with_settings("source", "events", "x")
 def list_letters(
     wiring: Wiring,
@@ -48,7 +49,13 @@ def list_letters(
         typer.echo("  ".join(map(str, _row(letter).values())))
 
 
-@app.command("replay")
+@app.command(
+    "replay",
+    epilog=examples(
+        "voltpay dead-letter replay --code refused-by-database",
+        "voltpay dead-letter replay --code refused-by-database --yes",
+    ),
+)
 @with_settings("source", "events", "group", "x")
 def replay_letters(
     wiring: Wiring,

@@ -11,6 +11,7 @@ import typer
 
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
@@ -21,10 +22,14 @@ log = logging.getLogger("voltpay")
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-app = typer.Typer(no_args_is_help=True, help="Maintain the claimed message ids.")
+app = group(no_args_is_help=True, help="Maintain the claimed message ids.")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "voltpay idempotency purge --dry-run", "voltpay idempotency purge --older-than 14d"
+    )
+)
 @with_settings("source", "store", "x")
 def purge(
     wiring: Wiring,

@@ -9,12 +9,16 @@ from typing import Annotated
 import typer
 
 from voltpay_cli.console.signals import stop_on_signals
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import number, with_settings
 from voltpay_cli.wiring import Wiring
 
 _share = partial(typer.Option, min=0, max=1, metavar="SHARE")
 
+app = group()
 
+
+@app.command(epilog=examples("voltpay produce --count 10000 --duplicates 0.05 --poison 0.01"))
 @with_settings("source", "x")
 def produce(
     wiring: Wiring,

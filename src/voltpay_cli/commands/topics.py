@@ -5,14 +5,15 @@ from __future__ import annotations
 import typer
 
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring
 
-app = typer.Typer(no_args_is_help=True, help="Create and check the four topics.")
+app = group(no_args_is_help=True, help="Create and check the four topics.")
 
 
-@app.command()
+@app.command(epilog=examples("voltpay topics create --partitions 12 --replication 3"))
 @with_settings("source", "events", "partitions", "replication", "x")
 def create(wiring: Wiring) -> None:
     """Create the topics that do not exist yet."""
@@ -23,7 +24,7 @@ def create(wiring: Wiring) -> None:
         typer.echo("all topics are there")
 
 
-@app.command()
+@app.command(epilog=examples("voltpay topics check"))
 @with_settings("source", "events", "partitions", "replication", "x")
 def check(wiring: Wiring) -> None:
     """Compare the topics with the settings."""

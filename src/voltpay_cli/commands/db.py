@@ -7,15 +7,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import bootstrap_database, liquibase
 from voltpay_cli.operations import maintain as maintain_database
 from voltpay_cli.options import number, with_settings
 from voltpay_cli.wiring import Wiring
 
-app = typer.Typer(no_args_is_help=True, help="Create and maintain the PostgreSQL schema.")
+app = group(no_args_is_help=True, help="Create and maintain the PostgreSQL schema.")
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db bootstrap"))
 @with_settings("store")
 def bootstrap(wiring: Wiring) -> None:
     """Create roles, schemas and pg_partman, as a superuser."""
@@ -23,14 +24,14 @@ def bootstrap(wiring: Wiring) -> None:
     typer.echo("roles, schemas and pg_partman are in place; next: voltpay db update")
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db update"))
 @with_settings("store")
 def update(wiring: Wiring) -> None:
     """Run the changesets that the database does not have yet."""
     _end(liquibase(wiring.settings, locking=True).update())
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db rollback --count 1"))
 @with_settings("store")
 def rollback(
     wiring: Wiring,
@@ -40,28 +41,28 @@ def rollback(
     _end(liquibase(wiring.settings, locking=True).rollback(count))
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db status"))
 @with_settings("store")
 def status(wiring: Wiring) -> None:
     """List the changesets that the database does not have yet."""
     _end(liquibase(wiring.settings).status())
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db history"))
 @with_settings("store")
 def history(wiring: Wiring) -> None:
     """List the changesets that were run, and when."""
     _end(liquibase(wiring.settings).history())
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db clear-checksums"))
 @with_settings("store")
 def clear_checksums(wiring: Wiring) -> None:
     """Delete the stored checksums of the changesets."""
     _end(liquibase(wiring.settings).clear_checksums())
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db release-locks"))
 @with_settings("store")
 def release_locks(wiring: Wiring) -> None:
     """Release the changelog's lock that a killed update has left."""
@@ -70,14 +71,14 @@ def release_locks(wiring: Wiring) -> None:
     _end(changelog.release_locks())
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db validate"))
 @with_settings("store")
 def validate(wiring: Wiring) -> None:
     """Check the changelog."""
     _end(liquibase(wiring.settings).validate())
 
 
-@app.command()
+@app.command(epilog=examples("voltpay db maintain"))
 @with_settings("store")
 def maintain(wiring: Wiring) -> None:
     """Create the partitions of the coming months. Run it daily."""

@@ -1,0 +1,75 @@
+"""What the command line says of itself: help, examples and completion."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.harness.cli import voltpay
+from typer.main import get_command
+
+from voltpay_cli.app import app
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+VOLTPAY: Any = get_command(app)
+
+
+def leaves(node: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """Each command by its full name."""
+    if not hasattr(node, "commands"):
+        yield " ".join(names), node
+        return
+    for name, below in node.commands.items():
+        yield from leaves(below, *names, name)
+
+
+COMMANDS = dict(leaves(VOLTPAY))
+
+
+def groups(node: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each group by its names; the first is the program."""
+    if hasattr(node, "commands"):
+        yield names, node
+        for name, below in node.commands.items():
+            yield from groups(below, *names, name)
+
+
+def complete(shell: str, *words: str) -> set[str]:
+    """What a shell offers for the last word."""
+    environment = {
+        "_VOLTPAY_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": " ".join(("voltpay", *words)),
+        "COMP_CWORD": str(len(words)),
+        "_TYPER_COMPLETE_ARGS": " ".join(("voltpay", *words)),
+    }
+    return {line.split(":")[0].strip('"') for line in voltpay(env=environment).stdout.split("\n")}
+
+
+def test_the_help_of_the_program_is_that_of_its_commands() -> None:
+    """The list of commands, which imports none of them, says what each says of itself."""
+    assert dict(VOLTPAY.helps) == {name: command.help for name, command in VOLTPAY.commands.items()}
+    assert all(f"  {name} " in voltpay("--help").stdout for name in VOLTPAY.commands)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example(name: str) -> None:
+    """The help of each command shows a use of it, on one line, that the command line accepts."""
+    shown = voltpay(*name.split(), "--help").stdout.split("Examples:\n")[1].splitlines()
+    for line in filter(None, shown):
+        program, *words = shlex.split(line)
+        assert [program, *words[: len(name.split())]] == ["voltpay", *name.split()]
+        COMMANDS[name].make_context(name, words[len(name.split()) :])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_every_command_and_option(shell: str) -> None:
+    """Each command is offered in its group, and each of its options after two dashes."""
+    if shell == "bash":
+        for names, node in groups(VOLTPAY):
+            assert set(node.commands) <= complete(shell, *names, '""'), names
+        for name, command in COMMANDS.items():
+            options = {o for p in command.params for o in p.opts if o.startswith("--")}
+            assert options <= complete(shell, *name.split(), "--"), name
+    script = voltpay("--show-completion", shell)
+    assert "_VOLTPAY_COMPLETE" in script.stdout
