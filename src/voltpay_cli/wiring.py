@@ -31,6 +31,7 @@ from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.dead_letters import DeadLetters
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import (
     BeginUnitOfWork,
@@ -39,7 +40,6 @@ from voltpay_core.ports import (
     PaymentDatabase,
     Retry,
 )
-from voltpay_core.replaying import DeadLetters
 
 if TYPE_CHECKING:
     from voltpay_adapters.kafka.payment_topics import PaymentTopics

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
+from voltpay_core.dead_letters import DeadLetter, counts
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
 from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
-from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, plans, replay
+from voltpay_core.replaying import Replayed, ReplayPlan, plans, replay
 
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
 CODES = ("bad-json", "key-missing", "refused-by-database")

@@ -16,7 +16,8 @@ from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.wiring import Wiring
-from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
+from voltpay_core.dead_letters import DeadLetter, counts
+from voltpay_core.replaying import ReplayPlan, plans, replay
 
 app = group(no_args_is_help=True, help="List and replay dead letters.")
 
