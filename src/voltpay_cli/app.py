@@ -28,7 +28,7 @@ class Commands(LazyGroup):
         "check": "Check Kafka, the database and the settings, one line each.",
         "demo": "Show the main job on files and SQLite, twice.",
         "idempotency": "Maintain the claimed message ids.",
-        "dead-letter": "List and replay dead letters.",
+        "dead-letter": "List, export and replay dead letters.",
         "topics": "Create and check the four topics.",
         "db": "Create and maintain the PostgreSQL schema.",
         "config": "Show the settings.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -12,13 +13,19 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.kafka.topics import KafkaCluster
-from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
+from voltpay_adapters.local.files import (
+    FileDeadLetters,
+    FilePublisher,
+    PaymentFilePublisher,
+    new_payment_file,
+)
+from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.postgres.timeouts import Timeouts
@@ -26,6 +33,7 @@ from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
+from voltpay_cli.auditing import Invocation
 from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
@@ -40,6 +48,7 @@ from voltpay_core.ports import (
     PaymentDatabase,
     Retry,
 )
+from voltpay_core.records import ProducerRecord, Record
 
 if TYPE_CHECKING:
     from voltpay_adapters.kafka.payment_topics import PaymentTopics
@@ -53,10 +62,12 @@ class Wiring:
     """Makes what the settings name; each connection to Kafka is made once, when it is needed.
 
     Attributes:
+        invocation: The command that is run, for the log and for sessions of the database.
         now: The current time, with its time zone.
     """
 
     settings: Settings
+    invocation: Invocation = field(factory=Invocation)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @cached_property
@@ -207,6 +218,29 @@ class Wiring:
             client = self._kafka_client
             return KafkaDeadLetters(kafka, topic, self.settings.group, client.browse, client.source)
         return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
+
+    def new_payment_file(self, path: str) -> AbstractContextManager[EventPublisher]:
+        """A publisher to a new file of payments, which a failure removes; ``-`` is stdout."""
+        return new_payment_file(path)
+
+    def envelope(self, record: Record) -> dict[str, object]:
+        """A whole record as JSON can hold it: a line of an event file."""
+        found: dict[str, object] = json.loads(
+            envelope(
+                ProducerRecord("", record.key, record.value, record.headers, None, record.timestamp)
+            )
+        )
+        return found
+
+    def audit(self, *names: str) -> None:
+        """Log who runs the command, with these settings: URLs without passwords, or the group."""
+        given = {
+            "source": self.settings.source,
+            "store": self.settings.store,
+            "events": self.settings.events_url,
+            "group": self.settings.group,
+        }
+        self.invocation.audit(**{name: given[name] for name in names})
 
     @property
     def _topic_names(self) -> Topics:

@@ -1,4 +1,4 @@
-"""Dead letters: what their headers say, and where they are."""
+"""Dead letters: what their headers say, where they are, and which are looked at."""
 
 from __future__ import annotations
 
@@ -13,26 +13,37 @@ from attrs import frozen
 from voltpay_core.codec import (
     CODE_HEADER,
     CONNECT_ERRORS_PREFIX,
+    CONSTRAINT_HEADER,
+    FAILED_HEADER,
     FIRST_FAILED_HEADER,
+    SQLSTATE_HEADER,
+    added_headers,
     attempts,
 )
+from voltpay_core.errors import Misconfigured
 from voltpay_core.ids import UNIX_EPOCH
 from voltpay_core.ports import MessageSource
-from voltpay_core.records import Record
+from voltpay_core.records import Headers, Partition, Record, last_header
 
 NO_CODE = "unknown"
 _LATEST = 253_402_300_799_999  # the last millisecond of a datetime
 _CODE = re.compile(r"[a-z0-9-]{1,64}")
+_HARMLESS = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_LOCATION = re.compile(r"(.{1,249})-([0-9]{1,9})@([0-9]{1,18})")
 
 
 class DeadLetters(Protocol):
     """The dead-letter topic, or the file in its place."""
 
-    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
+    def browse(
+        self, replays_of: str | None = None, begin: tuple[int, int] | None = None
+    ) -> Iterator[Record]:
         """The dead letters that are there now.
 
         Args:
             replays_of: Leave out what the replays of this code have acknowledged.
+            begin: The number of the only partition to read, and the first offset there.
         """
 
     def source(self, code: str) -> MessageSource:
@@ -43,7 +54,7 @@ class DeadLetters(Protocol):
         """
 
 
-@frozen
+@frozen(kw_only=True)
 class DeadLetter:
     """The headers of a dead letter, without anything of the message.
 
@@ -52,6 +63,15 @@ class DeadLetter:
         location: The letter's topic, partition and offset, as ``topic-partition@offset``.
         origin: Those of the original record, in the same form.
         attempt: The number of times that the message has failed.
+        failed_at: The time of the last failure.
+        recorded_at: The timestamp of the original record; None if it has none.
+        sqlstate: PostgreSQL's SQLSTATE, if the database rejected the message.
+        constraint: The violated constraint, if the database named one.
+        trace_id: The trace of the record's ``traceparent``, if that is well-formed.
+        correlation_id: The record's ``correlation-id``, if it is harmless text: at most 64 letters,
+            digits and ``. _ : -``.
+        key_bytes: The length of the key; None if there is none. So has `value_bytes`.
+        headers: The number of headers that the record came with, and `header_bytes` their length.
     """
 
     code: str
@@ -59,24 +79,89 @@ class DeadLetter:
     origin: str
     attempt: int
     first_failed_at: datetime
+    failed_at: datetime
+    recorded_at: datetime | None = None
     reason: str
+    sqlstate: str | None = None
+    constraint: str | None = None
+    trace_id: str | None = None
+    correlation_id: str | None = None
+    key_bytes: int | None = None
+    value_bytes: int | None = None
+    headers: int = 0
+    header_bytes: int = 0
 
     @classmethod
     def read(cls, record: Record) -> DeadLetter:
         """Read the headers of a record of the dead-letter topic."""
-        code = _text(record, CODE_HEADER)
+        added, timestamp = added_headers(record.headers), record.timestamp
+        code = _text(added, CODE_HEADER)
         topic, partition, offset, reason = (
-            _text(record, CONNECT_ERRORS_PREFIX + name)
+            _text(added, CONNECT_ERRORS_PREFIX + name)
             for name in ("topic", "partition", "offset", "exception.message")
         )
+        traceparent = _TRACEPARENT.fullmatch(_text(record.headers, "traceparent"))
         return cls(
             code=code if _CODE.fullmatch(code) else NO_CODE,
             location=f"{record.partition}@{record.offset}",
             origin=f"{topic}-{partition}@{offset}",
             attempt=attempts(record.headers) or 1,
-            first_failed_at=_instant(_text(record, FIRST_FAILED_HEADER), record.timestamp),
+            first_failed_at=_instant(_text(added, FIRST_FAILED_HEADER), timestamp),
+            failed_at=_instant(_text(added, FAILED_HEADER), timestamp),
+            recorded_at=None if timestamp is None or timestamp < 0 else _instant("", timestamp),
             reason=reason,
+            sqlstate=_harmless(added, SQLSTATE_HEADER),
+            constraint=_harmless(added, CONSTRAINT_HEADER),
+            trace_id=traceparent and traceparent[1],
+            correlation_id=_harmless(record.headers, "correlation-id"),
+            key_bytes=None if record.key is None else len(record.key),
+            value_bytes=None if record.value is None else len(record.value),
+            headers=len(record.headers) - len(added),
+            header_bytes=_length(record.headers) - _length(added),
         )
+
+
+@frozen(kw_only=True)
+class Selection:
+    """Which dead letters are looked at: those of a code, that failed within a time.
+
+    Attributes:
+        since: The earliest time of the last failure.
+        until: The latest, exclusive.
+    """
+
+    code: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def has(self, letter: DeadLetter) -> bool:
+        """Whether this letter is one of them."""
+        return (
+            self.code in {None, letter.code}
+            and (self.since is None or letter.failed_at >= self.since)
+            and (self.until is None or letter.failed_at < self.until)
+        )
+
+
+def find(letters: DeadLetters, location: str) -> Record:
+    """Return the dead letter at this `DeadLetter.location`.
+
+    Raises:
+        Misconfigured: The text has another form, or no letter is there (``no-letter``).
+        Unavailable: Kafka cannot be reached.
+    """
+    parts = _LOCATION.fullmatch(location)
+    if parts is None:
+        raise Misconfigured("the place of a dead letter has the form TOPIC-PARTITION@OFFSET")
+    partition, offset = Partition(parts[1], int(parts[2])), int(parts[3])
+    for record in letters.browse(begin=(partition.number, offset)):
+        if (record.partition, record.offset) == (partition, offset):
+            return record
+        break
+    raise Misconfigured(
+        f"there is no dead letter at {partition}@{offset}: it has expired, or was never there",
+        code="no-letter",
+    )
 
 
 def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
@@ -84,10 +169,19 @@ def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
     return dict(Counter(letter.code for letter in letters).most_common())
 
 
-def _text(record: Record, name: str) -> str:
+def _text(headers: Headers, name: str) -> str:
     """A header's text; unprintable characters are replaced, since anybody may have written it."""
-    text = (record.header(name) or b"").decode(errors="replace")
+    text = (last_header(headers, name) or b"").decode(errors="replace")
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _length(headers: Headers) -> int:
+    return sum(len(name.encode()) + len(value or b"") for name, value in headers)
+
+
+def _harmless(headers: Headers, name: str) -> str | None:
+    text = _text(headers, name)
+    return text if _HARMLESS.fullmatch(text) else None
 
 
 def _instant(text: str, timestamp: int | None) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 from attrs import evolve, frozen
 
@@ -52,11 +53,7 @@ class ReplayPlan:
             Misconfigured: Letters are older than claims are kept (``letters-beyond-retention``).
         """
         if self.beyond_retention:
-            raise Misconfigured(
-                f"{self.beyond_retention} letters are older than claims are kept: a message that"
-                " was written meanwhile would be written twice",
-                code="letters-beyond-retention",
-            )
+            raise _beyond_retention(f"{self.beyond_retention} letters are")
 
 
 def plans(
@@ -137,6 +134,38 @@ def replay(
     return done
 
 
+def export(
+    letters: Iterable[Record],
+    publisher: EventPublisher,
+    writer_topic: str,
+    *,
+    oldest: datetime | None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Publish dead letters as a replay would send them, and return their number.
+
+    Args:
+        publisher: Writes a file that can be consumed like the input topic.
+        writer_topic: The input topic.
+        oldest: The earliest first failure of a letter whose claims are still kept; None skips this
+            check.
+        stop: Called between chunks; true ends the export.
+
+    Raises:
+        Misconfigured: A letter is older (``letters-beyond-retention``); earlier ones are published.
+        Unavailable: They cannot be read or written.
+    """
+    exported = 0
+    found = iter(letters)
+    while not stop() and (chunk := list(islice(found, CHUNK))):
+        for letter in map(DeadLetter.read, chunk):
+            if oldest is not None and letter.first_failed_at < oldest:
+                raise _beyond_retention(f"the letter at {letter.location} is")
+        publisher.publish([_event(record, writer_topic) for record in chunk]).wait()
+        exported += len(chunk)
+    return exported
+
+
 @frozen
 class _Chunk:
     seen: Sequence[Record]
@@ -164,6 +193,14 @@ def _choose(records: Sequence[Record], code: str, max_attempts: int, limit: int 
 def _event(record: Record, topic: str) -> ProducerRecord:
     """The original record, without its old timestamp, by which it could expire at once."""
     return ProducerRecord(topic, record.key, record.value, without_letter_headers(record.headers))
+
+
+def _beyond_retention(subject: str) -> Misconfigured:
+    return Misconfigured(
+        f"{subject} older than claims are kept: a message that was written meanwhile would be"
+        " written twice",
+        code="letters-beyond-retention",
+    )
 
 
 def _acknowledge(source: MessageSource, polled: PollResult, seen: Sequence[Record]) -> None:

@@ -54,12 +54,16 @@ def test_the_help_of_the_program_is_that_of_its_commands() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_help_has_an_example(name: str) -> None:
-    """The help of each command shows a use of it, on one line, that the command line accepts."""
-    shown = voltpay(*name.split(), "--help").stdout.split("Examples:\n")[1].splitlines()
-    for line in filter(None, shown):
-        program, *words = shlex.split(line)
-        assert [program, *words[: len(name.split())]] == ["voltpay", *name.split()]
-        COMMANDS[name].make_context(name, words[len(name.split()) :])
+    """The help of each command shows a use of it, and the command line accepts what it shows."""
+    shown = voltpay(*name.split(), "--help").stdout.split("Examples:\n")[1].split("\n")
+    lines = [shlex.split(line) for line in shown if line]
+    assert lines[0][: 1 + len(name.split())] == ["voltpay", *name.split()]
+    for program, *words in lines:
+        node, given = VOLTPAY, iter(words)
+        while hasattr(node, "commands"):
+            node = node.commands[next(given)]
+        node.make_context(name, list(given))
+        assert program == "voltpay"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -178,7 +178,18 @@ def test_a_letter_says_where_it_is_and_comes_from() -> None:
     event = letter("bad-json", 3, b"7", b"{")
     record = Record(Partition("dlq", 1), 9, 0, event.key, event.value, event.headers)
     assert DeadLetter.read(record) == DeadLetter(
-        "bad-json", "dlq-1@9", "in-3@14", 3, NOW, "because"
+        code="bad-json",
+        location="dlq-1@9",
+        origin="in-3@14",
+        attempt=3,
+        first_failed_at=NOW,
+        failed_at=NOW,
+        recorded_at=datetime(1970, 1, 1, tzinfo=UTC),
+        reason="because",
+        key_bytes=1,
+        value_bytes=1,
+        headers=1,
+        header_bytes=15,
     )
 
 
@@ -200,9 +211,9 @@ def test_a_first_failure_is_that_of_the_header_or_the_record(
     """A header without a time that can be read leaves the timestamp of the letter."""
     headers = ((FIRST_FAILED_HEADER, header), ("__connect.errors.exception.message", b"a\x07b"))
     found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
-    assert found == DeadLetter(
-        "unknown", "dlq-0@0", "-@", 1, instant, "a\N{REPLACEMENT CHARACTER}b"
-    )
+    assert (found.code, found.location, found.origin) == ("unknown", "dlq-0@0", "-@")
+    assert (found.attempt, found.first_failed_at) == (1, instant)
+    assert found.reason == "a\N{REPLACEMENT CHARACTER}b"
 
 
 @define

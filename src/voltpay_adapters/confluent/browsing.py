@@ -24,22 +24,29 @@ _CHUNK = 500
 
 
 def browse(
-    connection: ConfluentConnection, topic: str, group: str | None = None
+    connection: ConfluentConnection,
+    topic: str,
+    group: str | None = None,
+    *,
+    begin: tuple[int, int] | None = None,
 ) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
+        begin: The number of the only partition to read, and the first offset there.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
+    only, first = begin or (None, 0)
     with translate_errors(f"reading {topic}"):
         admin = ConfluentTopicAdmin(connection.admin(), TIMEOUT)
         found = admin.describe(topic)
         if found is None:
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
-        tps = [TopicPartition(topic, number) for number in range(found.shape.partitions)]
+        numbers = [n for n in range(found.shape.partitions) if only in {None, n}]
+        tps = [TopicPartition(topic, number) for number in numbers]
         starts, ends = admin.starts(tps), admin.ends(tps)
         if group is not None:
             for tp in admin.committed(group, tps):
@@ -48,7 +55,7 @@ def browse(
         soon = {"fetch.wait.max.ms": 10}  # a request for one partition delays that for the next
         with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
             for tp in tps:
-                start, end = starts[tp.partition], ends[tp.partition]
+                start, end = max(starts[tp.partition], first), ends[tp.partition]
                 if start < end:
                     consumer.assign([TopicPartition(topic, tp.partition, start)])
                     yield from _read(consumer, Partition(topic, tp.partition), end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,15 +11,12 @@ import typer
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import number, switch, with_settings
+from voltpay_cli.options import age, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
-from voltpay_core.errors import Misconfigured
 from voltpay_core.purging import ClaimRetention
 
 log = logging.getLogger("voltpay")
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 app = group(no_args_is_help=True, help="Maintain the claimed message ids.")
 
@@ -50,7 +46,7 @@ def purge(
 ) -> None:
     """Delete old claims in chunks. It can be stopped and run again."""
     replays = timedelta(days=wiring.settings.limits.claims_days)
-    age = replays if older_than is None else _age(older_than)
+    oldest = replays if older_than is None else age("--older-than", older_than)
     needed, deleted = None, 0
 
     def count(total: int) -> None:
@@ -60,20 +56,14 @@ def purge(
 
     if not force:
         needed = ClaimRetention(wiring.topics().input_retention(), replays)
-        needed.check(age)
+        needed.check(oldest)
     with stop_on_signals() as stop, wiring.database() as begin:
         if dry_run:
-            typer.echo(f"would delete {purging.expired(begin, age)} claims")
+            typer.echo(f"would delete {purging.expired(begin, oldest)} claims")
         else:
+            wiring.audit("store")
             try:
-                purging.purge(begin, age, needed, chunk=chunk, stop=stop, notify=count)
+                purging.purge(begin, oldest, needed, chunk=chunk, stop=stop, notify=count)
             finally:
                 typer.echo(f"deleted {deleted} claims")
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
-
-
-def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip(), re.ASCII)
-    if found is None:
-        raise Misconfigured("--older-than: needs a number and s, m, h or d, such as 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
