@@ -41,6 +41,11 @@ class Invocation:
         words = shlex.join(["voltpay", *names, *_given(context)])
         return cls(" ".join(names), "".join(c if c.isprintable() else "?" for c in words))
 
+    @property
+    def application(self) -> str:
+        """The name of the command for sessions of the database."""
+        return ":".join(filter(None, ("voltpay", self.name.replace(" ", "-"))))
+
     def audit(self, **concerned: str | None) -> None:
         """Log who runs this command, and what it concerns.
 

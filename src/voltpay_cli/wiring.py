@@ -219,6 +219,10 @@ class Wiring:
             return KafkaDeadLetters(kafka, topic, self.settings.group, client.browse, client.source)
         return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
 
+    def database_url(self, url: str) -> DatabaseUrl:
+        """A database whose sessions carry the name of the command."""
+        return DatabaseUrl.parse(url).named(self.invocation.application)
+
     def new_payment_file(self, path: str) -> AbstractContextManager[EventPublisher]:
         """A publisher to a new file of payments, which a failure removes; ``-`` is stdout."""
         return new_payment_file(path)
@@ -287,7 +291,7 @@ class Wiring:
         from voltpay_adapters.postgres.database import PostgresDatabase
 
         return PostgresDatabase(
-            DatabaseUrl.parse(url).with_password(given.writer_secret()),
+            self.database_url(url).with_password(given.writer_secret()),
             node_ids,
             Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
             given.tls(),
