@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,14 @@ def bootstrap_database(wiring: Wiring) -> None:
         writer_password=given.writer_secret(),
         tls=given.tls(),
     )
+
+
+def changesets(wiring: Wiring) -> tuple[dict[str, datetime], list[str]]:
+    """The changesets that were run, with their times, and those that the database lacks."""
+    from voltpay_adapters.postgres.resources import changeset_ids
+
+    applied = liquibase(wiring).applied()
+    return applied, [changeset for changeset in changeset_ids() if changeset not in applied]
 
 
 def maintain(wiring: Wiring) -> tuple[TablePartition, ...]:

@@ -15,6 +15,7 @@ import typer
 
 from voltpay_cli.auditing import Invocation
 from voltpay_cli.console.logs import log_to_stderr
+from voltpay_cli.console.progress import Output
 from voltpay_cli.settings import OPTIONS, Loaded, load
 from voltpay_cli.settings.converters import without_password
 from voltpay_cli.settings.loading import CONFIG_FILE, CONFIG_VARIABLE, variable
@@ -52,6 +53,9 @@ def number(words: str, least: int = 1, most: int | None = None) -> Any:
 def switch(name: str, words: str) -> Any:
     """An option that takes no value."""
     return typer.Option(name, help=words)
+
+
+Format = Annotated[Output, typer.Option("--output", help="format of what is printed")]
 
 
 def age(flag: str, text: str) -> timedelta:

@@ -237,12 +237,14 @@ class Wiring:
         return found
 
     def audit(self, *names: str) -> None:
-        """Log who runs the command, with these settings: URLs without passwords, or the group."""
+        """Log who runs the command, with these URLs (without passwords) or the group."""
         given = {
             "source": self.settings.source,
             "store": self.settings.store,
             "events": self.settings.events_url,
             "group": self.settings.group,
+            "migrator": self.settings.database.migrator or self.settings.store,
+            "superuser": self.settings.database.superuser or self.settings.store,
         }
         self.invocation.audit(**{name: given[name] for name in names})
 

@@ -1,7 +1,9 @@
 """What the command line says of itself: help, examples and completion."""
 
+import json
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +52,41 @@ def test_the_help_of_the_program_is_that_of_its_commands() -> None:
     """The list of commands, which imports none of them, says what each says of itself."""
     assert dict(VOLTPAY.helps) == {name: command.help for name, command in VOLTPAY.commands.items()}
     assert all(f"  {name} " in voltpay("--help").stdout for name in VOLTPAY.commands)
+
+
+ACTS = {"demo", *(f"db {name}" for name in ("bootstrap", "update", "rollback", "validate"))} | {
+    "db clear-checksums",
+    "db release-locks",
+}
+"""The commands that act and report nothing but that, most of them in Liquibase's words."""
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - ACTS))
+def test_every_command_that_reports_does_so_to_programs_too(name: str) -> None:
+    """Each command has --output json, unless it only acts."""
+    assert "  --output <text|json>  " in voltpay(*name.split(), "--help").stdout
+
+
+JSON = {
+    "check": {"ok", "checks"},
+    "config show": {"source", "limits.claims_days"},
+    "dead-letter list": {"counts", "letters"},
+    "dead-letter replay": {"dry_run", "codes"},
+    "idempotency purge": {"claims", "dry_run", "finished"},
+    "produce": {"produced", "seed"},
+    "consume": {"written", "seconds"},
+}
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_json_is_one_object(name: str) -> None:
+    """With --output json stdout has one JSON object, and nothing beside it."""
+    Path("in.jsonl").touch()
+    given = {"SOURCE": "file:in.jsonl", "STORE": "sqlite:voltpay.db", "EVENTS": "file:out"}
+    environment = {f"VOLTPAY_{name}": value for name, value in given.items()}
+    result = voltpay(*name.split(), "--output", "json", env=environment)
+    assert result.exit_code == 0, result.output
+    assert JSON[name] <= json.loads(result.stdout).keys()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

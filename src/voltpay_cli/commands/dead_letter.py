@@ -12,11 +12,10 @@ from typing import Annotated, Any
 import typer
 from attrs import asdict
 
-from voltpay_cli.console.progress import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import moment, number, switch, with_settings
+from voltpay_cli.options import Format, moment, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
 from voltpay_core.records import Record
@@ -36,7 +35,6 @@ Since = Annotated[
 Until = Annotated[
     str | None, typer.Option(help="only letters that failed before this time", metavar="TIME")
 ]
-Format = Annotated[Output, typer.Option(help="format of the output")]
 
 _COLUMNS = (
     "location",

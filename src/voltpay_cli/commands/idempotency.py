@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import timedelta
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import age, number, switch, with_settings
+from voltpay_cli.options import Format, age, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.purging import ClaimRetention
@@ -43,27 +44,34 @@ def purge(
         switch("--force", "also claims that the input topic or replays still need"),
     ] = False,
     chunk: Annotated[int, number("claims per transaction")] = purging.CHUNK,
+    output: Format = "text",
 ) -> None:
     """Delete old claims in chunks. It can be stopped and run again."""
     replays = timedelta(days=wiring.settings.limits.claims_days)
     oldest = replays if older_than is None else age("--older-than", older_than)
-    needed, deleted = None, 0
+    needed, total = None, 0
 
-    def count(total: int) -> None:
-        nonlocal deleted
-        deleted = total
-        log.info("deleted %d claims", total)
+    def count(deleted: int) -> None:
+        nonlocal total
+        total = deleted
+        log.info("deleted %d claims", deleted)
+
+    def report() -> None:
+        words = f"{'would delete' if dry_run else 'deleted'} {total} claims"
+        row = {"claims": total, "dry_run": dry_run, "finished": not stop()}
+        typer.echo(json.dumps(row) if output == "json" else words)
 
     if not force:
         needed = ClaimRetention(wiring.topics().input_retention(), replays)
         needed.check(oldest)
     with stop_on_signals() as stop, wiring.database() as begin:
         if dry_run:
-            typer.echo(f"would delete {purging.expired(begin, oldest)} claims")
+            total = purging.expired(begin, oldest)
+            report()
         else:
             wiring.audit("store")
             try:
                 purging.purge(begin, oldest, needed, chunk=chunk, stop=stop, notify=count)
             finally:
-                typer.echo(f"deleted {deleted} claims")
+                report()
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
