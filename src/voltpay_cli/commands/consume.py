@@ -59,6 +59,8 @@ def consume(
 ) -> None:
     """Consume payments until stopped. A file is consumed to its end."""
     source = wiring.settings.source
+    if skip_expired:
+        wiring.audit("source", "group")
     if workers > 1:
         _check_shareable(wiring.settings, max_messages)
         raise typer.Exit(_share(workers, output))
