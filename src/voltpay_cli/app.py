@@ -26,6 +26,13 @@ class Commands(LazyGroup):
         "consume": "Consume payments until stopped. A file is consumed to its end.",
         "produce": "Write sample payments to the input topic or file.",
         "check": "Check Kafka, the database and the settings, one line each.",
+        "status": (
+            "Show how the system is: group, lag, rate, outbox, months, claims, dead letters,"
+            " checks."
+        ),
+        "observe": (
+            "Serve metrics of the group, the outbox, the months and the checks, until stopped."
+        ),
         "demo": "Show the main job on files and SQLite, twice.",
         "idempotency": "Maintain the claimed message ids.",
         "dead-letter": "List, export and replay dead letters.",

@@ -73,8 +73,12 @@ class MessageSource(Protocol):
             Unavailable: The source cannot be reached.
         """
 
-    def lag(self) -> int:
-        """Return the number of known records in the assigned partitions that are not yet polled."""
+    def lag(self) -> Mapping[Partition, int]:
+        """Return the number of known records that are not yet polled, for each partition.
+
+        It has the assigned partitions after their `seek_to_committed`, also those that were not
+        polled yet. Offsets without a record may count, too. It costs no request.
+        """
 
     def close(self) -> None:
         """Leave the group and close the connection; unacknowledged records are redelivered."""

@@ -54,7 +54,7 @@ def test_the_help_of_the_program_is_that_of_its_commands() -> None:
     assert all(f"  {name} " in voltpay("--help").stdout for name in VOLTPAY.commands)
 
 
-ACTS = {"demo", *(f"db {name}" for name in ("bootstrap", "update", "rollback", "validate"))} | {
+ACTS = {"demo", "observe", *(f"db {name}" for name in ("bootstrap", "update", "rollback", "validate"))} | {
     "db clear-checksums",
     "db release-locks",
 }

@@ -34,7 +34,7 @@ while True:
 
 def supervisor(script: str, stop: Event | None = None) -> Supervisor:
     command = (sys.executable, "-c", AS_FIRST + script, str(Path.cwd()))
-    return Supervisor(command, stop or Event(), first_wait=0.01)
+    return Supervisor(lambda _: command, stop or Event(), first_wait=0.01)
 
 
 def when_ready(count: int, act: Callable[[], None]) -> None:

@@ -60,13 +60,14 @@ def browse(
     connection: KafkaConnection,
     topic: str,
     group: str | None = None,
-    *,
+    newest: int | None = None,
     begin: tuple[int, int] | None = None,
 ) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
+        newest: Read this number of records at most, the newest of each partition.
         begin: The number of the only partition to read, and the first offset there.
 
     Raises:
@@ -83,6 +84,8 @@ def browse(
         tps = [tp for tp in tps if only in {None, tp.partition}]
         ends = find_offsets(consumer.end_offsets, tps)
         for tp, start in _starts(consumer, tps, group).items():
+            if newest is not None:
+                first = ends[tp] - newest // len(tps)
             if max(start, first) < ends[tp]:
                 yield from _read(consumer, tp, max(start, first), ends[tp])
 
@@ -104,4 +107,6 @@ def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> 
             yield from (record for record in records_of(tp, polled) if record.offset < end)
         before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment")
+            raise Unavailable(
+                f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment", code="kafka"
+            )

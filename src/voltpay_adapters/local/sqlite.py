@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -15,6 +15,7 @@ from typing import IO
 from attrs import define, field, frozen
 
 from voltpay_adapters.local.appending import cannot
+from voltpay_adapters.snapshots import StoreState
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment
@@ -343,6 +344,24 @@ class SqliteDatabase:
         return found and (found.st_dev, found.st_ino)
 
 
+def read_state(path: str) -> StoreState:
+    """Read what the tables hold beside payments, without changing the file.
+
+    Raises:
+        Unavailable: The file does not exist yet, or cannot be read.
+    """
+    if path == MEMORY or not Path(path).exists():
+        raise Unavailable(f"SQLite: {path} does not exist yet", code="no-database-file")
+    with _translate_errors(path), closing(sqlite3.connect(_no_uri(path))) as connection:
+        connection.execute("PRAGMA query_only = on")
+        rows, oldest = connection.execute(_AGES.format("created_at", "outbox")).fetchone()
+        _, claim = connection.execute(_AGES.format("date", "idempotency")).fetchone()
+        return StoreState(rows, oldest, claim, {}, 0.0, ())
+
+
+_AGES = "SELECT count(*), coalesce((julianday('now') - julianday(min({0}))) * 86400, 0.0) FROM {1}"
+
+
 def _no_uri(path: str) -> str:
     """A path that SQLite does not read as a URI, even if it begins with ``file:``."""
     return path if path == MEMORY or path.startswith("/") else f"./{path}"
@@ -414,7 +433,9 @@ def _failure(path: str, error: sqlite3.Error) -> Exception:
     if kind == "SQLITE_CONSTRAINT":
         return Rejected("refused-by-database", "a constraint rejects the payment", constraint=name)
     if kind in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}:
-        return Unavailable(f"SQLite: {path}: another process keeps the database busy")
+        return Unavailable(
+            f"SQLite: {path}: another process keeps the database busy", code="database"
+        )
     if isinstance(error, sqlite3.ProgrammingError):
         return error
     way_out = _WAYS_OUT.get(kind, "check the file and the disk")

@@ -168,15 +168,7 @@ class SourceContract:
         """A source is drained once all that was there at its start is acknowledged, not before."""
         self.fill(harness, 3)
         source = owning(harness)
-        positions: dict[Partition, int] = {}
-        seen = 0
-        for polled in polls(source, 100):
-            positions.update(polled.positions)
-            seen += len(polled.records)
-            assert not source.drained()
-            if seen == 3 * len(harness.partitions):
-                break
-        source.acknowledge(positions)
+        source.acknowledge(reach(source, 3 * len(harness.partitions)))
         for polled in polls(source, 100):
             assert not polled.records
             if source.drained():
@@ -190,9 +182,21 @@ class SourceContract:
         for polled in polls(source, 1):
             seen += len(polled.records)
             left = 3 * len(harness.partitions) - seen
-            assert 0 <= source.lag() <= left
+            assert 0 <= sum(source.lag().values()) <= left
             if not left:
                 break
+
+    def test_lag_is_true_before_the_first_record(self, harness: SourceHarness) -> None:
+        """From the seek on, the lag of each partition counts the records that wait in it."""
+        for number, partition in enumerate(harness.partitions, start=1):
+            for each in range(10 * number):
+                harness.produce(partition, value(each))
+        source = owning(harness)
+        waiting = {place: 10 * n for n, place in enumerate(harness.partitions, start=1)}
+        assert source.lag() == waiting
+        (record,) = collect(source, 1, limit=1)
+        waiting[record.partition] -= 1
+        assert source.lag() == waiting
 
     def test_a_poll_for_nothing_reports_partitions(self, harness: SourceHarness) -> None:
         """A poll of 0 reports what is assigned, and neither records nor positions."""
@@ -250,13 +254,7 @@ class SharedSourceContract(SourceContract):
         """Records that come after the start do not delay `drained`."""
         self.fill(harness, 2)
         source = owning(harness)
-        positions: dict[Partition, int] = {}
-        seen = 0
-        for polled in polls(source, 100):
-            positions.update(polled.positions)
-            seen += len(polled.records)
-            if seen == 2 * len(harness.partitions):
-                break
+        positions = reach(source, 2 * len(harness.partitions))
         self.fill(harness, 1)
         assert not source.drained()
         source.acknowledge(positions)
@@ -508,6 +506,18 @@ def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]
             break
     assert len(records) == count
     return records
+
+
+def reach(source: MessageSource, count: int) -> dict[Partition, int]:
+    """Poll this number of records, none of which is acknowledged; the positions behind them."""
+    positions: dict[Partition, int] = {}
+    for polled in polls(source, 100):
+        positions.update(polled.positions)
+        count -= len(polled.records)
+        assert not source.drained()
+        if count <= 0:
+            return positions
+    raise AssertionError("unreachable")
 
 
 def owning(harness: SourceHarness) -> MessageSource:
