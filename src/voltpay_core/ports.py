@@ -97,6 +97,19 @@ class PaymentStore(Protocol):
         """
 
 
+@frozen
+class PurgeStep:
+    """The result of one step of a purge.
+
+    Attributes:
+        deleted: The number of claims deleted.
+        rest: Where the next step starts; None at the end of the claims.
+    """
+
+    deleted: int
+    rest: int | None
+
+
 class IdempotencyStore(Protocol):
     """The claims (G1).
 
@@ -111,13 +124,13 @@ class IdempotencyStore(Protocol):
             Unavailable: The database cannot write now.
         """
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
         """Delete at most `limit` claims older than `older_than` by the database's clock.
 
-        Claims newer than the oldest outbox row are kept.
+        Claims newer than the oldest outbox row are kept. A step may delete none before the end.
 
-        Returns:
-            The number deleted.
+        Args:
+            start: The `rest` of the step before; 0 for the first step.
 
         Raises:
             Unavailable: The database cannot write now.

@@ -23,6 +23,7 @@ from tests.harness.stack.places import ROOT
 from voltpay_cli.settings import OPTIONS, Settings, load
 
 CHART = ROOT / "deploy/helm/voltpay-writer"
+UNIT = ROOT / "deploy/systemd/voltpay-consume@.service"
 GUIDE = ROOT / "docs/how-to/deploy-on-kubernetes.md"
 VALUES = sorted(path.name for path in CHART.glob("ci/*-values.yaml"))
 KUBERNETES = ("1.29", "1.31", "1.34", "1.37")
@@ -243,6 +244,84 @@ def test_pods_have_no_rights(values: str) -> None:
 
 
 @each_values
+def test_the_schema_comes_first(values: str) -> None:
+    """The migrations run before anything of the release is there, so they bring what they need."""
+    hooks = {
+        (resource["kind"], resource["metadata"]["name"]): resource["metadata"]["annotations"]
+        for resource in rendered(values)
+        if "helm.sh/hook" in resource["metadata"].get("annotations", {})
+    }
+    pod = pods(values)["migrations"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    settings = volumes["settings"]["configMap"]["name"]
+    job = hooks["Job", "eu-voltpay-writer-migrations"]
+    assert "serviceAccountName" not in pod["spec"]
+    for kind, name in (("ConfigMap", settings), ("NetworkPolicy", "eu-voltpay-writer-migrations")):
+        needed = hooks[kind, name]
+        assert needed["helm.sh/hook"] == job["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert int(needed["helm.sh/hook-weight"]) < int(job.get("helm.sh/hook-weight", 0))
+        assert "hook-succeeded" in needed["helm.sh/hook-delete-policy"]
+    assert "emptyDir" in volumes["scratch"]
+    assert {"name": "scratch", "mountPath": "/tmp"} in container(pod)["volumeMounts"]
+
+
+@each_values
+def test_a_job_that_cannot_work_is_not_repeated(values: str) -> None:
+    """A job has failed after the exit codes after which systemd does not start the writer again."""
+    jobs = [
+        resource["spec"].get("jobTemplate", resource)["spec"]
+        for resource in rendered(values)
+        if resource["kind"] in {"CronJob", "Job"}
+    ]
+    assert len(jobs) == 3
+    for job in jobs:
+        (rule,) = job["podFailurePolicy"]["rules"]
+        assert rule["action"] == "FailJob"
+        codes = " ".join(map(str, rule["onExitCodes"]["values"]))
+        assert f"RestartPreventExitStatus={codes}\n" in UNIT.read_text("utf-8")
+
+
+def test_a_roll_out_keeps_the_writers() -> None:
+    """A changed setting replaces the pods that read it, and each writer before it is stopped."""
+    found: dict[str, list[str]] = {}
+    for size in (1, 1, 2):
+        for resource in render(changed(settings__batch_size=size)):
+            if resource["kind"] == "Deployment":
+                pod = resource["spec"]["template"]["metadata"]["annotations"]
+                found.setdefault(resource["metadata"]["name"], []).append(pod["checksum/settings"])
+                if resource["metadata"]["name"] == "eu-voltpay-writer":
+                    update = resource["spec"]["strategy"]["rollingUpdate"]
+                    assert update == {"maxSurge": 1, "maxUnavailable": 0}
+    assert found
+    for first, again, other in found.values():
+        assert first == again != other
+
+
+def test_the_network_is_open_for_servers_alone() -> None:
+    """Pods reach DNS, Kafka, PostgreSQL and what is added; the migrations PostgreSQL and DNS."""
+    policies = {
+        resource["metadata"]["name"]: {
+            port["port"] for rule in resource["spec"]["egress"] for port in rule["ports"]
+        }
+        for resource in rendered("everything-values.yaml")
+        if resource["kind"] == "NetworkPolicy"
+    }
+    assert policies == {
+        "eu-voltpay-writer": {53, 9092, 9093, 5432, 4318},
+        "eu-voltpay-writer-migrations": {53, 5432},
+    }
+
+
+def test_scaling_owns_the_number_of_writers() -> None:
+    """With autoscaling the Deployment has no number of its own, and no metric is not a lag of 0."""
+    found = {(r["kind"], r["metadata"]["name"]): r for r in rendered("everything-values.yaml")}
+    scaled = found["ScaledObject", "eu-voltpay-writer"]["spec"]
+    assert "replicas" not in found["Deployment", scaled["scaleTargetRef"]["name"]]["spec"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (3, 24)
+    assert scaled["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
+
+
+@each_values
 def test_policies_select_their_pods(values: str) -> None:
     """Each pod is under exactly one network policy; the disruption budget is the writers' alone."""
     found = {
@@ -365,7 +444,7 @@ def test_cron_and_systemd_say_the_same() -> None:
         if resource["kind"] == "CronJob"
     }
     assert {schedule: job["args"] for schedule, job in jobs.items()} == cron
-    unit = (ROOT / "deploy/systemd/voltpay-consume@.service").read_text("utf-8")
+    unit = UNIT.read_text("utf-8")
     seconds = pods("minimal-values.yaml")["writer"]["spec"]["terminationGracePeriodSeconds"]
     assert f"TimeoutStopSec={seconds}\n" in unit
 

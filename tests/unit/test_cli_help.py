@@ -54,9 +54,15 @@ def test_the_help_of_the_program_is_that_of_its_commands() -> None:
     assert all(f"  {name} " in voltpay("--help").stdout for name in VOLTPAY.commands)
 
 
-ACTS = {"demo", "observe", *(f"db {name}" for name in ("bootstrap", "update", "rollback", "validate"))} | {
+ACTS = {
+    "demo",
+    "observe",
+    "db bootstrap",
     "db clear-checksums",
     "db release-locks",
+    "db rollback",
+    "db update",
+    "db validate",
 }
 """The commands that act and report nothing but that, most of them in Liquibase's words."""
 

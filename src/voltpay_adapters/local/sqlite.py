@@ -19,7 +19,7 @@ from voltpay_adapters.snapshots import StoreState
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment
-from voltpay_core.ports import OutboxRow, UnitOfWork
+from voltpay_core.ports import OutboxRow, PurgeStep, UnitOfWork
 from voltpay_core.records import Partition
 
 MEMORY = ":memory:"
@@ -107,13 +107,14 @@ class SqliteIdempotency:
         )
         return {key for (key,) in rows}
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than `older_than`."""
-        return self._connection.execute(
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
+        """Delete at most `limit` claims older than `older_than`; every step starts anew."""
+        deleted = self._connection.execute(
             "DELETE FROM idempotency WHERE message_id IN"
             " (SELECT message_id FROM idempotency WHERE date < ? LIMIT ?)",
             (self._cutoff(older_than), limit),
         ).rowcount
+        return PurgeStep(deleted, start if deleted == limit else None)
 
     def expired(self, older_than: timedelta) -> int:
         """The number of claims older than `older_than`."""

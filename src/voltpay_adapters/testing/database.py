@@ -14,7 +14,7 @@ from voltpay_adapters.testing.tables import FenceRow, Tables, WaitingRow, rows_o
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment
-from voltpay_core.ports import OutboxRow
+from voltpay_core.ports import OutboxRow, PurgeStep
 from voltpay_core.records import Partition
 
 LOCK_WAITS = 200
@@ -241,10 +241,10 @@ class _Claims:
         self.work.changes.claims.update(dict.fromkeys(free, self.work.now))
         return free
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
         old = self._old(older_than)[:limit]
         self.work.changes.purged.update(old)
-        return len(old)
+        return PurgeStep(len(old), start if len(old) == limit else None)
 
     def expired(self, older_than: timedelta) -> int:
         return len(self._old(older_than))

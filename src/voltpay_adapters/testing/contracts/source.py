@@ -18,6 +18,8 @@ from voltpay_core.records import Headers, Partition, Record
 
 PATIENCE = 60.0
 """Seconds until something that must come is missed."""
+SHORTLY = 10.0
+"""Seconds that a poll takes at most, also on a busy machine: a process must heed a stop."""
 
 
 class SourceHarness(Protocol):
@@ -110,6 +112,17 @@ class SourceContract:
             if len(seen) == 5 * len(harness.partitions):
                 break
         assert len({(record.partition, record.offset) for record in seen}) == len(seen)
+
+    @pytest.mark.parametrize("limit", [0, 100])
+    def test_a_poll_waits_only_shortly(self, harness: SourceHarness, limit: int) -> None:
+        """Where there are no records, a poll ends after a short wait, and brings none."""
+        self.fill(harness, 1)
+        source = owning(harness)
+        collect(source, len(harness.partitions))
+        for _ in range(3):
+            began = time.monotonic()
+            assert not source.poll(limit).records
+            assert time.monotonic() - began < SHORTLY
 
     def test_positions_follow_the_records(self, harness: SourceHarness) -> None:
         """The position of a polled partition is behind its last record and not behind the next."""
@@ -314,6 +327,17 @@ class SharedSourceContract(SourceContract):
             if len(later) == len(harness.partitions):
                 break
         assert sorted(later) == sorted(harness.partitions)
+
+    def test_who_polls_for_nothing_stays_in_the_group(self, harness: SourceHarness) -> None:
+        """A member that polls for 0 records shares the partitions with one that joins."""
+        self.fill(harness, 1)
+        members = [owning(harness), harness.open()]
+        owned = [set(harness.partitions), set[Partition]()]
+        for who, polled in take_turns(members, limits=(0, 100)):
+            note(owned[who], polled)
+            if all(owned) and sorted([*owned[0], *owned[1]]) == sorted(harness.partitions):
+                break
+        members[0].acknowledge(dict.fromkeys(owned[0], 1))
 
     def test_a_partition_that_moved_cannot_be_acknowledged(self, harness: SourceHarness) -> None:
         """A member that acknowledges another one's partition is fenced, and commits nothing."""
@@ -542,7 +566,9 @@ def wait_until_assigned(source: MessageSource, partitions: Sequence[Partition]) 
             break
 
 
-def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResult]]:
+def take_turns(
+    members: Sequence[MessageSource], limits: Sequence[int] = (100, 100)
+) -> Iterator[tuple[int, PollResult]]:
     """Poll all members at once, as processes do; yield the index of the member and its result.
 
     A consumer of kafka-python that is not in its poll when the group agrees asks for another round.
@@ -550,7 +576,8 @@ def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResu
     deadline = time.monotonic() + PATIENCE
     with ThreadPoolExecutor() as pool:
         while time.monotonic() < deadline:
-            for who, polled in enumerate(list(pool.map(lambda member: member.poll(100), members))):
+            found = pool.map(lambda member, limit: member.poll(limit), members, limits)
+            for who, polled in enumerate(list(found)):
                 if polled.assigned:
                     members[who].seek_to_committed(polled.assigned)
                 yield who, polled
