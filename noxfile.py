@@ -81,8 +81,8 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session
 def deploy(session: nox.Session) -> None:
-    """The Helm chart and the Compose file: whether they fit what runs them, and the program."""
-    session.run("pytest", "tests/deploy", *session.posargs)
+    """The Helm chart, the Compose file, and the alerts for series made by hand."""
+    session.run("pytest", *PARALLEL, "tests/deploy", *session.posargs)
 
 
 @nox.session

@@ -11,6 +11,7 @@ from voltpay_cli.commands.consume import run
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.settings import Settings, Url
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
@@ -18,7 +19,10 @@ from voltpay_core.errors import Misconfigured
 COUNT, SEED = 2000, 7
 MARK = ".voltpay-demo"
 
+app = group()
 
+
+@app.command(epilog=examples("voltpay demo /tmp/demo"))
 def demo(
     folder: Annotated[Path, typer.Argument(help="the folder of its files")] = Path("demo"),
 ) -> None:

@@ -15,6 +15,7 @@ IMAGE_TOOLS = ("mmdebstrap", "buildah", "runc")
 MONITORS = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
+    "amtool": ("amtool",),
     "alertmanager": ("alertmanager", "prometheus-alertmanager"),
     "node_exporter": ("node_exporter", "prometheus-node-exporter"),
     "postgres_exporter": ("postgres_exporter", "prometheus-postgres-exporter"),
