@@ -63,8 +63,12 @@ def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
 
 
 def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        reason = f"cannot write to {folder}: {error.strerror}: name another folder"
+        raise Misconfigured(reason) from None
     sent = wiring.produce(stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03)
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 
