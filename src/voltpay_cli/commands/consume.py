@@ -23,6 +23,7 @@ from voltpay_cli.monitoring import monitored
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
 from voltpay_cli.supervising import Supervisor, worst
+from voltpay_cli.tracing import traced
 from voltpay_cli.wiring import Wiring
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -98,9 +99,10 @@ def run(
             _summarized(output) as summarized,
             progress() as show,
             monitored(wiring) as count,
+            traced(wiring) as trace,
             wiring.payment_consumer(
                 stop.flag,
-                to_all(show, count),
+                to_all(show, count, trace),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
             ) as consumer,
