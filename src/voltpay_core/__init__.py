@@ -13,6 +13,7 @@ from voltpay_core.events import EmailEvent, PaymentEvent, ReadEvent
 from voltpay_core.ids import PaymentId, PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.purging import purge
+from voltpay_core.rebuilding import rebuild
 from voltpay_core.records import Partition, ProducerRecord, Record
 from voltpay_core.replaying import DeadLetter, replay
 from voltpay_core.subscribing import Batch, Subscription
@@ -45,5 +46,6 @@ __all__ = [
     "Topics",
     "Unavailable",
     "purge",
+    "rebuild",
     "replay",
 ]

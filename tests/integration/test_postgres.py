@@ -7,12 +7,13 @@ import pytest
 from tests.harness.databases import Database
 from tests.harness.postgres import PostgresHarness
 
+from voltpay_adapters.testing.contracts.reader import ReaderContract
 from voltpay_adapters.testing.contracts.store import RemoteStoreContract, fill
 from voltpay_core.errors import Rejected, Unavailable
 from voltpay_core.records import Partition
 
 
-class TestPostgres(RemoteStoreContract):
+class TestPostgres(RemoteStoreContract, ReaderContract):
     @pytest.fixture
     def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:
         with closing(PostgresHarness(migrated_database)) as harness:

@@ -237,7 +237,7 @@ class SqliteUnitOfWork:
         """Undo the block if it raises."""
         self._connection.execute("SAVEPOINT attempt")
         try:
-            with _translate_errors(self._path):
+            with translate_errors(self._path):
                 yield
         except BaseException:
             if self._connection.in_transaction:
@@ -267,7 +267,7 @@ class SqliteDatabase:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a unit of work."""
-        with _translate_errors(self._path):
+        with translate_errors(self._path):
             connection = self.connect()
             self._check_file()
             connection.execute("BEGIN IMMEDIATE")
@@ -300,7 +300,7 @@ class SqliteDatabase:
         if self._connection is None:
             if self._path != MEMORY and self._lease is None:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
-            with _translate_errors(self._path):
+            with translate_errors(self._path):
                 self._connection = self._opened()
             self._identity = self._file_identity()
         return self._connection
@@ -387,7 +387,8 @@ class NodeLease:
 
 
 @contextmanager
-def _translate_errors(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
+    """Raise the core's failures in place of SQLite's errors."""
     try:
         yield
     except sqlite3.Error as error:
