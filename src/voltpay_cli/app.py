@@ -11,7 +11,7 @@ import typer
 
 from voltpay_adapters.local import streams
 from voltpay_adapters.private_tracebacks import traceback_without_messages
-from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
+from voltpay_cli.commands import config, database, dead_letter, events, idempotency, topics
 from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
@@ -52,6 +52,7 @@ def voltpay(
 app.command()(consume)
 app.add_typer(idempotency.app, name="idempotency")
 app.add_typer(dead_letter.app, name="dead-letter")
+app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")
 app.add_typer(database.app, name="db")
 app.command()(produce)

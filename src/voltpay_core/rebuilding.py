@@ -32,6 +32,9 @@ class Rebuilt:
     last: PaymentId | None = None
     finished: bool = False
 
+    def __str__(self) -> str:
+        return f"published {self.published} read events, the last one of {self.last}"
+
 
 def rebuild(
     reader: PaymentReader,

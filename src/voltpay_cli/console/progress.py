@@ -14,6 +14,7 @@ import typer
 from attrs import asdict
 
 from voltpay_core.consuming import BatchDone, Notice, TakenOver, Tally
+from voltpay_core.dry_running import DryRun
 
 log = logging.getLogger("voltpay")
 
@@ -25,16 +26,8 @@ _LOG_EVERY = 60.0  # seconds
 @contextmanager
 def progress() -> Iterator[Callable[[Notice], None]]:
     """Show notices: batches as a live line on a terminal, otherwise as a line a minute."""
-    logged = time.monotonic()
-
-    def log_seldom(done: BatchDone) -> None:
-        nonlocal logged
-        if time.monotonic() - logged >= _LOG_EVERY:
-            logged = time.monotonic()
-            log.info("%s", done)
-
     if not sys.stderr.isatty():
-        yield _observer(log_seldom)
+        yield _observer(once_a_minute())
         return
     from voltpay_cli.console.live import live_line  # noqa: PLC0415 - rich is for a terminal alone
 
@@ -48,6 +41,29 @@ def summarize(total: Tally, seconds: float, output: Output) -> None:
         typer.echo(json.dumps({**asdict(total), "seconds": round(seconds, 3)}))
     else:
         typer.echo(f"{total} in {seconds:.1f} s")
+
+
+def summarize_dry_run(found: DryRun, seconds: float, output: Output) -> None:
+    """Print the one summary of a dry run on stdout."""
+    if output == "json":
+        counts = {**asdict(found), "dead_letters": found.dead_letters}
+        typer.echo(json.dumps({"dry_run": True, **counts, "seconds": round(seconds, 3)}))
+    else:
+        typer.echo(f"{found} in {seconds:.1f} s")
+        typer.echo("nothing was written, published or acknowledged: this was a dry run")
+
+
+def once_a_minute() -> Callable[[object], None]:
+    """Log what it is called with, at most once a minute, and first after a minute."""
+    logged = time.monotonic()
+
+    def log_seldom(state: object) -> None:
+        nonlocal logged
+        if time.monotonic() - logged >= _LOG_EVERY:
+            logged = time.monotonic()
+            log.info("%s", state)
+
+    return log_seldom
 
 
 def _observer(show: Callable[[BatchDone], None]) -> Callable[[Notice], None]:
