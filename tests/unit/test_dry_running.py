@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.harness.pace import Time
 from tests.harness.strategies import histories
-from tests.unit.test_pacing import Time
 
 from voltpay_adapters.testing.memory import MemoryLog
 from voltpay_core.codec import Codec

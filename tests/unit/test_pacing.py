@@ -3,36 +3,16 @@
 from collections.abc import Sequence
 
 import pytest
-from attrs import define, field
+from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.harness.pace import Time
 from tests.unit.test_memory import MemoryGroup
 
 from voltpay_adapters.testing.contracts.source import SourceContract
 from voltpay_adapters.testing.memory import MemoryLog, MemorySource
 from voltpay_core.pacing import Pace, PacedSource
 from voltpay_core.ports import MessageSource, PollResult
-
-
-@define
-class Time:
-    """A clock that goes on where somebody waits, and a stop flag."""
-
-    now: float = 100.0
-    stopped: bool = False
-    waits: list[float] = field(factory=list)
-
-    def clock(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> bool:
-        self.waits.append(seconds)
-        if not self.stopped:
-            self.now += seconds
-        return self.stopped
-
-    def pace(self, rate: int) -> Pace:
-        return Pace(rate, self.wait, self.clock)
 
 
 @define

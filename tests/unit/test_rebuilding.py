@@ -2,41 +2,34 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 from typing import TypeVar
 
-import msgspec
 import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_pacing import Time
+from tests.harness.pace import Time
+from tests.harness.rebuilding import ALL, as_rebuilt, as_record, event_id, once, rebuild_all, write
 
-from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
-from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.database import MemoryDatabase, MemoryPaymentReader, MemoryTables
 from voltpay_adapters.testing.faults import Faults, FaultyPublisher, unavailable
-from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
+from voltpay_adapters.testing.memory import MemoryPublisher
 from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core import rebuilding
-from voltpay_core.codec import EVENT_ID_HEADER, PASSED_ON_HEADERS, Codec
+from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 from voltpay_core.events import ReadEvent
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.ports import PaymentDatabase, PaymentRange, PaymentReader
+from voltpay_core.ports import PaymentDatabase, PaymentReader
 from voltpay_core.rebuilding import Rebuilt, rebuild
-from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 
 T = TypeVar("T")
 
-ALL = PaymentRange(datetime(9999, 1, 1, tzinfo=UTC))
-HEADERS = (("traceparent", b"00-1"), ("correlation-id", b"c-1"), ("other", b"x"))
 CODEC = Codec()
 A_PAYMENT = NewPayment("m", 7, Decimal("12.50"), "EUR", Status.SUCCESS, "VSA")
 codecs = st.builds(
@@ -45,11 +38,6 @@ codecs = st.builds(
     event_headers=st.sampled_from(((), (("__TypeId__", b"com.voltpay.ReadEvent"),))),
 )
 payments = st.lists(new_payments(), max_size=8)
-
-
-def once(act: Callable[[], T]) -> T:
-    """A policy that retries nothing."""
-    return act()
 
 
 def for_ever(act: Callable[[], T]) -> T:
@@ -72,54 +60,6 @@ def sqlite() -> Iterator[tuple[PaymentDatabase, PaymentReader]]:
     with TemporaryDirectory() as folder:
         path = str(Path(folder, "voltpay.db"))
         yield SqliteDatabase(path), SqlitePaymentReader(path)
-
-
-def write(
-    store: PaymentDatabase, codec: Codec, stated: Sequence[NewPayment]
-) -> list[ProducerRecord]:
-    """Write these payments, and return the read events that the writer publishes."""
-    log, stop = MemoryLog(), Event()
-    for payment in stated:
-        sent = codec.payment_record(payment, HEADERS)
-        log.append(sent.value, key=sent.key, partition=payment.account_id % 3, headers=sent.headers)
-    source, events = MemorySource(log), MemoryPublisher()
-    source.assign(log.partitions)
-    with payment_writer(
-        source=source, store=store, events=events, retry=backoff(0, stop), codec=codec
-    ) as writer:
-        writer.run(stop.is_set, until_drained=True)
-    return [event for event in events.events if event.topic == codec.topics.read]
-
-
-def rebuild_all(reader: PaymentReader, codec: Codec = CODEC) -> list[ProducerRecord]:
-    events = MemoryPublisher()
-    done = rebuild(reader, events, codec, ALL, retry=once)
-    assert (done.finished, done.published) == (True, len(events.events))
-    return events.events
-
-
-def as_rebuilt(event: ProducerRecord) -> ProducerRecord:
-    """The event with what the tables do not keep taken out, and its derived message id."""
-    message_id = ReadEvent.decode(as_record(event)).message_id
-    version = event_id(event).removesuffix(":read")
-    old, new = (
-        b'"messageId":' + msgspec.json.encode(text) for text in (message_id, f"rebuilt:{version}")
-    )
-    assert event.value is not None
-    return evolve(
-        event,
-        value=event.value.replace(old, new, 1),
-        headers=tuple(each for each in event.headers if each[0] not in PASSED_ON_HEADERS),
-        partition=None,
-    )
-
-
-def as_record(event: ProducerRecord) -> Record:
-    return Record(Partition(event.topic, 0), 0, None, event.key, event.value, event.headers)
-
-
-def event_id(event: ProducerRecord) -> str:
-    return (last_header(event.headers, EVENT_ID_HEADER) or b"").decode()
 
 
 @pytest.mark.parametrize("store", [memory, sqlite])
