@@ -68,6 +68,10 @@ class PostgresHarness:
         assert isinstance(database, PostgresDatabase)
         session, _ = database.connect()
         ((process,),) = session.run("SELECT pg_backend_pid()")
+        self.end_session(process)
+
+    def end_session(self, process: int) -> None:
+        """Have the server end a session, and wait until it is gone."""
         self._administer(f"SELECT pg_terminate_backend({process}, 30000)")
 
     def isolate(self, level: str) -> None:
