@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from attrs import evolve, field, frozen
 
-from voltpay_core.ids import UNIX_EPOCH, PaymentId
+from voltpay_core.ids import UNIX_EPOCH, PaymentId, beginning
 from voltpay_core.payments import Payment, StoredPayment
 from voltpay_core.records import Partition, ProducerRecord, Record
 
@@ -107,6 +107,15 @@ class PaymentRange:
     end: datetime
     start: datetime = UNIX_EPOCH
     after: PaymentId | None = None
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Two texts between which all ids of the range are, by which an index finds them."""
+        start, end = (
+            (at - UNIX_EPOCH) // timedelta(milliseconds=1) for at in (self.start, self.end)
+        )
+        after = self.after.text if self.after else ""
+        return max(beginning(start), after), beginning(end + 1)
 
     def rest(self, after: PaymentId) -> PaymentRange:
         """Return the part of this range that follows this payment."""

@@ -74,6 +74,7 @@ def test_a_range_is_of_times_and_ids() -> None:
     created = json.loads(events("out")[0].value or b"")["createdAt"]
     assert rebuilt("--from", "2100-01-01").startswith("would publish 0 ")
     assert rebuilt("--to", "2020-01-01T00:00").startswith("would publish 0 ")
+    assert rebuilt("--to", "9999-12-31T23:59:59.999999").startswith("would publish 10 ")
     assert rebuilt("--from", created).startswith("would publish 10 ")
     assert rebuilt("--to", created).startswith("would publish 0 ")
     last = max(name.split(":")[0] for name in ids("out"))

@@ -18,7 +18,7 @@ from voltpay_core.payments import Status, StoredPayment
 from voltpay_core.ports import PaymentRange
 
 _BUSY_TIMEOUT = 30.0
-_WITHIN = "created_at >= ? AND created_at < ? AND id > ?"
+_WITHIN = "created_at >= ? AND created_at < ? AND id > ? AND id < ?"
 _COUNT = f"SELECT count(*) FROM payment_core WHERE {_WITHIN}"  # noqa: S608 - constants
 _READ = f"""
     SELECT id, account_id, amount, currency, status, type, comment, external_ref_id,
@@ -57,9 +57,8 @@ class SqlitePaymentReader:
             return connection.execute(sql, parameters).fetchall()
 
 
-def _bounds(payments: PaymentRange) -> tuple[str, str, str]:
-    after = payments.after.text if payments.after else ""
-    return _text(payments.start), _text(payments.end), after
+def _bounds(payments: PaymentRange) -> tuple[str, str, str, str]:
+    return _text(payments.start), _text(payments.end), *payments.ids
 
 
 def _text(instant: datetime) -> str:
