@@ -16,6 +16,8 @@ nox.options.sessions = [
     "site",
     "properties",
     "packaging",
+    "sbom",
+    "deploy",
     "pythons",
     "integration",
     "mutants",
@@ -23,6 +25,7 @@ nox.options.sessions = [
 
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 LOCKED_TO_RUN, LOCKED_TO_DEVELOP = "requirements/cli.txt", "requirements/dev.txt"
+LOCKED_TO_BUILD = "requirements/build.txt"
 
 # The tests start the program some hundred times: let it keep what Python has compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -73,6 +76,12 @@ def docs(session: nox.Session) -> None:
 def packaging(session: nox.Session) -> None:
     """The wheel: what it and each of its extras bring."""
     session.run("pytest", "tests/packaging", *session.posargs)
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """The Helm chart: whether it fits Kubernetes, the program and its settings."""
+    session.run("pytest", "tests/deploy", *session.posargs)
 
 
 @nox.session
@@ -157,18 +166,35 @@ def lock(session: nox.Session) -> None:
     """Locks the newest dependencies that pyproject.toml allows, for `make` to install."""
     every_system = ("--universal", "--python-version", PYTHONS[0], "--generate-hashes")
     compiled = ("uv", "pip", "compile", "--quiet", "--upgrade", "--no-annotate", *every_system)
-    run = ("pyproject.toml", "--extra", "cli")
+    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent")
     session.run(*compiled, *run, "--output-file", LOCKED_TO_RUN)
+    session.run(*compiled, "--group", "build", "--output-file", LOCKED_TO_BUILD)
     develop = (*run, "--group", "dev", "--constraint", LOCKED_TO_RUN)
     session.run(*compiled, *develop, "--output-file", LOCKED_TO_DEVELOP)
 
 
 @nox.session(venv_backend="uv")
 def audit(session: nox.Session) -> None:
-    """Known vulnerabilities of what the project needs to run; asks a service, so not by default."""
+    """Known vulnerabilities of what runs and of what builds; asks a service: not by default."""
     session.install("--group", "audit")
-    locked = ("--requirement", LOCKED_TO_RUN, "--require-hashes", "--disable-pip")
-    session.run("pip-audit", "--strict", "--progress-spinner", "off", *locked)
+    for lock in (LOCKED_TO_RUN, LOCKED_TO_BUILD):
+        locked = ("--requirement", lock, "--require-hashes", "--disable-pip")
+        session.run("pip-audit", "--strict", "--progress-spinner", "off", *locked)
+
+
+@nox.session(venv_backend="uv")
+def sbom(session: nox.Session) -> None:
+    """The bill of materials (CycloneDX) of what is in the image, in dist/voltpay.cdx.json."""
+    session.install("--group", "sbom")
+    running = Path(session.create_tmp(), "running").resolve()
+    session.run("uv", "venv", "--quiet", "--clear", str(running), external=True)
+    install = ("uv", "pip", "install", "--quiet", "--no-deps", "--python", str(running))
+    session.run(*install, "--require-hashes", "--requirement", LOCKED_TO_RUN, external=True)
+    session.run(*install, ".", external=True)
+    Path("dist").mkdir(exist_ok=True)
+    written = ("--output-reproducible", "--output-file", "dist/voltpay.cdx.json")
+    described = ("--pyproject", "pyproject.toml", "--mc-type", "application")
+    session.run("cyclonedx-py", "environment", *described, *written, str(running))
 
 
 @nox.session

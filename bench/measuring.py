@@ -84,6 +84,7 @@ class Measurement:
         plan, accounts = self.plan, self.plan.accounts[0]
         with self._filled("load", plan.payments, accounts) as load:
             _window(self._start(load, "rows", plan.payments))
+            self._warm(load)
             self._measure_pairs(load)
             self._measure_table(load, accounts)
         for hot in plan.accounts[1:]:
@@ -94,6 +95,12 @@ class Measurement:
             with self._filled("flat", plan.flat_payments, accounts) as load:
                 self._measure_flat(load)
         return self.results
+
+    def _warm(self, load: Deployment) -> None:
+        for number in range(self.plan.warm_runs):
+            self.say(f"warm run {number + 1} of {self.plan.warm_runs}")
+            client = self.clients[number % len(self.clients)]
+            self._run_writer(load, Setup(client, self.plan.batch_size), self.plan.seconds)
 
     def _measure_pairs(self, load: Deployment) -> None:
         kinds = (("consume", (1,)), ("publish", (1,)), (WRITER, self.plan.workers))

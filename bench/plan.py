@@ -13,6 +13,7 @@ class Plan:
 
     Attributes:
         payments: The records in the topic, for each run.
+        warm_runs: Runs of the writer before anything counts, so that Java has compiled the brokers.
         pairs: Runs of each way, each right after one of COPY.
         batch_size: Of everything but the table.
         seconds: The limit of one run of the writer, its start included.
@@ -27,6 +28,7 @@ class Plan:
 
     form: str
     payments: int
+    warm_runs: int
     pairs: int
     seconds: int
     commit_units: tuple[str, ...]
@@ -41,9 +43,9 @@ class Plan:
     partitions: int = 100
 
 
-SHORT = Plan("short", 50_000, 3, 30, ("account", "20", "batch"), (500, 5000), 15, 6)
+SHORT = Plan("short", 50_000, 6, 3, 30, ("account", "20", "batch"), (500, 5000), 15, 6)
 LONG = Plan(
-    *("long", 200_000, 5, 120, ("account", "10", "20", "50", "batch"), (100, 500, 1000, 5000)),
+    *("long", 200_000, 2, 5, 120, ("account", "10", "20", "50", "batch"), (100, 500, 1000, 5000)),
     *(60, 20, 1_000_000),
 )
 

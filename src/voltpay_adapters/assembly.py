@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ from typing import TypeVar
 from voltpay_core import consuming, subscribing
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.events import PaymentEvent
 from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.notices import Observer, ignore
 from voltpay_core.ports import EventPublisher, MessageSource, PaymentDatabase, Retry
 from voltpay_core.subscribing import Subscription
 
@@ -31,8 +33,9 @@ def payment_writer(
     commit_unit: int | None = None,
     overlap: int = 0,
     breaker: int = Breaker().limit,
-    notify: Callable[[Notice], None] = lambda _: None,
+    notify: Observer = ignore,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    timer: Callable[[], float] = time.monotonic,
 ) -> Iterator[PaymentConsumer]:
     """A consumer of payments; source, store and publisher are closed at the end.
 
@@ -47,8 +50,10 @@ def payment_writer(
             With `ConfluentPublisher` 1 is faster; `KafkaPublisher` sends events only when they are
             waited for, so anything above 0 delays them.
         breaker: The `limit` of the `Breaker`.
-        notify: Called with each notice, for logs and metrics.
+        notify: Called with each notice, for logs and metrics. Give it to `backoff`, too, which
+            tells of retries. `to_all` makes one observer of several.
         now: The current time, with its time zone.
+        timer: Seconds of a clock that never goes back.
 
     Raises:
         Misconfigured: A setting of the store cannot work, or its node id is taken.
@@ -72,6 +77,7 @@ def payment_writer(
             overlap=overlap,
             breaker=Breaker(breaker),
             notify=notify,
+            timer=timer,
         )
 
 

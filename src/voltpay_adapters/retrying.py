@@ -8,6 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from voltpay_core.errors import Unavailable
+from voltpay_core.notices import Observer, Retrying, ignore
 from voltpay_core.ports import Retry
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("voltpay")
 
 
-def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
+def backoff(
+    seconds: float, stop: Event, *, longest: float = 10.0, notify: Observer = ignore
+) -> Retry:
     """A policy that retries a call during an outage, for at most `seconds`.
 
     It waits 0.2 seconds, then twice as long each time, with jitter. `Unavailable` with ``halt`` is
@@ -26,6 +29,7 @@ def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
         seconds: The time limit of each call, its retries included.
         stop: Ends the wait at once when it is set.
         longest: Seconds between two attempts, at most, before the jitter.
+        notify: Called with `Retrying` before each wait; give it and `payment_writer` the same.
 
     If `stop` is set during an outage, the call raises `Unavailable` at once.
 
@@ -51,7 +55,7 @@ def backoff(seconds: float, stop: Event, *, longest: float = 10.0) -> Retry:
         stop=stop_after_delay(seconds) | stop_when_event_set(stop),
         wait=wait_exponential(multiplier=0.2, max=longest) + wait_random(0, 0.2),
         sleep=_wait_for(stop),
-        before_sleep=_log_retry,
+        before_sleep=_tell_retry(notify),
         reraise=True,
     )
 
@@ -68,7 +72,13 @@ def _wait_for(stop: Event) -> Callable[[float], None]:
     return wait
 
 
-def _log_retry(state: RetryCallState) -> None:
-    wait = state.next_action.sleep if state.next_action else 0
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("%s; attempt %d in %.1f s", error, state.attempt_number + 1, wait)
+def _tell_retry(notify: Observer) -> Callable[[RetryCallState], None]:
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0
+        if isinstance(error, Unavailable):  # the only kind that is retried
+            retrying = Retrying(error, state.attempt_number + 1, wait)
+            log.warning("%s; attempt %d in %.1f s", error, retrying.attempt, retrying.seconds)
+            notify(retrying)
+
+    return tell

@@ -15,7 +15,9 @@ from voltpay_cli.commands import config, database, dead_letter, events, idempote
 from voltpay_cli.commands.check import check
 from voltpay_cli.commands.consume import consume
 from voltpay_cli.commands.demo import demo
+from voltpay_cli.commands.observe import observe
 from voltpay_cli.commands.produce import produce
+from voltpay_cli.commands.status import status
 from voltpay_cli.exit_codes import ExitCode, ExitingGroup
 from voltpay_cli.wiring import Wiring
 
@@ -57,6 +59,8 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(database.app, name="db")
 app.command()(produce)
 app.command()(check)
+app.command()(status)
+app.command()(observe)
 app.add_typer(config.app, name="config")
 app.command()(demo)
 

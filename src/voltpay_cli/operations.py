@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from voltpay_adapters import snapshots
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.local.checking import check_readable, check_writable
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.snapshots import Snapshot
 from voltpay_cli.settings import Settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -36,6 +38,21 @@ def run_checks(wiring: Wiring) -> Iterator[Finding]:
         yield ask("store", lambda: check_writable(Path(store.path).parent))
     elif store:
         yield from _guarded("database", lambda: _database(settings, store))
+
+
+def take_snapshot(wiring: Wiring) -> Snapshot:
+    """Look at the whole system at once; a part that cannot be read is its failure.
+
+    Raises:
+        Misconfigured: A setting cannot work.
+    """
+    return snapshots.take(
+        wiring.now(),
+        group=wiring.group_reader(),
+        store=wiring.store_reader(),
+        dead_letters=wiring.dead_letter_counter(),
+        checks=lambda: run_checks(wiring),
+    )
 
 
 def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:

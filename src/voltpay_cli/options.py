@@ -33,6 +33,7 @@ _METAVARS = {
     "node_id": "ID",
     **dict.fromkeys(("group", "kafka_client"), "NAME"),
     "commit_unit": "UNIT",
+    "listen": "HOST:PORT",
 }
 
 

@@ -9,6 +9,7 @@ _REMEDIES = {
     "breaker": "fix the database, or raise limits.breaker",
     "claims-needed-by-input": "keep claims longer (limits.claims_days, --older-than), or --force",
     "claims-needed-by-replays": "purge older claims (limits.claims_days), or --force",
+    "claims-not-purged": "voltpay idempotency purge",
     "database-certificates": "see database.sslrootcert",
     "database-untrusted": "see database.sslrootcert, and the host's name",
     "database-url-not-encoded": (
@@ -37,7 +38,10 @@ _REMEDIES = {
     "line-too-long": "take it out, or raise limits.batch_bytes",
     "migrator-pooled": "let database.migrator name PostgreSQL itself",
     "missing-privileges": "voltpay db update",
+    "months-ahead": "voltpay db maintain",
     "no-broker": "see the URL, kafka.protocol and kafka.certfile",
+    "no-database-file": "voltpay consume creates it",
+    "no-member": "voltpay consume",
     "no-partition": "voltpay db maintain",
     "no-regular-file": "let it be the standard input: --source file:- < PATH",
     "no-schema": "voltpay db bootstrap, then voltpay db update",

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from signal import SIGTERM
 from subprocess import PIPE, Popen
@@ -50,12 +50,12 @@ class Supervisor:
     A process that ends with a failure stops the others.
 
     Attributes:
-        command: The program and its arguments.
+        command: The program and its arguments, by the number of the process; the first is 1.
         stop: When it is set, the processes get SIGTERM.
         first_wait: Seconds before the first restart of a process; each further one doubles them.
     """
 
-    _command: Sequence[str]
+    _command: Callable[[int], Sequence[str]]
     _stop: Event
     _first_wait: float = 1.0
     _running: set[Popen[str]] = field(factory=set, init=False)
@@ -105,7 +105,7 @@ class Supervisor:
             if self._stop.is_set():
                 return Ended(ExitCode.STOPPED, "")
             process = Popen(  # noqa: S603 - our own program
-                self._command,
+                self._command(number),
                 stdout=PIPE,
                 stderr=PIPE,
                 text=True,

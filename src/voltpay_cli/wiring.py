@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -20,19 +20,21 @@ from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
 from voltpay_adapters.local.source import FileSource, browse
-from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.local.sqlite import SqliteDatabase, read_state
 from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
+from voltpay_adapters.snapshots import GroupState, StoreState
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
-from voltpay_core.consuming import Notice, PaymentConsumer
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.ids import NODE_IDS
+from voltpay_core.notices import Observer, ignore
 from voltpay_core.pacing import Pace, PacedSource
 from voltpay_core.ports import (
     BeginUnitOfWork,
@@ -43,7 +45,7 @@ from voltpay_core.ports import (
     Retry,
 )
 from voltpay_core.records import Record
-from voltpay_core.replaying import DeadLetters
+from voltpay_core.replaying import DeadLetter, DeadLetters
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -98,7 +100,7 @@ class Wiring:
     def payment_consumer(
         self,
         stop: Event,
-        notify: Callable[[Notice], None],
+        notify: Observer,
         *,
         skip_expired: bool = False,
         warm: bool = False,
@@ -116,7 +118,7 @@ class Wiring:
             Unavailable: The broker or the database cannot be reached.
         """
         source_url, store_url, events_url = self.settings.required("source", "store", "events")
-        retry = self.retry(stop)
+        retry = self.retry(stop, notify)
         node_id = self.settings.node_id
         store = self._store(store_url, (node_id,) if isinstance(node_id, int) else NODE_IDS)
         source = self._source(source_url, store.begin, skip_expired=skip_expired)
@@ -130,9 +132,9 @@ class Wiring:
                 retry(partial(self._warm_up, events if events_url == source_url else None))
             yield consumer
 
-    def retry(self, stop: Event) -> Retry:
+    def retry(self, stop: Event, notify: Observer = ignore) -> Retry:
         """The retry policy for outages; `stop` ends its waits."""
-        return backoff(self.settings.limits.retry_seconds, stop)
+        return backoff(self.settings.limits.retry_seconds, stop, notify=notify)
 
     def assemble(
         self,
@@ -140,7 +142,7 @@ class Wiring:
         store: PaymentDatabase,
         events: EventPublisher,
         retry: Retry,
-        notify: Callable[[Notice], None],
+        notify: Observer,
     ) -> AbstractContextManager[PaymentConsumer]:
         """A consumer of these adapters, which are closed at the end."""
         unit = self.settings.commit_unit
@@ -252,6 +254,46 @@ class Wiring:
             client = self._kafka_client
             return KafkaDeadLetters(kafka, topic, self.settings.group, client.browse, client.source)
         return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
+
+    def newest_dead_letters(self, most: int) -> Iterator[DeadLetter]:
+        """The newest dead letters of each partition, or all of a file; none without events."""
+        records: Iterable[Record] = ()
+        if kafka := self._events_kafka:
+            topic = self.settings.topics.dead_letter
+            records = self._kafka_client.browse(kafka, topic, newest=most)
+        elif self.settings.events_url:
+            records = self.dead_letters().browse()
+        return map(DeadLetter.read, records)
+
+    def group_reader(self) -> Callable[[], GroupState] | None:
+        """Reads the state of the consumer group; None if payments do not come from Kafka."""
+        if (kafka := self._source_kafka) is None:
+            return None
+        from voltpay_adapters.kafka.groups import read_group
+
+        return partial(read_group, kafka, self.settings.group, self.settings.topics.writer)
+
+    def dead_letter_counter(self) -> Callable[[], int] | None:
+        """Counts the dead letters; None if it is not set where events go."""
+        if kafka := self._events_kafka:
+            from voltpay_adapters.kafka.groups import count_retained
+
+            return partial(count_retained, kafka, self.settings.topics.dead_letter)
+        if self.settings.events_url is None:
+            return None
+        return lambda: sum(1 for _ in self.dead_letters().browse())
+
+    def store_reader(self) -> Callable[[], StoreState] | None:
+        """Reads the state of the store; None if no store is set."""
+        if (url := self.settings.store) is None:
+            return None
+        if url.is_sqlite:
+            return partial(read_state, url.path)
+        from voltpay_adapters.postgres import health
+
+        given = self.settings.database
+        target = DatabaseUrl.parse(url).with_password(given.writer_secret())
+        return partial(health.read_state, target, given.tls())
 
     @property
     def _topic_names(self) -> Topics:

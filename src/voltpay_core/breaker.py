@@ -19,11 +19,12 @@ class Breaker:
 
     Attributes:
         limit: The number of rejections that stops the writer.
+        rejections: The number of rejections so far; 0 after a reset.
     """
 
     limit: int = 20
     _kind: tuple[str | None, str | None] = (None, None)
-    _rejected: int = 0
+    rejections: int = 0
     _written: int = 0
 
     def after(self, outcomes: Iterable[Outcome]) -> Breaker:
@@ -41,13 +42,13 @@ class Breaker:
         return breaker
 
     def _after_payment(self) -> Breaker:
-        if not self._rejected or self._written + 1 >= self.limit:
+        if not self.rejections or self._written + 1 >= self.limit:
             return Breaker(self.limit)
         return evolve(self, written=self._written + 1)
 
     def _after_rejection(self, rejection: Rejected) -> Breaker:
         kind = (rejection.sqlstate, rejection.constraint)
-        count = self._rejected + 1 if kind == self._kind else 1
+        count = self.rejections + 1 if kind == self._kind else 1
         if count >= self.limit:
             raise Unavailable(
                 f"the database rejected {count} messages in a row with SQLSTATE {kind[0]}"

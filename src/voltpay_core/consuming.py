@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -16,7 +17,18 @@ from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.fencing import FencingGuard
 from voltpay_core.grouping import by_account, commit_units
 from voltpay_core.ids import PaymentIdGenerator
-from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Outcome, WarmedUp, Written
+from voltpay_core.notices import (
+    BatchDecoded,
+    BatchDone,
+    Idle,
+    Observer,
+    Polled,
+    RejectionsCounted,
+    TakenOver,
+    UnitCommitted,
+    ignore,
+)
+from voltpay_core.outcomes import DeadLettered, Decoded, Duplicate, Tally, WarmedUp, Written
 from voltpay_core.ports import (
     BeginUnitOfWork,
     EventPublisher,
@@ -24,76 +36,12 @@ from voltpay_core.ports import (
     PollResult,
     Retry,
 )
-from voltpay_core.records import Partition, partition_names
+from voltpay_core.records import Partition, Record
 from voltpay_core.relaying import OutboxRelay
 from voltpay_core.writer import Committed, PaymentWriter
 
 BATCH_SIZE = 1000
 """The default for the number of records in a batch, at most."""
-
-
-@frozen
-class Tally:
-    """The number of committed records with each outcome (G6), and of records to publish for them.
-
-    If a batch is repeated after a failure, it is counted again, with its payments as duplicates.
-
-    Attributes:
-        events: Read events, e-mail events and dead letters.
-    """
-
-    written: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
-    warm_ups: int = 0
-    events: int = 0
-
-    @property
-    def records(self) -> int:
-        """The number of all records."""
-        return self.written + self.duplicates + self.dead_letters + self.warm_ups
-
-    def __str__(self) -> str:
-        counts = (
-            f"written {self.written}, duplicates {self.duplicates},"
-            f" dead letters {self.dead_letters}, events {self.events}"
-        )
-        return f"{counts}, warm-ups {self.warm_ups}" if self.warm_ups else counts
-
-
-@frozen
-class BatchDone:
-    """A batch is written, published and acknowledged.
-
-    Attributes:
-        total: The tally of all runs of this consumer up to this batch.
-        lag: The number of known records that are not yet polled.
-    """
-
-    total: Tally
-    lag: int
-
-    def __str__(self) -> str:
-        return f"{self.total}; lag {self.lag}"
-
-
-@frozen
-class TakenOver:
-    """This process owns the partitions, and has published their pending events.
-
-    Attributes:
-        republished: The number of pending outbox rows that were published.
-    """
-
-    partitions: frozenset[Partition]
-    republished: int
-
-    def __str__(self) -> str:
-        return f"took over {partition_names(self.partitions)}"
-
-
-Notice = BatchDone | TakenOver | Fenced
-"""What an observer is notified of."""
 
 
 @frozen
@@ -135,6 +83,7 @@ class PaymentConsumer:
         overlap: Batches whose events may still be on their way while the next batch is written. It
             needs a publisher that sends without being waited for.
         notify: Called with each notice, for logs, progress and metrics.
+        timer: Seconds of a clock that never goes back, from which notices tell how long steps took.
         total: The tally of all runs so far.
     """
 
@@ -149,7 +98,8 @@ class PaymentConsumer:
     _commit_unit: int | None = None
     _breaker: Breaker = field(factory=Breaker)
     _overlap: int = 0
-    _notify: Callable[[Notice], None] = lambda _: None
+    _notify: Observer = ignore
+    _timer: Callable[[], float] = time.monotonic
 
     _writer: PaymentWriter = field(init=False)
     _relay: OutboxRelay = field(init=False)
@@ -163,7 +113,7 @@ class PaymentConsumer:
 
     def __attrs_post_init__(self) -> None:
         self._writer = PaymentWriter(self._begin, self._codec, self._ids, self._now, self._breaker)
-        self._relay = OutboxRelay(self._publisher)
+        self._relay = OutboxRelay(self._publisher, self._notify, self._timer)
 
     def run(
         self,
@@ -201,9 +151,11 @@ class PaymentConsumer:
             if limit == 0:
                 self._acknowledge()
                 return
+            started = self._timer()
             polled = self._source.poll(limit)
             self._apply_rebalance(polled)
             if polled.records:
+                self._notify(Polled(polled.records, self._now(), self._timer() - started))
                 self._process(polled)
             else:
                 self._idle(polled)
@@ -248,34 +200,55 @@ class PaymentConsumer:
 
     def _process(self, polled: PollResult) -> None:
         """Process a poll: decode, group, write, publish; then acknowledge an older batch."""
-        decoded = [self._codec.decode(record) for record in polled.records]
-        to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
-        units = list(commit_units(by_account(to_write), self._commit_unit))
+        units = self._decode(polled.records)
         for unit in units:
-            committed = self._writer.write(unit, self._epochs, self._relay.published)
-            self._relay.forget_published()
+            committed = self._write(unit)
             self._relay.publish(committed.events, committed.rows)
-            self.total = _add(self.total, committed)
-        self.total = evolve(self.total, warm_ups=self.total.warm_ups + len(decoded) - len(to_write))
         self._unacknowledged.append(_WrittenBatch(polled, len(units), self.total))
         self._acknowledge(leave=self._overlap)
+
+    def _decode(self, records: Sequence[Record]) -> list[list[Decoded]]:
+        """Decode the records, count the warm-ups, and group the others into commit units."""
+        started = self._timer()
+        decoded = [self._codec.decode(record) for record in records]
+        to_write: list[Decoded] = [item for item in decoded if not isinstance(item, WarmedUp)]
+        units = list(commit_units(by_account(to_write), self._commit_unit))
+        warm_ups = len(decoded) - len(to_write)
+        self.total += Tally(warm_ups=warm_ups)
+        self._notify(BatchDecoded(len(decoded), warm_ups, self._timer() - started))
+        return units
+
+    def _write(self, unit: Sequence[Decoded]) -> Committed:
+        """Write a commit unit, and count its outcomes."""
+        started, rejections = self._timer(), self._writer.breaker.rejections
+        committed = self._writer.write(unit, self._epochs, self._relay.published)
+        self._relay.forget_published()
+        tally = _tally(committed)
+        self.total += tally
+        self._notify(UnitCommitted(tally, committed.outcomes, self._timer() - started))
+        if (breaker := self._writer.breaker).rejections != rejections:
+            self._notify(RejectionsCounted(breaker.rejections, breaker.limit))
+        return committed
 
     def _acknowledge(self, leave: int = 0) -> None:
         """Acknowledge all batches but the last `leave`, in order, each after its events."""
         while len(self._unacknowledged) > leave:
             batch, *later = self._unacknowledged
             self._relay.wait(leave=sum(each.publications for each in later))
+            started = self._timer()
             if batch.polled.positions:
                 self._source.acknowledge(batch.polled.positions)
             self._unacknowledged.popleft()
             self._acknowledged += len(batch.polled.records)
-            self._notify(BatchDone(batch.total, self._source.lag()))
+            seconds = self._timer() - started
+            self._notify(BatchDone(batch.total, self._source.lag(), seconds))
 
     def _idle(self, polled: PollResult) -> None:
         self._acknowledge()
         self._delete_published()
         if polled.positions:
             self._source.acknowledge(polled.positions)
+        self._notify(Idle(self._source.lag()))
 
     def _finish(self) -> None:
         with self._taking_over_after_failures():
@@ -303,22 +276,18 @@ class PaymentConsumer:
         self._source.seek_to_committed(partitions)
         with self._begin() as work:
             epochs = work.fence.bump_epochs(sorted(partitions))
-            pending = work.outbox.pending(partitions)
+            pending, node_id = work.outbox.pending(partitions), work.node_id
         republished = self._relay.publish_pending(pending)
         self._epochs.update(epochs)
         self._in_doubt -= partitions
-        self._notify(TakenOver(partitions, republished))
+        self._notify(TakenOver(partitions, republished, node_id))
 
 
-def _add(total: Tally, committed: Committed) -> Tally:
-    return evolve(
-        total,
-        written=total.written + _count(committed, Written),
-        duplicates=total.duplicates + _count(committed, Duplicate),
-        dead_letters=total.dead_letters + _count(committed, DeadLettered),
-        events=total.events + len(committed.events),
+def _tally(committed: Committed) -> Tally:
+    kinds = Counter(map(type, committed.outcomes))
+    return Tally(
+        written=kinds[Written],
+        duplicates=kinds[Duplicate],
+        dead_letters=kinds[DeadLettered],
+        events=len(committed.events),
     )
-
-
-def _count(committed: Committed, kind: type[Outcome]) -> int:
-    return sum(isinstance(outcome, kind) for outcome in committed.outcomes)

@@ -6,6 +6,18 @@ from collections.abc import Iterable
 
 from voltpay_core.records import Partition, partition_names
 
+DEAD_LETTER_CODES = (
+    "bad-json",
+    "bad-text",
+    "invalid-field",
+    "key-mismatch",
+    "key-missing",
+    "no-value",
+    "refused-by-database",
+    "too-large",
+)
+"""All codes that `Rejected` has here; an adapter of one's own may add some."""
+
 
 class Rejected(Exception):
     """The message is at fault: it becomes a dead letter and the batch goes on (G4).

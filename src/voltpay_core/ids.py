@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -50,7 +51,7 @@ class PaymentId:
 
 
 def beginning(milliseconds: int) -> str:
-    """The beginning that ids of this time have: they are above it, and those of earlier times below.
+    """The beginning of the ids of this time: they are above it, and those of earlier times below.
 
     Args:
         milliseconds: Since 1970; a time before that stands for 1970.
@@ -87,7 +88,9 @@ class PaymentIdGenerator:
         return PaymentId(text, self._created_at)
 
     def _begin(self, milliseconds: int) -> None:
-        ulid = str(ULID.from_timestamp(milliseconds))
+        # ULID.from_timestamp would count on from the last ULID of this process, which may have
+        # begun another generator: that one counts on too
+        ulid = str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + os.urandom(10)))
         self._milliseconds, self._created_at = milliseconds, _instant(milliseconds)
         self._beginning = ulid[:-4]
         self._count = _PAIRS.index(ulid[-4:-2]) * len(_PAIRS) + _PAIRS.index(ulid[-2:])

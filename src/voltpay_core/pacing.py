@@ -73,8 +73,8 @@ class PacedSource:
         """Whether the source is drained."""
         return self._source.drained()
 
-    def lag(self) -> int:
-        """The lag of the source."""
+    def lag(self) -> Mapping[Partition, int]:
+        """The lag of the source, by partition."""
         return self._source.lag()
 
     def close(self) -> None:

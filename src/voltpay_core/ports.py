@@ -74,8 +74,12 @@ class MessageSource(Protocol):
             Unavailable: The source cannot be reached.
         """
 
-    def lag(self) -> int:
-        """Return the number of known records in the assigned partitions that are not yet polled."""
+    def lag(self) -> Mapping[Partition, int]:
+        """Return the number of known records that are not yet polled, for each partition.
+
+        It has the assigned partitions after their `seek_to_committed`, also those that were not
+        polled yet. Offsets without a record may count, too. It costs no request.
+        """
 
     def close(self) -> None:
         """Leave the group and close the connection; unacknowledged records are redelivered."""
@@ -143,6 +147,19 @@ class PaymentReader(Protocol):
         """Close the connection."""
 
 
+@frozen
+class PurgeStep:
+    """The result of one step of a purge.
+
+    Attributes:
+        deleted: The number of claims deleted.
+        rest: Where the next step starts; None at the end of the claims.
+    """
+
+    deleted: int
+    rest: int | None
+
+
 class IdempotencyStore(Protocol):
     """The claims (G1).
 
@@ -157,13 +174,13 @@ class IdempotencyStore(Protocol):
             Unavailable: The database cannot write now.
         """
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
         """Delete at most `limit` claims older than `older_than` by the database's clock.
 
-        Claims newer than the oldest outbox row are kept.
+        Claims newer than the oldest outbox row are kept. A step may delete none before the end.
 
-        Returns:
-            The number deleted.
+        Args:
+            start: The `rest` of the step before; 0 for the first step.
 
         Raises:
             Unavailable: The database cannot write now.

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from voltpay_core.codec import unpack
 from voltpay_core.errors import Unavailable
+from voltpay_core.notices import Observer, Published, ignore
 from voltpay_core.ports import EventPublisher, OutboxRow, Publication
 from voltpay_core.records import ProducerRecord
+
+
+@frozen
+class _Sent:
+    publication: Publication
+    events: Sequence[ProducerRecord]
+    rows: frozenset[int]
+    repeat: bool
+    at: float
 
 
 @define
@@ -18,20 +29,31 @@ class OutboxRelay:
     """Publishes events between the commit and the acknowledgement of the offsets (G2).
 
     Attributes:
+        notify: Called with `Published` when events are acknowledged.
+        timer: Seconds of a clock that never goes back.
         published: Outbox rows whose events are acknowledged; the next transaction deletes them.
     """
 
     _publisher: EventPublisher
+    _notify: Observer = ignore
+    _timer: Callable[[], float] = time.monotonic
     published: frozenset[int] = field(default=frozenset(), init=False)
-    _in_flight: deque[tuple[Publication, frozenset[int]]] = field(factory=deque, init=False)
+    _in_flight: deque[_Sent] = field(factory=deque, init=False)
 
-    def publish(self, events: Sequence[ProducerRecord], rows: frozenset[int]) -> None:
+    def publish(
+        self, events: Sequence[ProducerRecord], rows: frozenset[int], *, repeat: bool = False
+    ) -> None:
         """Send the events of these rows without waiting.
+
+        Args:
+            repeat: Whether a take-over found the rows, so that the events may be sent twice.
 
         Raises:
             Unavailable: The topics cannot be reached.
         """
-        self._in_flight.append((self._publisher.publish(events), rows))
+        started = self._timer()
+        publication = self._publisher.publish(events)
+        self._in_flight.append(_Sent(publication, events, rows, repeat, started))
 
     def publish_pending(self, pending: Iterable[OutboxRow]) -> int:
         """Publish the pending rows of a take-over, and return their number.
@@ -43,7 +65,7 @@ class OutboxRelay:
         """
         left = [row for row in pending if row.id not in self.published]
         for row in left:
-            self.publish(unpack(row.payload), frozenset({row.id}))
+            self.publish(unpack(row.payload), frozenset({row.id}), repeat=True)
         self.wait()
         return len(left)
 
@@ -54,10 +76,12 @@ class OutboxRelay:
             Unavailable: An event was rejected, or its acknowledgement timed out.
         """
         while len(self._in_flight) > leave:
-            publication, rows = self._in_flight[0]
-            publication.wait()
-            self.published |= rows
+            sent = self._in_flight[0]
+            sent.publication.wait()
+            self.published |= sent.rows
             self._in_flight.popleft()
+            if sent.events:
+                self._notify(Published(sent.events, sent.repeat, self._timer() - sent.at))
 
     def settle(self) -> bool:
         """Wait for the sent events. If that fails, drop them and return false.

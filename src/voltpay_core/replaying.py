@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from attrs import evolve, frozen
@@ -153,6 +154,15 @@ def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
     return dict(Counter(letter.code for letter in letters).most_common())
 
 
+def hourly(letters: Iterable[DeadLetter]) -> dict[datetime, dict[str, int]]:
+    """Return the number of letters of each code, by the hour of the first failure, newest first."""
+    hours: dict[datetime, list[DeadLetter]] = {}
+    for letter in letters:
+        hour = letter.first_failed_at.replace(minute=0, second=0, microsecond=0)
+        hours.setdefault(hour, []).append(letter)
+    return {hour: counts(hours[hour]) for hour in sorted(hours, reverse=True)}
+
+
 @frozen
 class Replayed:
     """The numbers of letters that were sent back and that were parked."""
@@ -256,10 +266,7 @@ def _text(record: Record, name: str) -> str:
 
 def _instant(text: str, timestamp: int | None) -> datetime:
     """The time in a header, or else the record's timestamp."""
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is not None and instant.tzinfo is not None:
-        return instant
+    with suppress(ValueError, OverflowError):  # the latter: in UTC it is before the year 1
+        if (instant := datetime.fromisoformat(text)).tzinfo is not None:
+            return instant.astimezone(UTC)
     return UNIX_EPOCH + timedelta(milliseconds=min(max(timestamp or 0, 0), _LATEST))

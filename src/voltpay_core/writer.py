@@ -48,7 +48,7 @@ class PaymentWriter:
     _codec: Codec
     _ids: PaymentIdGenerator
     _now: Callable[[], datetime]
-    _breaker: Breaker = field(factory=Breaker)
+    breaker: Breaker = field(factory=Breaker)
 
     def write(
         self, unit: Sequence[Decoded], epochs: Mapping[Partition, int], published: Collection[int]
@@ -67,10 +67,10 @@ class PaymentWriter:
             work.outbox.delete(published)
             written = self._write_or_bisect(work, messages) if messages else []
             outcomes = self._claim_letters(work, [*written, *letters])
-            breaker = self._breaker.after(outcomes[: len(written)])  # without what comes again
+            breaker = self.breaker.after(outcomes[: len(written)])  # without what comes again
             events = self._events_by_partition(outcomes)
             rows = work.outbox.put({partition: pack(made) for partition, made in events.items()})
-        self._breaker = breaker  # only committed outcomes count
+        self.breaker = breaker  # only committed outcomes count
         return Committed(outcomes, list(chain.from_iterable(events.values())), rows)
 
     def _write_or_bisect(

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from attrs import asdict
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from tests.harness.cli import VOLTPAY, parse
 from tests.harness.documents import (
     DOCUMENTS,
     Block,
@@ -27,17 +29,21 @@ from tests.harness.documents import (
     table,
     variables,
 )
+from tests.harness.snapshots import snapshot
 from tests.harness.stack.places import ROOT
 from typed_settings.dict_utils import get_path
 from typer.core import TyperGroup
 
 from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
-from voltpay_cli.app import app
+from voltpay_adapters.metrics import WriterMetrics
+from voltpay_adapters.snapshot_metrics import exposition
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
-from voltpay_core.codec import EVENT_ID_HEADER, REBUILT_PREFIX, Codec
+from voltpay_core.codec import EVENT_ID_HEADER, REBUILT_PREFIX, Codec, Topics
+from voltpay_core.errors import DEAD_LETTER_CODES
 from voltpay_core.ids import PaymentId
+from voltpay_core.notices import Idle
 from voltpay_core.outcomes import DecodedPayment, Written
 from voltpay_core.payments import Payment
 from voltpay_core.records import Partition, Record, last_header
@@ -56,7 +62,6 @@ SERVERS = ("kafka://", "postgresql://")
 TOPICS = ("input", "read", "e-mail", "dead letters")
 AT_START = {Stake.SERVICE: "-", Stake.RECORDS: "warns", Stake.PAYMENTS: "halts"}
 HARMLESS = {"voltpay", "cp", "head", "cat"}
-VOLTPAY: Any = typer.main.get_command(app)
 
 
 def each(found: list[Block]) -> pytest.MarkDecorator:
@@ -118,14 +123,6 @@ def test_what_is_deployed_is_well_formed(path: Path) -> None:
     assert found
     for command in found:
         parse(command)
-
-
-def parse(command: list[str]) -> None:
-    node, (_, *words) = VOLTPAY, command
-    while isinstance(node, TyperGroup):
-        assert words[0] in node.commands, " ".join(command)
-        node, (_, *words) = node.commands[words[0]], words
-    node.make_context(node.name, words)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
@@ -225,6 +222,38 @@ def test_the_topic_settings_are_complete() -> None:
     }
 
 
+def test_the_metrics_are_complete() -> None:
+    """The table of metrics has each of a writer, in order, with its type and its labels."""
+    metrics = WriterMetrics(Topics(), "a-group")
+    metrics(Idle({Partition("payments", 1): 0}))
+    rows = table(REFERENCE / "metrics.md", "metric", "type", "labels", "meaning")
+    told = {name.strip("`"): (kind, labels) for name, kind, labels, _ in rows}
+    assert told == {
+        family.name + ("_total" if family.type == "counter" else ""): (
+            family.type,
+            ", ".join(f"`{label}`" for label in _labels(family)) or "-",
+        )
+        for family in metrics.registry.collect()
+        if family.name.startswith("voltpay_")
+    }
+
+
+def _labels(family: Metric) -> list[str]:
+    return [label for label in family.samples[0].labels if label != "le"]
+
+
+def test_the_metrics_of_the_observer_are_complete() -> None:
+    """The table of metrics has each that a snapshot is exposed as, with its label."""
+    rows = table(ROOT / "docs/how-to/observe.md", "metric", "meaning")
+    told = [metric.strip("`") for metrics, _ in rows for metric in metrics.split(", ")]
+    families = text_string_to_metric_families(exposition(snapshot()).decode())
+    assert sorted(told) == sorted(
+        f"{family.name}{{{label}}}" if label else family.name
+        for family in families
+        for label in ["".join(family.samples[0].labels)]
+    )
+
+
 @each(blocks("toml"))
 def test_settings_files_load(block: Block, tmp_path: Path) -> None:
     """Every settings file that is shown can be loaded."""
@@ -236,7 +265,7 @@ def test_settings_files_load(block: Block, tmp_path: Path) -> None:
 def test_the_codes_are_complete() -> None:
     """The table of dead-letter codes has exactly the codes that the program uses."""
     told = [code.strip("`") for code, _ in table(WIRE_FORMAT, "code", "meaning")]
-    assert sorted(told) == sorted(set(codes()))
+    assert sorted(told) == sorted(set(codes())) == sorted(DEAD_LETTER_CODES)
 
 
 def codes() -> Iterator[str]:

@@ -6,10 +6,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner, Result
 
 from voltpay_cli.app import app
+
+VOLTPAY: Any = typer.main.get_command(app)
 
 EACH = """
 import json, os, sys
@@ -30,6 +35,15 @@ LOCAL = ("--source", "file:in.jsonl", "--store", "sqlite:voltpay.db", "--events"
 def voltpay(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
     """Run one command inside this process."""
     return CliRunner().invoke(app, arguments, env=env)
+
+
+def parse(command: Sequence[str]) -> None:
+    """Parse one command and its arguments, and run nothing; it fails where they are wrong."""
+    node, (_, *words) = VOLTPAY, command
+    while isinstance(node, TyperGroup):
+        assert words[0] in node.commands, " ".join(command)
+        node, (_, *words) = node.commands[words[0]], words
+    node.make_context(node.name, words)
 
 
 def start(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]":

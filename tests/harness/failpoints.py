@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from attrs import define
+from tests.harness import released
 
 from voltpay_adapters.testing.faults import (
     Faults,
@@ -110,5 +111,7 @@ class FaultyWiring(Wiring):
 if __name__ == "__main__":
     plan = os.environ.pop("VOLTPAY_TEST_FAILPOINT", None)
     ahead = timedelta(seconds=float(os.environ.pop("VOLTPAY_TEST_CLOCK", "0")))
+    if os.environ.pop("VOLTPAY_TEST_RELEASED", None):
+        released.install()
     wire = partial(FaultyWiring, faults=Failpoint(plan)) if plan else Wiring
     main(partial(wire, now=lambda: datetime.now(UTC) + ahead))

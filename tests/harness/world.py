@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -22,9 +23,11 @@ from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySo
 from voltpay_adapters.testing.tables import Tables
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
-from voltpay_core.consuming import Notice, PaymentConsumer, Tally
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.notices import Observer, ignore
+from voltpay_core.outcomes import Tally
 from voltpay_core.ports import PaymentDatabase, Retry
 from voltpay_core.records import ProducerRecord, Record
 
@@ -102,9 +105,9 @@ class World:
         *,
         source: MemorySource | None = None,
         faults: Faults | None = None,
-        database: PaymentDatabase | None = None,
-        notify: Callable[[Notice], None] = lambda _: None,
+        notify: Observer = ignore,
         retry: Retry | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> PaymentConsumer:
         """A process; without a source of its own it has all partitions."""
         faults = faults or Faults()
@@ -112,7 +115,7 @@ class World:
         if source is None:
             source = MemorySource(self.log)
             source.assign(self.log.partitions)
-        begin = faulty_begin((database or self._database).begin, faults)
+        begin = faulty_begin(self._database.begin, faults)
         events = MemoryPublisher(self.published, prompt=not way.late_events)
         return PaymentConsumer(
             source=FaultySource(source, faults),
@@ -127,6 +130,7 @@ class World:
             overlap=way.overlap,
             commit_unit=way.commit_unit,
             notify=notify,
+            timer=timer,
         )
 
     def run(self, way: RunOptions, faults: Faults | None = None) -> Tally:
@@ -158,17 +162,7 @@ class World:
     def tables(self) -> Tables:
         return self.harness.tables()
 
-    def is_done(self) -> bool:
-        """True where everything is acknowledged and nothing waits for its publication."""
-        acknowledged = self.log.acknowledged
-        behind = [
-            place
-            for place, records in self.log.partitions.items()
-            if acknowledged.get(place, 0) < len(records)
-        ]
-        return not behind and not self.tables().outbox
-
-    def history(self, *, finished: bool = True) -> History:
+    def history(self) -> History:
         """Everything that can be known afterwards."""
         return History(
             produced=[record for records in self.log.partitions.values() for record in records],
@@ -178,9 +172,8 @@ class World:
             codec=self.codec,
             refused=self.refused,
             most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
-            finished=finished,
         )
 
-    def violations(self, *, finished: bool = True) -> list[str]:
+    def violations(self) -> list[str]:
         """What is wrong, if anything is."""
-        return violations(self.history(finished=finished))
+        return violations(self.history())

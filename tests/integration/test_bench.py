@@ -18,7 +18,7 @@ from tests.harness.stack.postgres import PostgresServer
 
 PAYMENTS, BATCH_SIZE = 1500, 100
 TINY = Plan(
-    *("short", PAYMENTS, 1, 60, ("account",), (BATCH_SIZE,)),
+    *("short", PAYMENTS, 0, 1, 60, ("account",), (BATCH_SIZE,)),
     steady_seconds=2,
     table_steady_seconds=0,
     workers=(2,),

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.harness.databases import Database
 from tests.harness.postgres import PostgresHarness
+from tests.harness.proxy import Proxy
 from tests.harness.rebuilding import ALL, as_rebuilt, event_id, rebuild_all, write
 
+from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.testing.contracts.reader import ReaderContract
-from voltpay_adapters.testing.contracts.store import RemoteStoreContract, fill
+from voltpay_adapters.testing.contracts.store import RemoteStoreContract, fill, holds
 from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Rejected, Unavailable
@@ -57,6 +60,24 @@ class TestPostgres(RemoteStoreContract, ReaderContract):
             fill(work)
         another, _ = database.connect()
         assert another is not session
+
+    def test_a_commit_without_an_answer_is_in_doubt(
+        self, harness: PostgresHarness, migrated_database: Database
+    ) -> None:
+        """A lost answer to COMMIT is an outage; the claims tell that the unit is committed."""
+        (host,) = DatabaseUrl.parse(migrated_database.writer).hosts
+        with Proxy((host.name, host.port)) as proxy:
+            url = migrated_database.writer.replace(f":{host.port}/", f":{proxy.port}/")
+            with closing(PostgresDatabase(DatabaseUrl.parse(url))) as database:
+                with pytest.raises(Unavailable) as caught, database.begin() as work:  # noqa: PT012
+                    payment = fill(work)
+                    proxy.swallow, proxy.cut_after = lambda said: b"COMMIT\0" in said, True
+                assert not caught.value.halt
+                assert proxy.swallowed == 1
+                proxy.swallow = lambda _: False
+                assert holds(harness.tables(), payment)
+                with database.begin() as work:
+                    assert work.idempotency.claim([payment.stated.message_id]) == set()
 
     def test_a_rejected_payment_keeps_the_session(self, harness: PostgresHarness) -> None:
         """What is the message's fault costs no connection."""

@@ -12,6 +12,7 @@ from tests.harness.stack.places import ROOT
 UV = str(Path(sys.executable).with_name("uv"))
 KAFKA, POSTGRES = "voltpay_adapters.kafka", "voltpay_adapters.postgres"
 CONFLUENT = "voltpay_adapters.confluent"
+METRICS = "voltpay_adapters.metrics"
 BACKOFF = "threading, voltpay_adapters; voltpay_adapters.backoff(1, threading.Event())"
 
 
@@ -66,6 +67,7 @@ def test_the_core_needs_three_packages(environments: Environments) -> None:
         ("[kafka]", f"{KAFKA}, {BACKOFF}"),
         ("[confluent]", f"{CONFLUENT}, {BACKOFF}"),
         ("[postgres]", f"{POSTGRES}, {BACKOFF}"),
+        ("[metrics]", f"{METRICS}, voltpay_adapters.probes"),
     ],
 )
 def test_an_extra_brings_what_its_adapters_import(
@@ -88,6 +90,7 @@ def test_an_extra_brings_what_its_adapters_import(
             CONFLUENT,
             f"{CONFLUENT} needs confluent-kafka: pip install 'voltpay[confluent]'",
         ),
+        ("", METRICS, f"{METRICS} needs prometheus-client: pip install 'voltpay[metrics]'"),
         (
             "",
             BACKOFF,

@@ -13,9 +13,10 @@ from voltpay_adapters.local.reading import BEGINNING_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_core.codec import Codec, Topics
-from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentIdGenerator
+from voltpay_core.outcomes import Tally
 from voltpay_core.ports import BeginUnitOfWork, EventPublisher, Publication
 from voltpay_core.records import ProducerRecord
 

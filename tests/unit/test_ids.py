@@ -46,6 +46,13 @@ def test_a_millisecond_that_is_used_up_is_followed_by_the_next() -> None:
     )
 
 
+def test_generators_of_one_millisecond_share_no_id() -> None:
+    """Writers that follow one another in a process mint different ids, also in one millisecond."""
+    generators = [PaymentIdGenerator(lambda: 1) for _ in range(10)]
+    minted = {generator.mint(0) for generator in generators for _ in range(10)}
+    assert len(minted) == 100
+
+
 @given(moment=MOMENTS, node_id=st.integers(0, 999))
 def test_an_id_says_who_and_when(moment: int, node_id: int) -> None:
     """An id has the form ULID-NNN and 30 characters, and parsing returns the same id."""

@@ -91,7 +91,7 @@ def test_the_access_check_runs_once() -> None:
         sasl_mechanism="PLAIN",
         username="writer",
         password="secret",
-        options={"bootstrap_timeout_ms": "50"},
+        options={"bootstrap_timeout_ms": "1000"},  # a busy machine may answer late
     )
     with friendly_broker() as (server, first):
         wiring = Wiring(settings=Settings(Url(f"kafka://{server}"), kafka=kafka))

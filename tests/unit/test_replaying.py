@@ -13,7 +13,7 @@ from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
 from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
-from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, plans, replay
+from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, hourly, plans, replay
 
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
 CODES = ("bad-json", "key-missing", "refused-by-database")
@@ -272,3 +272,24 @@ def test_any_record_can_be_read_as_a_letter(
     assert found.code
     assert found.first_failed_at.tzinfo is not None
     assert set(without_letter_headers(headers)) <= set(headers)
+
+
+moments = st.datetimes(timezones=st.timezones())
+
+
+@given(found=st.lists(st.tuples(st.sampled_from(CODES), moments), max_size=20))
+def test_letters_are_counted_by_the_hour(found: list[tuple[str, datetime]]) -> None:
+    """Each letter counts in the UTC hour of its first failure, and the newest hour comes first."""
+    read = []
+    for code, moment in found:
+        headers = (("voltpay-dlq-code", code.encode()), (FIRST_FAILED_HEADER, str(moment).encode()))
+        read.append(DeadLetter.read(Record(Partition("dlq", 0), 0, 0, None, b"", headers)))
+    by_hour = hourly(read)
+    assert list(by_hour) == sorted(by_hour, reverse=True)
+    for hour, codes in by_hour.items():
+        within = [
+            letter for letter in read if hour <= letter.first_failed_at < hour + timedelta(hours=1)
+        ]
+        assert (hour.minute, hour.utcoffset()) == (0, timedelta(0))
+        assert codes == counts(within)
+    assert sum(sum(codes.values()) for codes in by_hour.values()) == len(found)

@@ -24,6 +24,7 @@ from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_cli import operations
 from voltpay_cli.console.logs import log_to_stderr
+from voltpay_cli.monitoring import monitored
 from voltpay_cli.settings import OPTIONS, Settings, Url
 from voltpay_cli.settings.loading import load
 from voltpay_cli.wiring import Wiring
@@ -127,6 +128,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         Change("account", {"local.commit_unit": 1}),
         Change("7", {"local.commit_unit": 7}),
     ),
+    "listen": (Change("0", {"listening": "127.0.0.1"}),),
     "log_level": (
         Change("debug", {"log level": "DEBUG"}),
         Change("error", {"log level": "ERROR"}),
@@ -320,6 +322,7 @@ def picture(settings: Settings) -> dict[str, object]:
         Wiring(settings=local).payment_consumer(Event(), lambda _: None) as consumer,
     ):
         wiring._warm_up(sent)
+        listening = listens(wiring)
         log_to_stderr(settings.log_level)
         made = {
             "store": wiring._store(store, node_ids),
@@ -335,10 +338,23 @@ def picture(settings: Settings) -> dict[str, object]:
             "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
             "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]
+            "listening": listening,
             "log level": logging.getLevelName(logging.getLogger("voltpay").level),
             "purged": purged(settings.limits.claims_days),
         }
     return dict(named for name, thing in made.items() for named in flattened(name, thing))
+
+
+def listens(wiring: Wiring) -> str | None:
+    """The host at which a writer tells that its metrics are."""
+    log, lines = logging.getLogger("voltpay"), list[str]()
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    log.setLevel("INFO")
+    with monitored(wiring):
+        log.removeHandler(handler)
+    return lines[0].removeprefix("metrics are at http://").partition(":")[0] if lines else None
 
 
 def unreachable(step: Callable[[], object]) -> str:

@@ -4,12 +4,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.harness.sqlite import SqliteHarness
 
-from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.local.sqlite import SqliteDatabase, read_state
 from voltpay_adapters.testing.contracts.reader import ReaderContract
 from voltpay_adapters.testing.contracts.store import SharedStoreContract, StoreContract
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -163,3 +164,33 @@ def test_a_unit_has_one_time(tmp_path: Path) -> None:
             work.outbox.put({Partition("payments", 0): b"waits"})
         (times,) = database.connect().execute("SELECT date, created_at FROM idempotency, outbox")
     assert times[0] == times[1]
+
+
+def test_the_state_tells_what_waits_and_how_old_it_is(tmp_path: Path) -> None:
+    """Rows and ages are those of the tables, also while a writer holds the file open."""
+    path = str(tmp_path / "voltpay.db")
+    with closing(SqliteHarness(path)) as harness:
+        with harness.open().begin() as work:
+            work.idempotency.claim(["m-1"])
+            work.outbox.put({Partition("in", 0): b"", Partition("in", 1): b""})
+        found = read_state(path)
+        assert found.outbox_rows == 2
+        assert 0 <= found.outbox_oldest < 60
+        harness.age_outbox(timedelta(hours=2))
+        harness.age_claims(timedelta(days=3))
+        found = read_state(path)
+        assert 7200 <= found.outbox_oldest < 7260
+        assert 259_200 <= found.oldest_claim < 259_260
+
+
+@pytest.mark.parametrize("make", [garbage, damaged, other_tables])
+def test_a_state_that_cannot_be_read_is_a_failure(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """A file that is no database of the writer is named, and is not changed."""
+    path = tmp_path / "voltpay.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(Unavailable, match=str(path)):
+        read_state(str(path))
+    assert path.read_bytes() == before

@@ -216,3 +216,16 @@ def until_full(pipe: int) -> None:
         if struct.unpack("i", waiting)[0] >= fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ):
             return
     pytest.fail("nobody fills the pipe")
+
+
+def test_a_line_on_stderr_is_there_at_once() -> None:
+    """What a process has said before it was killed is not lost in a buffer."""
+    script = """
+import os, signal, sys
+from voltpay_adapters.local import streams
+streams.settle()
+print("last words", file=sys.stderr)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, b"last words\n")

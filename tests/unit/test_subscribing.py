@@ -170,8 +170,8 @@ class Scripted:
         self.calls.append(("drained", None))
         return True
 
-    def lag(self) -> int:
-        return 0
+    def lag(self) -> dict[Partition, int]:
+        return {}
 
     def close(self) -> None:
         """Nothing is open."""

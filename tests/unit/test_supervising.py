@@ -34,7 +34,7 @@ while True:
 
 def supervisor(script: str, stop: Event | None = None) -> Supervisor:
     command = (sys.executable, "-c", AS_FIRST + script, str(Path.cwd()))
-    return Supervisor(command, stop or Event(), first_wait=0.01)
+    return Supervisor(lambda _: command, stop or Event(), first_wait=0.01)
 
 
 def when_ready(count: int, act: Callable[[], None]) -> None:
@@ -49,6 +49,12 @@ def test_each_process_runs_to_its_end(capfd: pytest.CaptureFixture[str]) -> None
     ends = supervisor("print('out'); print('line', file=sys.stderr)").run(3)
     assert ends == [Ended(0, "out\n")] * 3
     assert sorted(capfd.readouterr().err.splitlines()) == ["[1] line", "[2] line", "[3] line"]
+
+
+def test_each_process_has_its_own_command() -> None:
+    """The command is made from the number of the process, which is that of its lines."""
+    ends = Supervisor(lambda number: ("echo", f"I am {number}"), Event()).run(3)
+    assert ends == [Ended(0, f"I am {number}\n") for number in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("death", ["os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(1)"])

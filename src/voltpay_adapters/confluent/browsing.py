@@ -24,12 +24,16 @@ _CHUNK = 500
 
 
 def browse(
-    connection: ConfluentConnection, topic: str, group: str | None = None
+    connection: ConfluentConnection,
+    topic: str,
+    group: str | None = None,
+    newest: int | None = None,
 ) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
+        newest: Read this number of records at most, the newest of each partition.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
@@ -49,6 +53,8 @@ def browse(
         with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
             for tp in tps:
                 start, end = starts[tp.partition], ends[tp.partition]
+                if newest is not None:
+                    start = max(start, end - newest // len(tps))
                 if start < end:
                     consumer.assign([TopicPartition(topic, tp.partition, start)])
                     yield from _read(consumer, Partition(topic, tp.partition), end)
@@ -58,7 +64,7 @@ def _read(consumer: Consumer, partition: Partition, end: int) -> Iterator[Record
     while True:
         messages = consumer.consume(1, TIMEOUT) + consumer.consume(_CHUNK, 0)
         if not messages:
-            raise Unavailable(f"Kafka: {partition} returns no records at the moment")
+            raise Unavailable(f"Kafka: {partition} returns no records at the moment", code="kafka")
         for message in messages:
             error = message.error()
             if error is None and message.offset() < end:

@@ -103,7 +103,9 @@ class _Session:
             except BufferError:
                 deadline = deadline or time.monotonic() + patience
                 if time.monotonic() > deadline:
-                    raise Unavailable("Kafka: publishing: the producer is full") from None
+                    raise Unavailable(
+                        "Kafka: publishing: the producer is full", code="kafka"
+                    ) from None
                 producer.poll(_SLICE)
             else:
                 return
@@ -118,7 +120,9 @@ class _Session:
         while not is_done():
             self.check()
             if time.monotonic() > deadline:
-                self.fail(Unavailable("Kafka: the acknowledgement of an event is overdue"))
+                self.fail(
+                    Unavailable("Kafka: the acknowledgement of an event is overdue", code="kafka")
+                )
             waiting = [each for each in self._all() if len(each)]
             if not sum(each.poll(0) for each in waiting) and waiting:
                 waiting[0].poll(_PAUSE)
@@ -135,7 +139,11 @@ class _Session:
         """Close the producers at once, with all records that they still hold."""
         for producer in self._all():
             if len(producer):
-                self.fail(Unavailable("Kafka: events were dropped before their acknowledgement"))
+                self.fail(
+                    Unavailable(
+                        "Kafka: events were dropped before their acknowledgement", code="kafka"
+                    )
+                )
             producer.purge()
             producer.close()
 
@@ -167,7 +175,9 @@ class _Session:
     def note(self, error: KafkaError, doing: str) -> None:
         """Keep the failure that an error means."""
         found = failure(error, doing)
-        self.fail(found if isinstance(found, Unavailable) else Unavailable(str(found)))
+        self.fail(
+            found if isinstance(found, Unavailable) else Unavailable(str(found), code="kafka")
+        )
 
 
 @define

@@ -114,6 +114,7 @@ class ConfluentSource:
     _positions: dict[int, int] = field(factory=dict, init=False)
     _held: list[Message] = field(factory=list, init=False)
     _ends: dict[int, int] = field(factory=dict, init=False)
+    _ends_at_seek: dict[int, int] = field(factory=dict, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
     def poll(self, limit: int) -> PollResult:
@@ -165,6 +166,7 @@ class ConfluentSource:
                     new[number] = position
                 starts[number] = position
             self._start(consumer, starts)
+            self._ends_at_seek.update(ends)
             self._commit(new)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
@@ -186,17 +188,19 @@ class ConfluentSource:
                     del self._ends[number]
         if self._ends:
             return False
-        if (waiting := self.lag()) and not self._bounded:
+        if (waiting := sum(self.lag().values())) and not self._bounded:
             self._notify(f"{waiting} offsets of {self._topic} wait for the end of a transaction")
         return True
 
-    def lag(self) -> int:
-        """Records of the assigned partitions up to the high-water marks that are not yet polled."""
-        consumer = self._consumer()
-        return sum(
-            max(0, self._high_water(consumer, number) - position)
+    def lag(self) -> dict[Partition, int]:
+        """Offsets up to the high-water mark, or until the first fetch up to the end at the seek."""
+        consumer, ends = self._consumer(), self._ends_at_seek
+        return {
+            self._partitions[number]: max(
+                0, max(self._high_water(consumer, number), ends[number]) - position
+            )
             for number, position in self._positions.items()
-        )
+        }
 
     def count_partitions(self) -> int:
         """The number of partitions of the topic.
@@ -418,7 +422,9 @@ class ConfluentSource:
         """Leave the group because the topic was deleted or replaced; the next poll joins again."""
         self._rebalance.lose(self._rebalance.owned | self._positions.keys())
         self._close_consumer()
-        return Unavailable(f"Kafka: {self._topic} was deleted, or another topic has its name")
+        return Unavailable(
+            f"Kafka: {self._topic} was deleted, or another topic has its name", code="kafka"
+        )
 
     def _close_consumer(self) -> None:
         self._held = []

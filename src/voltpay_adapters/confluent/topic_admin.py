@@ -20,7 +20,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from voltpay_adapters.kafka.requirements import Topic
+from voltpay_adapters.kafka.resuming import is_of_another
 from voltpay_adapters.kafka.topics import Configuration, Shape
+from voltpay_adapters.snapshots import Member
 
 _NOT_DESCRIBED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -117,15 +119,58 @@ class ConfluentTopicAdmin:
         found: list[TopicPartition] = answers[group].result().topic_partitions
         return found
 
-    def _offsets(self, tps: Collection[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+    def offsets(self, topic: str) -> dict[int, range]:
+        """The offsets of each partition, open transactions included; empty without the topic."""
+        if (found := self.describe(topic)) is None:
+            return {}
+        tps = _partitions(topic, found)
+        starts = self.starts(tps)
+        ends = self._offsets(tps, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        return {number: range(start, ends[number]) for number, start in starts.items()}
+
+    def acknowledged(self, group: str, topic: str) -> dict[int, int]:
+        """The offsets that a group has committed in this topic, not in a former one of the name."""
+        if (found := self.describe(topic)) is None:
+            return {}
+        return {
+            tp.partition: tp.offset
+            for tp in self.committed(group, _partitions(topic, found))
+            if tp.offset >= 0 and not is_of_another(tp.metadata or "", found.topic_id)
+        }
+
+    def members(self, group: str, topic: str) -> tuple[Member, ...]:
+        """The members of a group, and their partitions of this topic."""
+        asked = self._client.describe_consumer_groups([group], request_timeout=self._timeout)
+        found = asked[group].result()
+        return tuple(
+            Member(
+                each.client_id,
+                each.host.removeprefix("/"),
+                tuple(
+                    sorted(
+                        tp.partition for tp in each.assignment.topic_partitions if tp.topic == topic
+                    )
+                ),
+            )
+            for each in found.members
+        )
+
+    def _offsets(
+        self,
+        tps: Collection[TopicPartition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[int, int]:
         if not tps:
             return {}
         asked = self._client.list_offsets(
-            dict.fromkeys(tps, spec),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=self._timeout,
+            dict.fromkeys(tps, spec), isolation_level=isolation, request_timeout=self._timeout
         )
         return {tp.partition: answer.result().offset for tp, answer in asked.items()}
+
+
+def _partitions(topic: str, found: Description) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in range(found.shape.partitions)]
 
 
 def described(answer: Future[Any]) -> Description | None:

@@ -54,11 +54,14 @@ class KafkaDeadLetters:
         )
 
 
-def browse(connection: KafkaConnection, topic: str, group: str | None = None) -> Iterator[Record]:
+def browse(
+    connection: KafkaConnection, topic: str, group: str | None = None, newest: int | None = None
+) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
+        newest: Read this number of records at most, the newest of each partition.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
@@ -72,8 +75,9 @@ def browse(connection: KafkaConnection, topic: str, group: str | None = None) ->
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
         ends = find_offsets(consumer.end_offsets, tps)
         for tp, start in _starts(consumer, tps, group).items():
-            if start < ends[tp]:
-                yield from _read(consumer, tp, start, ends[tp])
+            first = start if newest is None else max(start, ends[tp] - newest // len(tps))
+            if first < ends[tp]:
+                yield from _read(consumer, tp, first, ends[tp])
 
 
 def _starts(
@@ -93,4 +97,6 @@ def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> 
             yield from (record for record in records_of(tp, polled) if record.offset < end)
         before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment")
+            raise Unavailable(
+                f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment", code="kafka"
+            )

@@ -40,4 +40,4 @@ def find_offsets(
     try:
         return find(list(tps), timeout_ms=TIMEOUT_MS) if tps else {}
     except KeyError:  # raised by kafka-python for a partition without a leader
-        raise Unavailable("Kafka: a partition has no leader at the moment") from None
+        raise Unavailable("Kafka: a partition has no leader at the moment", code="kafka") from None

@@ -83,7 +83,9 @@ class KafkaPublisher:
             )
         except ValueError as error:  # kafka-python no longer knows the partition
             raise Unavailable(
-                f"Kafka: publishing: {event.topic} was deleted, or has fewer partitions than before"
+                f"Kafka: publishing: {event.topic} was deleted, or has fewer partitions than"
+                " before",
+                code="kafka",
             ) from error
 
     def _partition(self, producer: KafkaProducer, event: ProducerRecord) -> int | None:
@@ -109,7 +111,9 @@ class KafkaPublication:
             self._flush()
             for future in self._sent:
                 if not future.is_done:
-                    raise Unavailable("Kafka: the acknowledgement of an event is overdue")
+                    raise Unavailable(
+                        "Kafka: the acknowledgement of an event is overdue", code="kafka"
+                    )
                 if future.failed():
                     raise future.exception
 

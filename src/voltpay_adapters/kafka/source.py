@@ -11,6 +11,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CorruptRecordError,
+    IllegalStateError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     UnsupportedCodecError,
@@ -83,6 +84,7 @@ class KafkaSource:
     _topic_id: UUID | None = field(default=None, init=False)
     _positions: dict[TopicPartition, int] = field(factory=dict, init=False)
     _ends: dict[TopicPartition, int] = field(factory=dict, init=False)
+    _ends_at_seek: dict[TopicPartition, int] = field(factory=dict, init=False)
 
     def poll(self, limit: int) -> PollResult:
         """The next records of the assigned partitions whose position is known."""
@@ -129,7 +131,7 @@ class KafkaSource:
                 if position != before:
                     new[tp] = position
                 consumer.seek(tp, position)
-                self._positions[tp] = position
+                self._positions[tp], self._ends_at_seek[tp] = position, ends[tp]
             if new:
                 self._commit(new)
 
@@ -153,17 +155,16 @@ class KafkaSource:
                 if (committed(self._consumer(), tp) or 0) < self._ends[tp]:
                     return False
                 del self._ends[tp]
-        if (waiting := self.lag()) and not self._bounded:
+        if (waiting := sum(self.lag().values())) and not self._bounded:
             self._notify(f"{waiting} offsets of {self._topic} wait for the end of a transaction")
         return True
 
-    def lag(self) -> int:
-        """Records of the assigned partitions up to the high-water marks that are not yet polled."""
-        consumer = self._consumer()
-        return sum(
-            max(0, (consumer.highwater(tp) or 0) - position)
+    def lag(self) -> dict[Partition, int]:
+        """Offsets up to the high-water mark, or until the first fetch up to the end at the seek."""
+        return {
+            _partition(tp): max(0, self._known_end(tp) - position)
             for tp, position in self._positions.items()
-        )
+        }
 
     def count_partitions(self) -> int:
         """The number of partitions of the topic.
@@ -213,7 +214,9 @@ class KafkaSource:
             self._rebalance.on_partitions_revoked(consumer.assignment() | self._positions.keys())
             self._positions.clear()
             self.close()
-            raise Unavailable(f"Kafka: {self._topic} was deleted, or another topic has its name")
+            raise Unavailable(
+                f"Kafka: {self._topic} was deleted, or another topic has its name", code="kafka"
+            )
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
@@ -271,6 +274,13 @@ class KafkaSource:
     def _end(self, tp: TopicPartition) -> int:
         """A partition's end offset at start-up; 0 if it was empty, or is acknowledged up to it."""
         return self._ends.get(tp, 0)
+
+    def _known_end(self, tp: TopicPartition) -> int:
+        try:
+            high_water = self._consumer().highwater(tp) or 0
+        except IllegalStateError:  # just revoked; the next poll reports it
+            high_water = 0
+        return max(high_water, self._ends_at_seek[tp])
 
     def _skip(self) -> Callable[[str], None] | None:
         return self._notify if self._skip_expired else None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from attrs import frozen
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
 from voltpay_adapters.kafka.requirements import Topic
+from voltpay_adapters.kafka.resuming import is_of_another
 from voltpay_adapters.kafka.topics import Configuration, Shape
+from voltpay_adapters.snapshots import Member
+from voltpay_core.errors import Unavailable
+
+_NO_GROUP = "GroupIdNotFoundError"
 
 
 @frozen
@@ -58,3 +64,44 @@ class KafkaTopicAdmin:
             )
             for found in self._client.describe_topics(list(topics))
         }
+
+    def offsets(self, topic: str) -> dict[int, range]:
+        """The offsets of each partition, open transactions included; empty without the topic."""
+        if topic not in self.names():
+            return {}
+        numbers = range(self.shapes([topic])[topic].partitions)
+        tps = [TopicPartition(topic, number) for number in numbers]
+        starts = self._client.list_partition_offsets(dict.fromkeys(tps, OffsetSpec.EARLIEST))
+        ends = self._client.list_partition_offsets(dict.fromkeys(tps, OffsetSpec.LATEST))
+        return {tp.partition: range(starts[tp].offset, ends[tp].offset) for tp in tps}
+
+    def acknowledged(self, group: str, topic: str) -> dict[int, int]:
+        """The offsets that a group has committed in this topic, not in a former one of the name."""
+        (found,) = self._client.describe_topics([topic])
+        committed = self._client.list_group_offsets({group: None})[group]
+        return {
+            tp.partition: offset.offset
+            for tp, offset in committed.items()
+            if tp.topic == topic and not is_of_another(offset.metadata or "", found["topic_id"])
+        }
+
+    def members(self, group: str, topic: str) -> tuple[Member, ...]:
+        """The members of a group, and their partitions of this topic."""
+        found = self._client.describe_groups([group])[group]
+        if (error := found["error"]) and _NO_GROUP not in error:
+            raise Unavailable(f"Kafka does not describe the group {group}: {error}", halt=True)
+        return tuple(
+            Member(
+                member["client_id"],
+                member["client_host"].removeprefix("/"),
+                tuple(sorted(_assigned(member["member_assignment"], topic))),
+            )
+            for member in found["members"]
+        )
+
+
+def _assigned(assignment: Any, topic: str) -> Iterator[int]:
+    """The partitions of a topic in an assignment, which is an empty text during a rebalance."""
+    for each in assignment["assigned_partitions"] if assignment else ():
+        if each["topic"] == topic:
+            yield from each["partitions"]

@@ -10,6 +10,7 @@ from typing import Protocol
 from attrs import frozen
 
 from voltpay_adapters.kafka.requirements import Difference, Topic, whole_number
+from voltpay_adapters.snapshots import Member
 from voltpay_core.errors import Unavailable
 
 NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_CONFIGS on it"
@@ -46,6 +47,15 @@ class TopicAdmin(Protocol):
 
     def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
         """The layout of each of these existing topics."""
+
+    def offsets(self, topic: str) -> dict[int, range]:
+        """The offsets of each partition, open transactions included; empty without the topic."""
+
+    def acknowledged(self, group: str, topic: str) -> dict[int, int]:
+        """The offsets that a group has committed in this topic, not in a former one of the name."""
+
+    def members(self, group: str, topic: str) -> tuple[Member, ...]:
+        """The members of a group, and their partitions of this topic."""
 
 
 class KafkaCluster(Protocol):

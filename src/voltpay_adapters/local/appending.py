@@ -84,7 +84,7 @@ def _lock(descriptor: int, path: Path) -> None:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # readers use flock()
             return
         if time.monotonic() > deadline:
-            raise Unavailable(f"another process keeps {path} locked")
+            raise Unavailable(f"another process keeps {path} locked", code="file")
         time.sleep(0.01)
 
 

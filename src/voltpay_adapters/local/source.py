@@ -20,6 +20,7 @@ from voltpay_adapters.local.reading import (
     LONGEST_LINE,
     STDIN,
     LineReader,
+    count_lines,
     name_of,
     opened,
     whole_lines,
@@ -57,6 +58,7 @@ class FileSource:
     _timestamp: int | None = field(default=None, init=False)
     _announced: bool = field(default=False, init=False)
     _started: bool = field(default=False, init=False)
+    _lines: int = field(default=0, init=False)
     _ahead: deque[Record] = field(factory=deque, init=False)
     _unacknowledged: deque[Record] = field(factory=deque, init=False)
 
@@ -119,9 +121,11 @@ class FileSource:
         """True when the file's last line is acknowledged."""
         return self._reader.ended and not self._ahead and not self._unacknowledged
 
-    def lag(self) -> int:
-        """The number of lines read ahead; the number in the rest of the file is not known."""
-        return len(self._ahead)
+    def lag(self) -> dict[Partition, int]:
+        """The lines that are not yet polled; of the standard input, those that are read ahead."""
+        if not self._started:
+            return {}
+        return {self._partition: len(self._ahead) + max(0, self._lines - self._reader.lines)}
 
     def start_over(self) -> None:
         """Reset the position, so that the next run begins with the first byte.
@@ -152,6 +156,7 @@ class FileSource:
             offset = whole_lines(self._file.fileno(), offset)  # that line has grown
         beginning = self._read_at(0, min(offset, BEGINNING_BYTES))
         self._reader = LineReader(self._file, self._path, self._longest, offset, beginning)
+        self._lines = count_lines(self._file.fileno(), offset)
         return self._file.seek(offset)
 
     def _keep(self, position: int) -> None:

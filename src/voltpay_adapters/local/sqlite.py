@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -15,13 +15,15 @@ from typing import IO
 from attrs import define, field, frozen
 
 from voltpay_adapters.local.appending import cannot
+from voltpay_adapters.snapshots import StoreState
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment
-from voltpay_core.ports import OutboxRow, UnitOfWork
+from voltpay_core.ports import OutboxRow, PurgeStep, UnitOfWork
 from voltpay_core.records import Partition
 
 MEMORY = ":memory:"
+BUSY_TIMEOUT = 30.0
 
 _NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _SCHEMA = """
@@ -106,13 +108,14 @@ class SqliteIdempotency:
         )
         return {key for (key,) in rows}
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than `older_than`."""
-        return self._connection.execute(
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
+        """Delete at most `limit` claims older than `older_than`; every step starts anew."""
+        deleted = self._connection.execute(
             "DELETE FROM idempotency WHERE message_id IN"
             " (SELECT message_id FROM idempotency WHERE date < ? LIMIT ?)",
             (self._cutoff(older_than), limit),
         ).rowcount
+        return PurgeStep(deleted, start if deleted == limit else None)
 
     def expired(self, older_than: timedelta) -> int:
         """The number of claims older than `older_than`."""
@@ -237,7 +240,7 @@ class SqliteUnitOfWork:
         """Undo the block if it raises."""
         self._connection.execute("SAVEPOINT attempt")
         try:
-            with translate_errors(self._path):
+            with _translate_errors(self._path):
                 yield
         except BaseException:
             if self._connection.in_transaction:
@@ -259,7 +262,7 @@ class SqliteDatabase:
 
     _path: str
     _node_ids: Sequence[int] = NODE_IDS
-    _busy_timeout: float = 30.0
+    _busy_timeout: float = BUSY_TIMEOUT
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
@@ -267,7 +270,7 @@ class SqliteDatabase:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a unit of work."""
-        with translate_errors(self._path):
+        with _translate_errors(self._path):
             connection = self.connect()
             self._check_file()
             connection.execute("BEGIN IMMEDIATE")
@@ -300,7 +303,7 @@ class SqliteDatabase:
         if self._connection is None:
             if self._path != MEMORY and self._lease is None:
                 self._lease = NodeLease.take(Path(self._path), self._node_ids)
-            with translate_errors(self._path):
+            with _translate_errors(self._path):
                 self._connection = self._opened()
             self._identity = self._file_identity()
         return self._connection
@@ -341,6 +344,38 @@ class SqliteDatabase:
         except OSError:
             return -1, -1
         return found and (found.st_dev, found.st_ino)
+
+
+def read_state(path: str) -> StoreState:
+    """Read what the tables hold beside payments, without changing the file.
+
+    Raises:
+        Unavailable: The file does not exist yet, or cannot be read.
+    """
+    with read_only(path) as connection:
+        rows, oldest = connection.execute(_AGES.format("created_at", "outbox")).fetchone()
+        _, claim = connection.execute(_AGES.format("date", "idempotency")).fetchone()
+        return StoreState(rows, oldest, claim, {}, 0.0, ())
+
+
+@contextmanager
+def read_only(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot change the file, which must exist.
+
+    Raises:
+        Unavailable: The file does not exist yet, or cannot be read.
+    """
+    if path == MEMORY or not Path(path).exists():
+        raise Unavailable(f"SQLite: {path} does not exist yet", code="no-database-file")
+    with (
+        _translate_errors(path),
+        closing(sqlite3.connect(_no_uri(path), timeout=BUSY_TIMEOUT)) as connection,
+    ):
+        connection.execute("PRAGMA query_only = on")
+        yield connection
+
+
+_AGES = "SELECT count(*), coalesce((julianday('now') - julianday(min({0}))) * 86400, 0.0) FROM {1}"
 
 
 def _no_uri(path: str) -> str:
@@ -387,7 +422,7 @@ class NodeLease:
 
 
 @contextmanager
-def translate_errors(path: str) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
     """Raise the core's failures in place of SQLite's errors."""
     try:
         yield
@@ -415,7 +450,9 @@ def _failure(path: str, error: sqlite3.Error) -> Exception:
     if kind == "SQLITE_CONSTRAINT":
         return Rejected("refused-by-database", "a constraint rejects the payment", constraint=name)
     if kind in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}:
-        return Unavailable(f"SQLite: {path}: another process keeps the database busy")
+        return Unavailable(
+            f"SQLite: {path}: another process keeps the database busy", code="database"
+        )
     if isinstance(error, sqlite3.ProgrammingError):
         return error
     way_out = _WAYS_OUT.get(kind, "check the file and the disk")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from voltpay_adapters.local.sqlite import translate_errors
+from voltpay_adapters.local.sqlite import read_only
 from voltpay_core.ids import PaymentId
 from voltpay_core.payments import Status, StoredPayment
 from voltpay_core.ports import PaymentRange
 
-_BUSY_TIMEOUT = 30.0
 _WITHIN = "created_at >= ? AND created_at < ? AND id > ? AND id < ?"
 _COUNT = f"SELECT count(*) FROM payment_core WHERE {_WITHIN}"  # noqa: S608 - constants
 _READ = f"""
@@ -49,11 +45,7 @@ class SqlitePaymentReader:
         """Nothing stays open."""
 
     def _run(self, sql: str, *parameters: str | int) -> list[Any]:
-        uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
-        with (
-            translate_errors(self._path),
-            closing(sqlite3.connect(uri, timeout=_BUSY_TIMEOUT, uri=True)) as connection,
-        ):
+        with read_only(self._path) as connection:
             return connection.execute(sql, parameters).fetchall()
 
 

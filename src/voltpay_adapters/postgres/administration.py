@@ -55,17 +55,24 @@ class Administration:
 
 @contextmanager
 def admin_connection(
-    target: DatabaseUrl, tls: ssl.SSLContext | None = None
+    target: DatabaseUrl,
+    tls: ssl.SSLContext | None = None,
+    *,
+    statement_seconds: int | None = None,
 ) -> Iterator[Administration]:
     """A new connection, which is closed at the end.
 
     Args:
         target: The database, with its user.
         tls: The TLS context; None for no encryption.
+        statement_seconds: The server cancels a statement after this time; None for no limit.
 
     Raises:
         Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
         Unavailable: No host can be reached and written to, or one rejects the login.
     """
-    with closing(connect(target, _ANSWER_SECONDS, tls)) as connection:
+    settings, seconds = {}, _ANSWER_SECONDS
+    if statement_seconds is not None:
+        settings, seconds = {"statement_timeout": f"{statement_seconds}s"}, 2 * statement_seconds
+    with closing(connect(target, seconds, tls, settings)) as connection:
         yield Administration(connection)

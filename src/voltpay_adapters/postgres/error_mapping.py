@@ -39,14 +39,17 @@ def translate_errors(label: str, *, carries_payments: bool = True) -> Iterator[N
         hidden = fields.get("C", "").startswith(_MAY_HOLD_VALUES)  # DETAIL prints whole rows
         raise failure(label, fields) from (None if hidden else error)
     except (InterfaceError, OSError) as error:
-        raise Unavailable(f"PostgreSQL at {label} cannot be reached: {error}") from error
+        raise Unavailable(
+            f"PostgreSQL at {label} cannot be reached: {error}", code="database"
+        ) from error
     except Exception as error:  # noqa: BLE001 - pg8000 raises any exception for a strange answer
         if carries_payments and isinstance(error, UnicodeEncodeError):
             reason = "its text cannot be encoded for the database"
             raise Rejected("refused-by-database", reason) from None
         raise Unavailable(
             f"PostgreSQL at {label} sent an answer that cannot be read ({type(error).__name__}):"
-            " is it a PostgreSQL server?"
+            " is it a PostgreSQL server?",
+            code="database",
         ) from None
 
 

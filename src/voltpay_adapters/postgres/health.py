@@ -1,4 +1,4 @@
-"""Checks whether a database is ready for the writer, one question after the other."""
+"""Checks whether a database is ready for the writer, and reads what its tables hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from functools import partial
 from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.postgres import inspection
 from voltpay_adapters.postgres.administration import Administration, admin_connection
+from voltpay_adapters.postgres.database import NODE_LOCKS
 from voltpay_adapters.postgres.resources import changeset_ids
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.snapshots import StoreState
 from voltpay_core.errors import Misconfigured, Unavailable
+
+_STATEMENT_SECONDS = 15
 
 
 def check(
@@ -40,11 +44,38 @@ def check(
         "outbox": partial(_outbox, most=outbox_age),
     }
     try:
-        with admin_connection(target, tls) as connection:
+        with admin_connection(target, tls, statement_seconds=_STATEMENT_SECONDS) as connection:
             for name, question in questions.items():
                 yield ask(name, partial(question, connection))
     except (Misconfigured, Unavailable) as failure:
         yield Finding("database", failure)
+
+
+def read_state(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> StoreState:
+    """Read what the tables hold beside payments.
+
+    Args:
+        target: The database, with the writer's user.
+        tls: The TLS context; None for no encryption.
+
+    Raises:
+        Misconfigured: The server needs a password and none is set, or a pooler shares sessions.
+        Unavailable: The database cannot be reached, or has no tables.
+    """
+    with admin_connection(target, tls, statement_seconds=_STATEMENT_SECONDS) as connection:
+        if inspection.schema_version(connection) is None:
+            raise Unavailable("the database has no schema", halt=True, code="no-schema")
+        backlog = inspection.outbox_backlog(connection)
+        return StoreState(
+            outbox_rows=backlog.rows,
+            outbox_oldest=backlog.oldest,
+            oldest_claim=inspection.oldest_claim(connection),
+            months_ahead=inspection.months_ahead(
+                inspection.partitions(connection), datetime.now(UTC)
+            ),
+            clock_difference=inspection.clock_difference(connection),
+            node_ids=inspection.held_node_ids(connection, NODE_LOCKS),
+        )
 
 
 def _server(connection: Administration) -> str:

@@ -54,7 +54,9 @@ def _first(attempts: Iterable[Callable[[], PostgresConnection]]) -> PostgresConn
             if failure.halt:
                 raise
             failures.append(failure)
-    raise Unavailable("; ".join(dict.fromkeys(map(str, failures)))) from failures[-1]
+    raise Unavailable("; ".join(dict.fromkeys(map(str, failures))), code="database") from failures[
+        -1
+    ]
 
 
 def _reach(
@@ -96,10 +98,11 @@ def _reject_read_only(connection: PostgresConnection, session_attrs: str) -> Non
         # the server's default must apply: an administrator may fence a server by it
         connection.run("RESET default_transaction_read_only")
     if connection.run("SELECT pg_is_in_recovery()") != [[False]]:
-        raise Unavailable(f"PostgreSQL at {connection.label} is a standby")
+        raise Unavailable(f"PostgreSQL at {connection.label} is a standby", code="database")
     if connection.run("SHOW transaction_read_only") != [["off"]]:
         raise Unavailable(
-            f"PostgreSQL at {connection.label} is read-only: default_transaction_read_only is on"
+            f"PostgreSQL at {connection.label} is read-only: default_transaction_read_only is on",
+            code="database",
         )
 
 

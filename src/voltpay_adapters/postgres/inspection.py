@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from attrs import frozen
 
@@ -112,6 +113,36 @@ def outbox_backlog(connection: Administration) -> Backlog:
     return Backlog(rows, age)
 
 
+def oldest_claim(connection: Administration) -> float:
+    """The age of the oldest claim in seconds; 0 if there is none.
+
+    No index has the claims in this order, so at most about a thousand pages are read, the same
+    ones every time. They are all pages of a small table.
+    """
+    ((age,),) = connection.run(
+        "SELECT coalesce(extract(epoch FROM now() - min(date)), 0)::float"
+        " FROM write.idempotency TABLESAMPLE SYSTEM"
+        " (least(100, 100 * 1000.0 * 8192 / (1 + pg_relation_size('write.idempotency'))))"
+        " REPEATABLE (0)"
+    )
+    return float(age)
+
+
+def held_node_ids(connection: Administration, first_key: int) -> tuple[int, ...]:
+    """The node ids that running processes hold in this database, in order.
+
+    Args:
+        first_key: The first key of the advisory locks.
+    """
+    rows = connection.run(
+        "SELECT objid FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        " WHERE locktype = 'advisory' AND datname = current_database()"
+        " AND classid = :first_key::bigint::oid ORDER BY 1",
+        first_key=first_key,
+    )
+    return tuple(int(node_id) for (node_id,) in rows)
+
+
 def schema_version(connection: Administration) -> str | None:
     """The id of the last changeset that was run; None if there was none.
 
@@ -157,6 +188,20 @@ def partitions(connection: Administration) -> tuple[TablePartition, ...]:
     return tuple(TablePartition(*row) for row in connection.run(_PARTITIONS))
 
 
+def months_ahead(existing: Iterable[TablePartition], now: datetime) -> dict[str, int]:
+    """The months without a gap after the current one, by table; -1 if the current one is missing.
+
+    Args:
+        now: The current time, with its time zone.
+    """
+    present = {(partition.table, partition.start) for partition in existing}
+
+    def count(table: str) -> int:
+        return next(n for n, month in enumerate(_months(now)) if (table, month) not in present) - 1
+
+    return {table: count(table) for table in PAYMENT_TABLES}
+
+
 def missing_months(existing: Iterable[TablePartition], now: datetime) -> tuple[str, ...]:
     """The missing partitions of this month and the next, such as ``payment_core 2025-01``.
 
@@ -164,14 +209,20 @@ def missing_months(existing: Iterable[TablePartition], now: datetime) -> tuple[s
         now: The current time, with its time zone.
     """
     present = {(partition.table, partition.start) for partition in existing}
-    this_month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    next_month = (this_month + timedelta(days=31)).replace(day=1)
     return tuple(
         f"{table} {month:%Y-%m}"
         for table in PAYMENT_TABLES
-        for month in (this_month, next_month)
+        for month in islice(_months(now), 2)
         if (table, month) not in present
     )
+
+
+def _months(now: datetime) -> Iterator[datetime]:
+    """The starts of this month and of all later ones."""
+    month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    while True:
+        yield month
+        month = (month + timedelta(days=31)).replace(day=1)
 
 
 def privileges(connection: Administration) -> Privileges:

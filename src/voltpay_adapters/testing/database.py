@@ -14,7 +14,7 @@ from voltpay_adapters.testing.tables import FenceRow, Tables, WaitingRow, rows_o
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.payments import Payment, StoredPayment
-from voltpay_core.ports import OutboxRow, PaymentRange
+from voltpay_core.ports import OutboxRow, PaymentRange, PurgeStep
 from voltpay_core.records import Partition
 
 LOCK_WAITS = 200
@@ -241,10 +241,10 @@ class _Claims:
         self.work.changes.claims.update(dict.fromkeys(free, self.work.now))
         return free
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
         old = self._old(older_than)[:limit]
         self.work.changes.purged.update(old)
-        return len(old)
+        return PurgeStep(len(old), start if len(old) == limit else None)
 
     def expired(self, older_than: timedelta) -> int:
         return len(self._old(older_than))
@@ -263,6 +263,7 @@ class _Outbox:
     work: _Transaction
 
     def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
+        self.work.database.putting(payloads.keys())
         tables = self.work.tables
         rows = {
             next(tables.row_ids): (partition, payload, self.work.now)
@@ -299,9 +300,9 @@ class _Fence:
     def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         for partition in sorted(partitions):
             self.work.lock(("fence", partition), exclusive=True)
-        self.work.database.bumping(partitions)
         known = {**self.work.tables.epochs, **self.work.changes.epochs}
         epochs = {partition: known.get(partition, 0) + 1 for partition in partitions}
+        self.work.database.bumping(epochs)
         self.work.changes.epochs.update(epochs)
         return epochs
 
@@ -323,7 +324,8 @@ class MemoryDatabase:
 
     Attributes:
         adding: Called with the payments that it adds; the database may reject them there.
-        bumping: Called with the partitions whose epochs it bumps.
+        bumping: Called with the partitions whose epochs it bumps, and the new epochs.
+        putting: Called with the partitions that it puts outbox rows for.
         claiming: Called after each key that it claims, while it holds the lock.
         node_id: What it holds while it is connected.
     """
@@ -331,7 +333,8 @@ class MemoryDatabase:
     tables: MemoryTables = field(factory=MemoryTables)
     _node_ids: Sequence[int] = NODE_IDS
     adding: Callable[[Sequence[Payment]], None] = lambda _: None
-    bumping: Callable[[Collection[Partition]], None] = lambda _: None
+    bumping: Callable[[Mapping[Partition, int]], None] = lambda _: None
+    putting: Callable[[Collection[Partition]], None] = lambda _: None
     claiming: Callable[[], None] = lambda: None
     node_id: int | None = field(default=None, init=False)
     _work: _Transaction | None = field(default=None, init=False)

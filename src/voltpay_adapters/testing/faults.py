@@ -103,7 +103,7 @@ class FaultySource:
     def drained(self) -> bool:
         return self._source.drained()
 
-    def lag(self) -> int:
+    def lag(self) -> Mapping[Partition, int]:
         return self._source.lag()
 
     def close(self) -> None:

@@ -113,12 +113,12 @@ class MemorySource:
             for partition, end in self._start().items()
         )
 
-    def lag(self) -> int:
+    def lag(self) -> dict[Partition, int]:
         """Records of the assigned partitions that are not yet polled."""
-        return sum(
-            len(self._log.records(partition)) - position
+        return {
+            partition: len(self._log.records(partition)) - position
             for partition, position in self._positions.items()
-        )
+        }
 
     def close(self) -> None:
         """Leave the group: another source over the log may be assigned the partitions."""

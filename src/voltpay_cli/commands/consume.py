@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from attrs import fields
 
+from voltpay_cli.addresses import Address
 from voltpay_cli.console.progress import (
     Output,
     once_a_minute,
@@ -23,13 +24,16 @@ from voltpay_cli.console.progress import (
 )
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.monitoring import monitored
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
 from voltpay_cli.supervising import Supervisor, worst
 from voltpay_cli.wiring import Wiring
 from voltpay_core import dry_running
-from voltpay_core.consuming import PaymentConsumer, Tally
+from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.notices import to_all
+from voltpay_core.outcomes import Tally
 from voltpay_core.pacing import Pace
 
 log = logging.getLogger("voltpay")
@@ -39,7 +43,9 @@ GARBAGE_THRESHOLD = 50_000
 search after each 700 costs the writer a third of its CPU time."""
 
 
-@with_settings("source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "x")
+@with_settings(
+    "source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "listen", "x"
+)
 def consume(
     wiring: Wiring,
     *,
@@ -68,7 +74,7 @@ def consume(
     source = wiring.settings.source
     if workers > 1:
         _check_shareable(wiring.settings, max_messages, dry_run=dry_run)
-        raise typer.Exit(_share(workers, output))
+        raise typer.Exit(_share(workers, wiring.settings.listen, output))
     with stop_on_signals(timeout) as stop:
         pace = Pace(rate, stop.flag.wait) if rate else None
         if dry_run:
@@ -100,10 +106,11 @@ def run(
     try:
         with (
             _summarized(output) as summarized,
-            progress() as notify,
+            progress() as show,
+            monitored(wiring) as count,
             wiring.payment_consumer(
                 stop.flag,
-                notify,
+                to_all(show, count),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
                 pace=pace,
@@ -148,12 +155,19 @@ def _check_shareable(settings: Settings, max_messages: int | None, *, dry_run: b
         raise Misconfigured("--workers and --max-messages: the number is that of one process")
 
 
-def _share(workers: int, output: Output) -> int:
+def _share(workers: int, listen: str | None, output: Output) -> int:
     """Run this command in several processes, print one summary, and return the worst exit code."""
     started = time.monotonic()
-    command = (sys.executable, "-m", "voltpay_cli", *sys.argv[1:])
+    program = (sys.executable, "-m", "voltpay_cli", *sys.argv[1:])
+    alone = ("--workers", "1", "--output", "json")
+    addresses = Address.parse(listen).counted_up(workers) if listen else []
+
+    def command(number: int) -> tuple[str, ...]:
+        at = ("--listen", str(addresses[number - 1])) if addresses else ()
+        return (*program, *alone, *at)
+
     with stop_on_signals() as stop:
-        supervisor = Supervisor((*command, "--workers", "1", "--output", "json"), stop.flag)
+        supervisor = Supervisor(command, stop.flag)
         stop.abort = supervisor.abort
         ends = supervisor.run(workers)
     summaries = [json.loads(ended.output) for ended in ends if ended.output]

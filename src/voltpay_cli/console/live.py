@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.table import Table
 
-from voltpay_core.consuming import BatchDone
+from voltpay_core.notices import BatchDone
 
 log = logging.getLogger("voltpay")
 

@@ -13,8 +13,10 @@ from typing import Literal
 import typer
 from attrs import asdict
 
-from voltpay_core.consuming import BatchDone, Notice, TakenOver, Tally
 from voltpay_core.dry_running import DryRun
+from voltpay_core.errors import Fenced
+from voltpay_core.notices import BatchDone, Notice, Observer, TakenOver
+from voltpay_core.outcomes import Tally
 
 log = logging.getLogger("voltpay")
 
@@ -24,7 +26,7 @@ _LOG_EVERY = 60.0  # seconds
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[Notice], None]]:
+def progress() -> Iterator[Observer]:
     """Show notices: batches as a live line on a terminal, otherwise as a line a minute."""
     if not sys.stderr.isatty():
         yield _observer(once_a_minute())
@@ -66,12 +68,13 @@ def once_a_minute() -> Callable[[object], None]:
     return log_seldom
 
 
-def _observer(show: Callable[[BatchDone], None]) -> Callable[[Notice], None]:
+def _observer(show: Callable[[BatchDone], None]) -> Observer:
     def notify(notice: Notice) -> None:
-        if isinstance(notice, BatchDone):
-            show(notice)
-            return
-        log.info("%s", notice)
+        match notice:
+            case BatchDone():
+                show(notice)
+            case TakenOver() | Fenced():
+                log.info("%s", notice)
         if isinstance(notice, TakenOver) and notice.republished:
             log.warning("published the events of %d outbox rows again", notice.republished)
 

@@ -22,11 +22,13 @@ class StopFlag:
         flag: Set once somebody or something asked.
         timed_out: It was the time limit that asked.
         abort: Called when a second signal ends this process at once.
+        doing: What happens after the first signal, in words.
     """
 
     flag: Event = field(factory=Event)
     timed_out: bool = False
     abort: Callable[[], None] = lambda: None
+    doing: str = "finishing the batch"
 
     def __call__(self) -> bool:
         """Whether to stop."""
@@ -43,13 +45,15 @@ class StopFlag:
         self.timed_out = False
         self.flag.set()
         name = signal.Signals(number).name
-        _tell(f"voltpay: {name}: finishing the batch; again to abort\n")
+        _tell(f"voltpay: {name}: {self.doing}; again to abort\n")
 
 
 @contextmanager
-def stop_on_signals(time_limit: float | None = None) -> Iterator[StopFlag]:
+def stop_on_signals(
+    time_limit: float | None = None, doing: str = "finishing the batch"
+) -> Iterator[StopFlag]:
     """Listen to the signals, and to the clock where there is a limit in seconds."""
-    stop = StopFlag()
+    stop = StopFlag(doing=doing)
     before = {number: signal.signal(number, stop._signalled) for number in _SIGNALS}
     timer = Timer(time_limit or 0, stop._time_out)
     timer.daemon = True

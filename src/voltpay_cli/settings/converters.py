@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from voltpay_cli.addresses import Address
 from voltpay_core.payments import Status
 
 MASK = "***"
@@ -55,6 +56,11 @@ def topic(value: object) -> str:
     if not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value)):
         raise ValueError("needs 1 to 249 letters, digits, dots, dashes or underscores")
     return value
+
+
+def address(value: object) -> str:
+    """Where to listen, complete with host and port."""
+    return str(Address.parse(str(value)))
 
 
 def statuses(value: object) -> frozenset[Status]:

@@ -23,7 +23,16 @@ from voltpay_adapters.postgres import defaults as database_defaults
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
-from voltpay_cli.settings.converters import masked, one_of, pairs, statuses, text, topic, whole
+from voltpay_cli.settings.converters import (
+    address,
+    masked,
+    one_of,
+    pairs,
+    statuses,
+    text,
+    topic,
+    whole,
+)
 from voltpay_core import consuming
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
@@ -197,6 +206,9 @@ class Settings:
         whole(1, 1_000_000, "account", "batch"),
         "accounts that one transaction writes: account for one, a number, or batch for all of the"
         " batch",
+    )
+    listen: str | None = setting(
+        None, address, "where metrics and probes are served: HOST:PORT, HOST or PORT"
     )
     log_level: str = setting("info", one_of("debug", "info", "warning", "error"))
     topics: TopicSettings = field(factory=TopicSettings)

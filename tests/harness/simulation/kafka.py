@@ -121,12 +121,12 @@ class Member:
             self.group.committed.get(partition, 0) >= end for partition, end in self._ends.items()
         )
 
-    def lag(self) -> int:
+    def lag(self) -> dict[Partition, int]:
         """Offsets that are not polled."""
-        return sum(
-            len(self.group.log[partition]) - position
+        return {
+            partition: len(self.group.log[partition]) - position
             for partition, position in self._positions.items()
-        )
+        }
 
     def has_learned(self) -> bool:
         """Whether it knows of the last rebalance."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -21,8 +21,8 @@ from voltpay_adapters.testing.faults import (
     FaultySource,
 )
 from voltpay_adapters.testing.memory import MemoryPublisher
-from voltpay_core.consuming import Notice
 from voltpay_core.errors import Fenced, PaymentIdTaken, Unavailable
+from voltpay_core.notices import Notice
 from voltpay_core.payments import Payment
 from voltpay_core.ports import EventPublisher, Publication
 from voltpay_core.records import Partition, ProducerRecord
@@ -84,6 +84,7 @@ class Process:
     troubled: bool = field(default=False, init=False)
     failure: BaseException | None = field(default=None, init=False)
     _highest: str = field(default="", init=False)
+    _epochs: dict[Partition, int] = field(factory=dict, init=False)
     _plan: dict[int, Fault] = field(factory=dict, init=False)
     _faults: Faults = field(init=False)
     _body: greenlet = field(init=False)
@@ -95,6 +96,7 @@ class Process:
             self.world.tables,
             adding=self._adds,
             bumping=self._takes_over,
+            putting=self._writes,
             claiming=self._claims,
         )
         self.producer = MemoryPublisher(self.world.published, prompt=self.options.prompt)
@@ -206,7 +208,8 @@ class Process:
             self.collides = False
             raise PaymentIdTaken("refused-by-database", "the id is taken", sqlstate="23505")
 
-    def _takes_over(self, partitions: Collection[Partition]) -> None:
+    def _takes_over(self, epochs: Mapping[Partition, int]) -> None:
+        partitions = epochs.keys()
         if not self.member.sought.issuperset(partitions):
             self.world.wrong.append(
                 "G1: a process bumps epochs of partitions that it has not sought"
@@ -215,6 +218,12 @@ class Process:
             self.world.wrong.append("G1: a process bumps epochs of partitions that it owns")
         self.member.unowned.difference_update(partitions)
         self.world.owners.update(dict.fromkeys(partitions, self))
+        self._epochs.update(epochs)
+
+    def _writes(self, partitions: Collection[Partition]) -> None:
+        current = self.world.tables.epochs
+        if any(current[each] != self._epochs.get(each) for each in partitions):
+            self.world.wrong.append("G2: a process writes for a partition that another took over")
 
     def _ends(self, done: int) -> None:
         """A run that nothing has disturbed leaves nothing to its successor."""

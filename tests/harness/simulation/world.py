@@ -51,6 +51,9 @@ PLACES = (
 )
 """Steps at which a process may be brought to stand, since it matters what happens there."""
 
+MOVES = (PARTITIONS, *([each] for each in PARTITIONS))
+"""The partitions that a stalled process may lose: all of them, or one."""
+
 T = TypeVar("T")
 
 
@@ -192,16 +195,17 @@ class World:
                 break
 
     def _stall(self) -> None:
-        """A process stands somewhere while another takes over, and wakes somewhere on its way."""
-        self._produce()
-        stalled, place, until = self.current, self.tape.choose(PLACES), self.tape.choose(PLACES)
-        self._advance_to(place)
-        self.current = self.tape.choose([each for each in self.processes if each is not stalled])
+        """A process stands while another takes partitions over, and wakes somewhere on its way."""
+        choose = self.tape.choose
+        for _ in range(3):
+            self._produce()
+        stalled = self.current
+        self._advance_to(choose(PLACES))
+        heir = choose([each for each in self.processes if each is not stalled])
         self.incidents += 1
-        self.group.rebalance(dict.fromkeys(PARTITIONS, self.current.member))
-        self._advance_to(until)
-        for _ in range(self.tape.take() % 16):
-            stalled.advance()
+        self.group.rebalance(dict.fromkeys(choose(MOVES), heir.member))
+        for self.current in (heir, stalled, heir):
+            self._advance_to(choose(PLACES))
 
     def _fail(self, argument: int) -> None:
         """The step at which the current process stands fails, in one of many ways."""

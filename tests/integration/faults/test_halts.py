@@ -237,11 +237,15 @@ def test_a_node_id_is_lost(deployment: Deployment) -> None:
     """A process that loses its lease writes nothing more under that node id."""
     consumer = busy(deployment, limits__retry_seconds=2)
     with connected(deployment.database.superuser) as other:
-        other.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE usename = 'voltpay_writer' AND datname = current_database()"
+        other.run(  # in one statement: the process must not be the first to connect again
+            f"""
+            DO $$ BEGIN
+                PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE usename = 'voltpay_writer' AND datname = current_database();
+                PERFORM pg_advisory_lock({NODE_LOCKS}, 1);
+            END $$
+            """
         )
-        other.run("SELECT pg_advisory_lock(:locks::int, 1)", locks=NODE_LOCKS)
         written = deployment.written_by(1)
         assert consumer.exit_code() == 69
         assert "node id 1 is taken" in consumer.printed()

@@ -81,7 +81,7 @@ def test_stalled(deployment: Deployment, way: str) -> None:
     deployment.drain()
     written = deployment.written_by(1)
     stalled.send(signal.SIGCONT)
-    stalled.wait_for(lambda: stalled.printed().count("took over") == 2, seconds=60)
+    stalled.wait_for(lambda: stalled.printed().count("took over") > 1, seconds=60)
     stalled.send(signal.SIGTERM)
     assert stalled.exit_code() == 0
     assert deployment.written_by(1) == written
@@ -120,7 +120,7 @@ def test_stopped_twice(deployment: Deployment) -> None:
     consumer.send(signal.SIGTERM)
     consumer.wait_for(lambda: "again to abort" in consumer.printed(), seconds=60)
     consumer.send(signal.SIGTERM)
-    assert consumer.exit_code(seconds=10) == 75
+    assert consumer.exit_code(seconds=60) == 75
     deployment.drain()
     assert deployment.violations(kills=1) == []
 

@@ -18,6 +18,8 @@ from voltpay_core.records import Headers, Partition, Record
 
 PATIENCE = 60.0
 """Seconds until something that must come is missed."""
+SHORTLY = 10.0
+"""Seconds that a poll takes at most, also on a busy machine: a process must heed a stop."""
 
 
 class SourceHarness(Protocol):
@@ -111,6 +113,17 @@ class SourceContract:
                 break
         assert len({(record.partition, record.offset) for record in seen}) == len(seen)
 
+    @pytest.mark.parametrize("limit", [0, 100])
+    def test_a_poll_waits_only_shortly(self, harness: SourceHarness, limit: int) -> None:
+        """Where there are no records, a poll ends after a short wait, and brings none."""
+        self.fill(harness, 1)
+        source = owning(harness)
+        collect(source, len(harness.partitions))
+        for _ in range(3):
+            began = time.monotonic()
+            assert not source.poll(limit).records
+            assert time.monotonic() - began < SHORTLY
+
     def test_positions_follow_the_records(self, harness: SourceHarness) -> None:
         """The position of a polled partition is behind its last record and not behind the next."""
         self.fill(harness, 4)
@@ -168,15 +181,7 @@ class SourceContract:
         """A source is drained once all that was there at its start is acknowledged, not before."""
         self.fill(harness, 3)
         source = owning(harness)
-        positions: dict[Partition, int] = {}
-        seen = 0
-        for polled in polls(source, 100):
-            positions.update(polled.positions)
-            seen += len(polled.records)
-            assert not source.drained()
-            if seen == 3 * len(harness.partitions):
-                break
-        source.acknowledge(positions)
+        source.acknowledge(reach(source, 3 * len(harness.partitions)))
         for polled in polls(source, 100):
             assert not polled.records
             if source.drained():
@@ -190,9 +195,21 @@ class SourceContract:
         for polled in polls(source, 1):
             seen += len(polled.records)
             left = 3 * len(harness.partitions) - seen
-            assert 0 <= source.lag() <= left
+            assert 0 <= sum(source.lag().values()) <= left
             if not left:
                 break
+
+    def test_lag_is_true_before_the_first_record(self, harness: SourceHarness) -> None:
+        """From the seek on, the lag of each partition counts the records that wait in it."""
+        for number, partition in enumerate(harness.partitions, start=1):
+            for each in range(10 * number):
+                harness.produce(partition, value(each))
+        source = owning(harness)
+        waiting = {place: 10 * n for n, place in enumerate(harness.partitions, start=1)}
+        assert source.lag() == waiting
+        (record,) = collect(source, 1, limit=1)
+        waiting[record.partition] -= 1
+        assert source.lag() == waiting
 
     def test_a_poll_for_nothing_reports_partitions(self, harness: SourceHarness) -> None:
         """A poll of 0 reports what is assigned, and neither records nor positions."""
@@ -250,13 +267,7 @@ class SharedSourceContract(SourceContract):
         """Records that come after the start do not delay `drained`."""
         self.fill(harness, 2)
         source = owning(harness)
-        positions: dict[Partition, int] = {}
-        seen = 0
-        for polled in polls(source, 100):
-            positions.update(polled.positions)
-            seen += len(polled.records)
-            if seen == 2 * len(harness.partitions):
-                break
+        positions = reach(source, 2 * len(harness.partitions))
         self.fill(harness, 1)
         assert not source.drained()
         source.acknowledge(positions)
@@ -316,6 +327,17 @@ class SharedSourceContract(SourceContract):
             if len(later) == len(harness.partitions):
                 break
         assert sorted(later) == sorted(harness.partitions)
+
+    def test_who_polls_for_nothing_stays_in_the_group(self, harness: SourceHarness) -> None:
+        """A member that polls for 0 records shares the partitions with one that joins."""
+        self.fill(harness, 1)
+        members = [owning(harness), harness.open()]
+        owned = [set(harness.partitions), set[Partition]()]
+        for who, polled in take_turns(members, limits=(0, 100)):
+            note(owned[who], polled)
+            if all(owned) and sorted([*owned[0], *owned[1]]) == sorted(harness.partitions):
+                break
+        members[0].acknowledge(dict.fromkeys(owned[0], 1))
 
     def test_a_partition_that_moved_cannot_be_acknowledged(self, harness: SourceHarness) -> None:
         """A member that acknowledges another one's partition is fenced, and commits nothing."""
@@ -510,6 +532,18 @@ def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]
     return records
 
 
+def reach(source: MessageSource, count: int) -> dict[Partition, int]:
+    """Poll this number of records, none of which is acknowledged; the positions behind them."""
+    positions: dict[Partition, int] = {}
+    for polled in polls(source, 100):
+        positions.update(polled.positions)
+        count -= len(polled.records)
+        assert not source.drained()
+        if count <= 0:
+            return positions
+    raise AssertionError("unreachable")
+
+
 def owning(harness: SourceHarness) -> MessageSource:
     """A source that owns every partition and has sought to its committed offset."""
     source = harness.open()
@@ -532,7 +566,9 @@ def wait_until_assigned(source: MessageSource, partitions: Sequence[Partition]) 
             break
 
 
-def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResult]]:
+def take_turns(
+    members: Sequence[MessageSource], limits: Sequence[int] = (100, 100)
+) -> Iterator[tuple[int, PollResult]]:
     """Poll all members at once, as processes do; yield the index of the member and its result.
 
     A consumer of kafka-python that is not in its poll when the group agrees asks for another round.
@@ -540,7 +576,8 @@ def take_turns(members: Sequence[MessageSource]) -> Iterator[tuple[int, PollResu
     deadline = time.monotonic() + PATIENCE
     with ThreadPoolExecutor() as pool:
         while time.monotonic() < deadline:
-            for who, polled in enumerate(list(pool.map(lambda member: member.poll(100), members))):
+            found = pool.map(lambda member, limit: member.poll(limit), members, limits)
+            for who, polled in enumerate(list(found)):
                 if polled.assigned:
                     members[who].seek_to_committed(polled.assigned)
                 yield who, polled

@@ -1,0 +1,41 @@
+"""`voltpay observe`: metrics of the whole system, from a process beside the writers."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Annotated
+
+from voltpay_cli.addresses import DEFAULT, Address
+from voltpay_cli.console.signals import stop_on_signals
+from voltpay_cli.operations import take_snapshot
+from voltpay_cli.options import number, with_settings
+from voltpay_cli.wiring import Wiring
+
+log = logging.getLogger("voltpay")
+
+
+@with_settings("source", "store", "events", "group", "listen", "x")
+def observe(
+    wiring: Wiring,
+    *,
+    every: Annotated[int, number("seconds between two looks", 1, 3600)] = 15,
+) -> None:
+    """Serve metrics of the group, the outbox, the months and the checks, until stopped."""
+    # HTTP loads OpenSSL, which other commands do not need
+    from voltpay_cli.listening import listening  # noqa: PLC0415
+    from voltpay_cli.observing import Observation  # noqa: PLC0415
+
+    wiring.settings.required("source", "store", "events")
+    observation = Observation(partial(take_snapshot, wiring), every)
+    routes = {
+        "/metrics": observation.metrics,
+        "/livez": observation.livez,
+        "/readyz": observation.readyz,
+    }
+    with (
+        stop_on_signals(doing="ending") as stop,
+        listening(Address.parse(wiring.settings.listen or DEFAULT), routes) as address,
+    ):
+        log.info("metrics are at http://%s/metrics", address)
+        observation.run(stop.flag)

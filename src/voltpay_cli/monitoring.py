@@ -1,0 +1,42 @@
+"""Metrics and probes of a writer, where `listen` asks for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from voltpay_cli.addresses import Address
+from voltpay_cli.wiring import Wiring
+from voltpay_core.notices import Observer, ignore, to_all
+
+log = logging.getLogger("voltpay")
+
+
+@contextmanager
+def monitored(wiring: Wiring) -> Iterator[Observer]:
+    """An observer whose metrics and probes are served until the end of the block.
+
+    Raises:
+        Misconfigured: The address cannot be used (``cannot-listen``).
+    """
+    if wiring.settings.listen is None:
+        yield ignore
+        return
+    # HTTP loads OpenSSL, which a writer without `listen` may not need
+    from prometheus_client import disable_created_metrics  # noqa: PLC0415
+
+    from voltpay_adapters.metrics import CONTENT_TYPE, WriterMetrics  # noqa: PLC0415
+    from voltpay_adapters.probes import Probes  # noqa: PLC0415
+    from voltpay_cli.listening import Response, listening, probe  # noqa: PLC0415
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    metrics, probes = WriterMetrics(wiring.codec.topics, wiring.settings.group), Probes()
+    routes = {
+        "/metrics": lambda: Response(metrics.exposition(), CONTENT_TYPE),
+        "/livez": lambda: probe(probes.why_dead()),
+        "/readyz": lambda: probe(probes.why_not_ready()),
+    }
+    with listening(Address.parse(wiring.settings.listen), routes) as address:
+        log.info("metrics are at http://%s/metrics", address)
+        yield to_all(metrics, probes)
