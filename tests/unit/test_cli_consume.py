@@ -1,6 +1,7 @@
 """`voltpay consume` and its friends on files and SQLite: what they print and how they end."""
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.harness.cli import LOCAL, start, voltpay
+
+from voltpay_cli.console import progress
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -298,3 +301,11 @@ def test_a_rate_bounds_a_run() -> None:
     total = summary("--rate", "20")
     assert total["written"] == 25
     assert 1 <= total["seconds"] < 10
+
+
+def test_the_log_says_how_far_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that comes once a minute has the share of the file and the time left."""
+    monkeypatch.setattr(progress, "_LOG_EVERY", 0.0)
+    produced(10, "--seed", "1")
+    told = voltpay("consume", *LOCAL, "--batch-size", "4").stderr
+    assert re.findall(r"; lag \d+; (\d+ %), \d:\d\d:\d\d left", told) == ["40 %", "80 %", "100 %"]

@@ -106,7 +106,7 @@ def run(
     try:
         with (
             _summarized(output) as summarized,
-            progress() as show,
+            progress(finite=_is_file(wiring.settings)) as show,
             monitored(wiring) as count,
             wiring.payment_consumer(
                 stop.flag,
@@ -125,6 +125,12 @@ def run(
         return ExitCode.STOPPED
     unfinished = stop.timed_out and (until_drained or max_messages)
     return ExitCode.STOPPED if unfinished else ExitCode.DONE
+
+
+def _is_file(settings: Settings) -> bool:
+    """Whether the source is a file, whose lines are all there; those of a pipe may not be."""
+    source = settings.source
+    return bool(source and not source.is_kafka and source.path != "-")
 
 
 def _run_dry(

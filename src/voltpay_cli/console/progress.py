@@ -13,6 +13,7 @@ from typing import Literal
 import typer
 from attrs import asdict
 
+from voltpay_cli.console.remaining import Remaining
 from voltpay_core.dry_running import DryRun
 from voltpay_core.errors import Fenced
 from voltpay_core.notices import BatchDone, Notice, Observer, TakenOver
@@ -26,15 +27,25 @@ _LOG_EVERY = 60.0  # seconds
 
 
 @contextmanager
-def progress() -> Iterator[Observer]:
-    """Show notices: batches as a live line on a terminal, otherwise as a line a minute."""
+def progress(*, finite: bool = False) -> Iterator[Observer]:
+    """Show notices: batches as a live line on a terminal, otherwise as a line a minute.
+
+    Args:
+        finite: All records of the run are there, so what is left of it is shown as well.
+    """
+    started = time.monotonic()
+
+    def remaining(done: BatchDone) -> Remaining | None:
+        return Remaining.after(done, time.monotonic() - started) if finite else None
+
     if not sys.stderr.isatty():
-        yield _observer(once_a_minute())
+        log_seldom = once_a_minute()
+        yield _observer(lambda done: log_seldom(_words(done, remaining(done))))
         return
     from voltpay_cli.console.live import live_line  # noqa: PLC0415 - rich is for a terminal alone
 
     with live_line() as show:
-        yield _observer(show)
+        yield _observer(lambda done: show(done, remaining(done)))
 
 
 def summarize(total: Tally, seconds: float, output: Output) -> None:
@@ -66,6 +77,10 @@ def once_a_minute() -> Callable[[object], None]:
             log.info("%s", state)
 
     return log_seldom
+
+
+def _words(done: BatchDone, remaining: Remaining | None) -> str:
+    return f"{done}; {remaining.words} left" if remaining else str(done)
 
 
 def _observer(show: Callable[[BatchDone], None]) -> Observer:
