@@ -172,7 +172,7 @@ def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
 
 
 def test_progress_is_shown_on_any_terminal(folder: Path) -> None:
-    """A live line, its log and what is left of a file are shown on a terminal that has but ASCII."""
+    """A live line, its log and what is left of a file are shown on a terminal of only ASCII."""
     Path("grün€.jsonl").write_text("no payment\n")
     main, terminal = pty.openpty()
     with os.fdopen(main, "rb") as shown, os.fdopen(terminal, "wb") as stderr:
