@@ -33,7 +33,7 @@ class Pace:
         """Wait until the next portion may pass, and return whether the work must stop."""
         early = self._free_at - self._clock()
         stopped = early > 0 and self._wait(early)
-        self._free_at = max(self._free_at, self._clock())
+        self._free_at = self._clock()
         return stopped
 
     def passed(self, count: int) -> None:

@@ -215,3 +215,19 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             notify=lambda done: told.append(done.published),
         )
     assert told == [3, 6, 9, 10]
+
+
+def test_a_broken_publisher_is_reset() -> None:
+    """What has failed is dropped before its page is published again."""
+    events = MemoryPublisher(broken=True)
+
+    def twice(act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except Unavailable:
+            return act()
+
+    with memory() as (database, reader):
+        write(database, CODEC, [A_PAYMENT])
+        assert rebuild(reader, events, CODEC, ALL, retry=twice).published == 1
+    assert len(events.events) == 1
