@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +25,9 @@ from voltpay_core import rebuilding
 from voltpay_core.codec import Codec
 from voltpay_core.errors import Unavailable
 from voltpay_core.events import ReadEvent
-from voltpay_core.payments import NewPayment, Status
-from voltpay_core.ports import PaymentDatabase, PaymentReader
+from voltpay_core.ids import PaymentId, PaymentIdGenerator
+from voltpay_core.payments import NewPayment, Status, StoredPayment
+from voltpay_core.ports import PaymentDatabase, PaymentRange, PaymentReader
 from voltpay_core.rebuilding import Rebuilt, rebuild
 
 T = TypeVar("T")
@@ -231,3 +233,26 @@ def test_a_broken_publisher_is_reset() -> None:
         write(database, CODEC, [A_PAYMENT])
         assert rebuild(reader, events, CODEC, ALL, retry=twice).published == 1
     assert len(events.events) == 1
+
+
+def test_a_changed_payment_has_its_present_state() -> None:
+    """If a payment was changed, its event has the time and version of the change."""
+    payment_id = PaymentId.parse("01JHMMRQNTSTW29HXTWYAXQZQA-003")
+    amount, changed = Decimal("12.5"), datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)
+    payment = StoredPayment(
+        payment_id, 7, amount, "EUR", Status.FAIL, "VSA", "new", None, changed, version=3
+    )
+    event = ReadEvent.decode(as_record(CODEC.rebuilt_event(payment)))
+    assert (event.updated_at, event.version, event.comment) == (changed, 3, "new")
+    assert event.created_at == payment_id.created_at
+    assert event.event_id == f"{payment_id}:3:read"
+    assert event.message_id == f"rebuilt:{payment_id}:3"
+
+
+@given(milliseconds=st.integers(0, 10**13), microseconds=st.integers(1, 10**6))
+def test_the_bounds_of_a_range_hold_its_ids(milliseconds: int, microseconds: int) -> None:
+    """The ids of all payments of a range are between its bounds, whatever fraction it ends with."""
+    payment_id = PaymentIdGenerator(lambda: milliseconds).mint(7)
+    end = payment_id.created_at + timedelta(microseconds=microseconds)
+    above, below = PaymentRange(end, payment_id.created_at).ids
+    assert above < payment_id.text < below
