@@ -20,6 +20,7 @@ nox.options.sessions = [
     "deploy",
     "pythons",
     "integration",
+    "image",
     "mutants",
 ]
 
@@ -80,8 +81,8 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session
 def deploy(session: nox.Session) -> None:
-    """The Helm chart: whether it fits Kubernetes, the program and its settings."""
-    session.run("pytest", "tests/deploy", *session.posargs)
+    """The Helm chart, the Compose file, and the alerts for series made by hand."""
+    session.run("pytest", *PARALLEL, "tests/deploy", *session.posargs)
 
 
 @nox.session
@@ -126,6 +127,13 @@ def integration(session: nox.Session) -> None:
     """Tests on real Kafka and real PostgreSQL, and a short selection of `faults`."""
     tests = ("tests/integration", "-m", "not faults")
     session.run("pytest", *PARALLEL_ON_SERVERS, *tests, *session.posargs)
+
+
+@nox.session
+def image(session: nox.Session) -> None:
+    """The images: linted, built without Docker, and run."""
+    session.run("hadolint", *map(str, sorted(Path("deploy").rglob("Dockerfile"))))
+    session.run("pytest", "tests/image", *session.posargs)
 
 
 @nox.session

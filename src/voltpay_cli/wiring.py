@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -12,13 +13,19 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.kafka.security import KafkaSecurity
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.kafka.topics import KafkaCluster
-from voltpay_adapters.local.files import FileDeadLetters, FilePublisher, PaymentFilePublisher
+from voltpay_adapters.local.files import (
+    FileDeadLetters,
+    FilePublisher,
+    PaymentFilePublisher,
+    new_payment_file,
+)
+from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.source import FileSource, browse
 from voltpay_adapters.local.sqlite import SqliteDatabase, read_state
 from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
@@ -28,11 +35,13 @@ from voltpay_adapters.retrying import backoff
 from voltpay_adapters.snapshots import GroupState, StoreState
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
+from voltpay_cli.auditing import Invocation
 from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import PaymentConsumer
+from voltpay_core.dead_letters import DeadLetter, DeadLetters
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.notices import Observer, ignore
 from voltpay_core.pacing import Pace, PacedSource
@@ -44,8 +53,7 @@ from voltpay_core.ports import (
     PaymentReader,
     Retry,
 )
-from voltpay_core.records import Record
-from voltpay_core.replaying import DeadLetter, DeadLetters
+from voltpay_core.records import ProducerRecord, Record
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -61,10 +69,12 @@ class Wiring:
     """Makes what the settings name; each connection to Kafka is made once, when it is needed.
 
     Attributes:
+        invocation: The command that is run, for the log and for sessions of the database.
         now: The current time, with its time zone.
     """
 
     settings: Settings
+    invocation: Invocation = field(factory=Invocation)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @cached_property
@@ -292,8 +302,37 @@ class Wiring:
         from voltpay_adapters.postgres import health
 
         given = self.settings.database
-        target = DatabaseUrl.parse(url).with_password(given.writer_secret())
+        target = self.database_url(url).with_password(given.writer_secret())
         return partial(health.read_state, target, given.tls())
+
+    def database_url(self, url: str) -> DatabaseUrl:
+        """A database whose sessions carry the name of the command."""
+        return DatabaseUrl.parse(url).named(self.invocation.application)
+
+    def new_payment_file(self, path: str) -> AbstractContextManager[EventPublisher]:
+        """A publisher to a new file of payments, which a failure removes; ``-`` is stdout."""
+        return new_payment_file(path)
+
+    def envelope(self, record: Record) -> dict[str, object]:
+        """A whole record as JSON can hold it: a line of an event file."""
+        found: dict[str, object] = json.loads(
+            envelope(
+                ProducerRecord("", record.key, record.value, record.headers, None, record.timestamp)
+            )
+        )
+        return found
+
+    def audit(self, *names: str) -> None:
+        """Log who runs the command, with these URLs (without passwords) or the group."""
+        given = {
+            "source": self.settings.source,
+            "store": self.settings.store,
+            "events": self.settings.events_url,
+            "group": self.settings.group,
+            "migrator": self.settings.database.migrator or self.settings.store,
+            "superuser": self.settings.database.superuser or self.settings.store,
+        }
+        self.invocation.audit(**{name: given[name] for name in names})
 
     @property
     def _topic_names(self) -> Topics:
@@ -353,7 +392,7 @@ class Wiring:
     def _postgres(self, url: Url) -> tuple[DatabaseUrl, SSLContext | None]:
         """PostgreSQL for the writer's role, and how the connection is encrypted."""
         given = self.settings.database
-        return DatabaseUrl.parse(url).with_password(given.writer_secret()), given.tls()
+        return self.database_url(url).with_password(given.writer_secret()), given.tls()
 
     def _source(
         self, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool

@@ -27,8 +27,11 @@ REBUILT_PREFIX = "rebuilt:"
 CONNECT_ERRORS_PREFIX = "__connect.errors."
 DLQ_HEADER_PREFIX = "voltpay-dlq-"
 CODE_HEADER = DLQ_HEADER_PREFIX + "code"
+SQLSTATE_HEADER = DLQ_HEADER_PREFIX + "sqlstate"
+CONSTRAINT_HEADER = DLQ_HEADER_PREFIX + "constraint"
 ATTEMPT_HEADER = DLQ_HEADER_PREFIX + "attempt"
 FIRST_FAILED_HEADER = DLQ_HEADER_PREFIX + "first-failed-at"
+FAILED_HEADER = DLQ_HEADER_PREFIX + "failed-at"
 _FIRST_ADDED = CONNECT_ERRORS_PREFIX + "topic"
 
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
@@ -188,10 +191,11 @@ class Codec:
             CONNECT_ERRORS_PREFIX + "offset": str(record.offset),
             CONNECT_ERRORS_PREFIX + "exception.message": reason.reason,
             CODE_HEADER: reason.code,
-            DLQ_HEADER_PREFIX + "sqlstate": reason.sqlstate,
+            SQLSTATE_HEADER: reason.sqlstate,
+            CONSTRAINT_HEADER: reason.constraint,
             ATTEMPT_HEADER: str(attempts(record.headers) + 1),
             FIRST_FAILED_HEADER: _first_failed(record.headers) or _iso(now),
-            DLQ_HEADER_PREFIX + "failed-at": _iso(now),
+            FAILED_HEADER: _iso(now),
         }
         kept = [h for h in record.headers if h[0] not in (ATTEMPT_HEADER, FIRST_FAILED_HEADER)]
         return ProducerRecord(
@@ -230,22 +234,29 @@ def attempts(headers: Headers) -> int:
     return int(attempt) if attempt.isdigit() and len(attempt) < 10 else 0
 
 
-def without_letter_headers(headers: Headers) -> Headers:
-    """Return the headers for a replay: only attempt and first failure stay of those added.
+def added_headers(headers: Headers) -> Headers:
+    """Return the headers of a dead letter that were added to those of its record.
 
     Headers before the last one that names the topic came with the record, whatever their names.
     """
+    return tuple(header for header, added in _with_origin(headers) if added)
+
+
+def without_letter_headers(headers: Headers) -> Headers:
+    """Return the headers for a replay: only attempt and first failure stay of those added."""
+    kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
+    return tuple(
+        header for header, added in _with_origin(headers) if not added or header[0] in kept
+    )
+
+
+def _with_origin(headers: Headers) -> Iterable[tuple[tuple[str, bytes | None], bool]]:
+    """Each header of a dead letter, and whether it was added."""
     names = [name for name, _ in headers]
     own = len(names) - names[::-1].index(_FIRST_ADDED) - 1 if _FIRST_ADDED in names else 0
-    kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
-    return (
-        *headers[:own],
-        *(
-            (name, value)
-            for name, value in headers[own:]
-            if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
-        ),
-    )
+    for place, header in enumerate(headers):
+        prefixes = (CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX)
+        yield header, place >= own and header[0].startswith(prefixes)
 
 
 def _first_failed(headers: Headers) -> str | None:

@@ -68,6 +68,27 @@ def test_all_read_events_are_published_and_no_email() -> None:
         assert event.key == str(value["accountId"]).encode()
 
 
+def test_a_program_reads_the_result_as_json() -> None:
+    """--output json gives the counts, and the flags of the rest where there is one."""
+    consumed(2)
+    flags = ("--output", "json")
+    assert json.loads(rebuilt(*flags)) == {"events": 2, "dry_run": True}
+    assert json.loads(rebuilt(*flags, "--yes")) == {
+        "events": 2,
+        "dry_run": False,
+        "finished": True,
+        "rest": None,
+    }
+
+
+def test_a_rebuild_leaves_an_audit_line() -> None:
+    """The log has who published events again, and with which flags; a dry run leaves no line."""
+    consumed(1)
+    assert "audit: " not in voltpay("events", "rebuild", *FLAGS).stderr
+    told = voltpay("events", "rebuild", *FLAGS, "--yes").stderr
+    assert "voltpay events rebuild" in told.partition("audit: ")[2]
+
+
 def test_a_range_is_of_times_and_ids() -> None:
     """--from and --to are times of payments, and --after is the id of one."""
     consumed(10)

@@ -24,6 +24,7 @@ from voltpay_cli.console.progress import (
 )
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.monitoring import monitored
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
@@ -42,7 +43,16 @@ GARBAGE_THRESHOLD = 50_000
 """New objects before Python looks for cycles: a batch makes many objects and no cycles, and the
 search after each 700 costs the writer a third of its CPU time."""
 
+app = group()
 
+
+@app.command(
+    epilog=examples(
+        "voltpay consume --workers 4",
+        "voltpay consume --exit-eof --output json",
+        "voltpay consume --dry-run",
+    )
+)
 @with_settings(
     "source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "listen", "x"
 )
@@ -72,6 +82,8 @@ def consume(
 ) -> None:
     """Consume payments until stopped. A file is consumed to its end."""
     source = wiring.settings.source
+    if skip_expired:
+        wiring.audit("source", "group")
     if workers > 1:
         _check_shareable(wiring.settings, max_messages, dry_run=dry_run)
         raise typer.Exit(_share(workers, wiring.settings.listen, output))

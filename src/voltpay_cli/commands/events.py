@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from voltpay_cli.console.progress import once_a_minute
+from voltpay_cli.console.progress import Output, once_a_minute
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import number, switch, with_settings
+from voltpay_cli.groups import examples, group
+from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import rebuilding
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -19,10 +21,15 @@ from voltpay_core.pacing import Pace
 from voltpay_core.ports import PaymentRange, PaymentReader
 from voltpay_core.rebuilding import Rebuilt
 
-app = typer.Typer(no_args_is_help=True, help="Publish events again.")
+app = group(no_args_is_help=True, help="Publish events again.")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "voltpay events rebuild --from 2026-01-01 --to 2026-07-01",
+        "voltpay events rebuild --from 2026-01-01 --to 2026-07-01 --rate 500 --yes",
+    )
+)
 @with_settings("source", "store", "events", "x")
 def rebuild(
     wiring: Wiring,
@@ -43,6 +50,7 @@ def rebuild(
     ] = None,
     rate: Annotated[int | None, number("events per second, at most")] = None,
     yes: Annotated[bool, switch("--yes", "publish them, not only count them")] = False,
+    output: Format = "text",
 ) -> None:
     """Publish read events again from the tables, for a reader that starts from nothing."""
     payments = PaymentRange(
@@ -53,11 +61,19 @@ def rebuild(
         payments = payments.rest(_payment_id(after))
     with stop_on_signals() as stop, wiring.payment_reader() as reader:
         if not yes:
-            typer.echo(f"would publish {reader.count(payments)} read events")
-            typer.echo("nothing was published: this was a dry run; --yes publishes them")
+            _count(reader.count(payments), output)
             raise typer.Exit
+        wiring.audit("store", "events")
         pace = Pace(rate, stop.flag.wait) if rate else None
-        raise typer.Exit(_publish(wiring, reader, payments, pace, stop))
+        raise typer.Exit(_publish(wiring, reader, payments, pace, stop, output=output))
+
+
+def _count(events: int, output: Output) -> None:
+    if output == "json":
+        typer.echo(json.dumps({"events": events, "dry_run": True}))
+    else:
+        typer.echo(f"would publish {events} read events")
+        typer.echo("nothing was published: this was a dry run; --yes publishes them")
 
 
 def _publish(
@@ -66,6 +82,8 @@ def _publish(
     payments: PaymentRange,
     pace: Pace | None,
     stop: StopFlag,
+    *,
+    output: Output,
 ) -> ExitCode:
     """Publish the events, say where another run continues, and return how it ended."""
     done, log_seldom = Rebuilt(last=payments.after), once_a_minute()
@@ -91,11 +109,20 @@ def _publish(
         if failure.halt or not stop():
             raise
     finally:
-        typer.echo(f"published {done.published} read events")
-        if not done.finished:
-            where = f"--after {done.last}" if done.last else f"--from {_text(payments.start)}"
-            typer.echo(f"to continue: {where} --to {_text(payments.end)}")
+        _report(done, payments, output)
     return ExitCode.DONE if done.finished else ExitCode.STOPPED
+
+
+def _report(done: Rebuilt, payments: PaymentRange, output: Output) -> None:
+    where = f"--after {done.last}" if done.last else f"--from {_text(payments.start)}"
+    rest = None if done.finished else f"{where} --to {_text(payments.end)}"
+    if output == "json":
+        row = {"events": done.published, "dry_run": False, "finished": done.finished, "rest": rest}
+        typer.echo(json.dumps(row))
+        return
+    typer.echo(f"published {done.published} read events")
+    if rest:
+        typer.echo(f"to continue: {rest}")
 
 
 def _text(instant: datetime) -> str:
