@@ -38,7 +38,7 @@ def stack_folder() -> Path:
 
 
 def jars(name: str) -> Path:
-    """The folder of jars called `name`: kafka or liquibase."""
+    """The folder of jars called `name`: kafka, liquibase or zipkin."""
     if not jars_are_current():
         raise MissingError(f"the jars of {name} are not in {stack_folder()}")
     return stack_folder() / name

@@ -101,7 +101,7 @@ def resolve_jars() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if jars_are_current():
             return
-        for profile in ("kafka", "liquibase"):
+        for profile in ("kafka", "liquibase", "zipkin"):
             shutil.rmtree(folder / profile, ignore_errors=True)
             goal = ("dependency:copy-dependencies", f"-P{profile}", f"-Djars={folder / profile}")
             _run("mvn", "-B", "-q", "-Dstyle.color=never", "-f", str(POM), *goal)
