@@ -5,7 +5,8 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from opentelemetry.exporter.zipkin.json import Protocol, ZipkinExporter
+from opentelemetry.exporter.zipkin.encoder import Protocol
+from opentelemetry.exporter.zipkin.json import ZipkinExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor

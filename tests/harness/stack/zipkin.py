@@ -37,14 +37,8 @@ class Zipkin(Server):
         return []
 
     def _open(self) -> None:
-        command: list[str | Path] = [
-            self._java,
-            *THRIFTY,
-            f"-DQUERY_PORT={self._port}",
-            "-jar",
-            self._jar,
-        ]
-        self._process = Process("Zipkin", command, log=self.folder / "log")
+        command = (self._java, *THRIFTY, f"-DQUERY_PORT={self._port}", "-jar")
+        self._process = Process("Zipkin", [*command, self._jar], log=self.folder / "log")
         self._process.wait_for(self._is_up, seconds=_START_SECONDS)
 
     def close(self) -> None:
