@@ -174,7 +174,7 @@ def lock(session: nox.Session) -> None:
     """Locks the newest dependencies that pyproject.toml allows, for `make` to install."""
     every_system = ("--universal", "--python-version", PYTHONS[0], "--generate-hashes")
     compiled = ("uv", "pip", "compile", "--quiet", "--upgrade", "--no-annotate", *every_system)
-    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent")
+    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent", "--extra", "otel")
     session.run(*compiled, *run, "--output-file", LOCKED_TO_RUN)
     session.run(*compiled, "--group", "build", "--output-file", LOCKED_TO_BUILD)
     develop = (*run, "--group", "dev", "--constraint", LOCKED_TO_RUN)

@@ -499,6 +499,21 @@ def test_an_update_can_be_read_before_it_is_run(
     assert tables(bare_database) == before
 
 
+def test_liquibase_is_named_after_its_command(stack: Database, tmp_path: Path) -> None:
+    """The sessions of Liquibase, too, say which command they serve, and on which host."""
+    named = set()
+    with start("db", "history", cwd=tmp_path) as history, connected(stack.superuser) as connection:
+        while history.poll() is None:
+            rows = connection.run(
+                "SELECT application_name, pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = 'voltpay_migrator'"
+            )
+            named |= {tuple(row) for row in rows}
+        history.communicate()
+    assert {name for name, _ in named} == {f"voltpay:db-history:{socket.gethostname()}"}
+    assert len(named) > 1  # the program's own session, and that of Liquibase
+
+
 def test_sessions_are_named_after_their_commands(stack: Database, tmp_path: Path) -> None:
     """A session says which command it serves, under which node id, and on which host."""
     flags = ("--source", "file:-", "--events", "file:out", "--node-id", "123")

@@ -109,6 +109,8 @@ def test_no_payment_is_in_any_output() -> None:
     printed += ended("events", "rebuild", *LOCAL[2:], "--yes")
     assert "published 1 " in printed
     printed += ended("dead-letter", "list", *LOCAL[:2], *LOCAL[4:])
+    printed += ended("dead-letter", "list", "--output", "json", *LOCAL[4:])
+    printed += ended("dead-letter", "show", "payment_writer_dlq-0@0", *LOCAL[4:])
     assert "refused-by-database" in printed
     assert leaks(printed) == []
     letters = read_events(Path("out/payment_writer_dlq.jsonl"))

@@ -29,6 +29,7 @@ from voltpay_cli.monitoring import monitored
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
 from voltpay_cli.supervising import Supervisor, worst
+from voltpay_cli.tracing import traced
 from voltpay_cli.wiring import Wiring
 from voltpay_core import dry_running
 from voltpay_core.consuming import PaymentConsumer
@@ -120,9 +121,10 @@ def run(
             _summarized(output) as summarized,
             progress(finite=_is_file(wiring.settings)) as show,
             monitored(wiring) as count,
+            traced(wiring) as trace,
             wiring.payment_consumer(
                 stop.flag,
-                to_all(show, count),
+                to_all(show, count, trace),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
                 pace=pace,
