@@ -20,6 +20,7 @@ nox.options.sessions = [
     "deploy",
     "pythons",
     "integration",
+    "image",
     "mutants",
 ]
 
@@ -80,8 +81,8 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session
 def deploy(session: nox.Session) -> None:
-    """The Helm chart: whether it fits Kubernetes, the program and its settings."""
-    session.run("pytest", "tests/deploy", *session.posargs)
+    """The Helm chart, the Compose file, and the alerts for series made by hand."""
+    session.run("pytest", *PARALLEL, "tests/deploy", *session.posargs)
 
 
 @nox.session
@@ -129,6 +130,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def image(session: nox.Session) -> None:
+    """The images: linted, built without Docker, and run."""
+    session.run("hadolint", *map(str, sorted(Path("deploy").rglob("Dockerfile"))))
+    session.run("pytest", "tests/image", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Whether the laws catch hand-made mistakes."""
     session.run("python", "-m", "tests.mutants", *session.posargs)
@@ -167,7 +175,7 @@ def lock(session: nox.Session) -> None:
     """Locks the newest dependencies that pyproject.toml allows, for `make` to install."""
     every_system = ("--universal", "--python-version", PYTHONS[0], "--generate-hashes")
     compiled = ("uv", "pip", "compile", "--quiet", "--upgrade", "--no-annotate", *every_system)
-    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent")
+    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent", "--extra", "otel")
     session.run(*compiled, *run, "--output-file", LOCKED_TO_RUN)
     session.run(*compiled, "--group", "build", "--output-file", LOCKED_TO_BUILD)
     develop = (*run, "--group", "dev", "--constraint", LOCKED_TO_RUN)

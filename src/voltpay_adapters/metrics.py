@@ -8,6 +8,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from itertools import product
 
+from attrs import define, field
+
 from voltpay_core.codec import Topics
 from voltpay_core.errors import DEAD_LETTER_CODES, Fenced, Unavailable
 from voltpay_core.notices import (
@@ -35,7 +37,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     ProcessCollector,
     generate_latest,
 )
@@ -62,7 +63,7 @@ _BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 750, 1000, 2500, 5000, 10_000)
 _AGE_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
-class WriterMetrics(Collector):
+class WriterMetrics:
     """An observer that counts; every label is there from the start, except partitions.
 
     `registry` holds the metrics of this writer and of its process. An application that serves
@@ -79,9 +80,7 @@ class WriterMetrics(Collector):
         self._kinds = dict(
             zip((topics.read, topics.email, topics.dead_letter), _KINDS, strict=True)
         )
-        self._group, self._now = group, now
-        self._node_id: int | None = None
-        self._lag: Mapping[Partition, int] = {}
+        self._now, self._owned = now, _Owned(group)
         self._records = Counter(
             "voltpay_records",
             "Records by outcome; a batch that is repeated after a failure counts again.",
@@ -138,9 +137,9 @@ class WriterMetrics(Collector):
             registry=registry,
         )
         version = metadata.version("voltpay")
-        Info("voltpay_build", "The version.", registry=registry).info({"version": version})
+        Gauge("voltpay_build_info", "1.", ["version"], registry=registry).labels(version).set(1)
         ProcessCollector(registry=registry)
-        registry.register(self)
+        registry.register(self._owned)
         self._start_at_zero()
 
     def __call__(self, notice: Notice) -> None:
@@ -165,7 +164,7 @@ class WriterMetrics(Collector):
             case TakenOver():
                 self._outage.set(0)
                 self._take_overs.inc()
-                self._node_id = notice.node_id
+                self._owned.node_id = notice.node_id
             case Fenced():
                 self._fenced.inc()
             case Retrying():
@@ -175,27 +174,6 @@ class WriterMetrics(Collector):
     def exposition(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics of what this writer owns now."""
-        lag = self._lag
-        yield GaugeMetricFamily("voltpay_partitions", "Partitions of this writer.", len(lag))
-        records = GaugeMetricFamily(
-            "voltpay_lag_records",
-            "Known records of a partition of this writer that are not polled yet.",
-            labels=["partition"],
-        )
-        for partition, count in lag.items():
-            records.add_metric([str(partition.number)], count)
-        yield records
-        info = GaugeMetricFamily(
-            "voltpay_writer_info",
-            "1, with the node id since the first take-over.",
-            labels=["node_id", "group"],
-        )
-        node_id = "" if self._node_id is None else f"{self._node_id:03}"
-        info.add_metric([node_id, self._group], 1)
-        yield info
 
     def _measure_batch(self, batch: Polled) -> None:
         self._outage.set(0)
@@ -222,7 +200,7 @@ class WriterMetrics(Collector):
 
     def _go_on(self, lag: Mapping[Partition, int]) -> None:
         self._outage.set(0)
-        self._lag = lag
+        self._owned.lag = lag
         self._progress.set(self._now())
 
     def _time(self, step: str, seconds: float) -> None:
@@ -240,6 +218,40 @@ class WriterMetrics(Collector):
             self._steps.labels(step)
         for target in {*TARGETS.values(), _OTHER}:
             self._retries.labels(target)
+
+
+@define(eq=False)
+class _Owned(Collector):
+    """The metrics of what a writer owns now: a partition that it has lost has none.
+
+    Attributes:
+        lag: By partition.
+        node_id: None before the first take-over.
+    """
+
+    _group: str
+    lag: Mapping[Partition, int] = field(factory=dict, init=False)
+    node_id: int | None = field(default=None, init=False)
+
+    def collect(self) -> Iterator[Metric]:
+        lag = self.lag
+        yield GaugeMetricFamily("voltpay_partitions", "Partitions of this writer.", len(lag))
+        records = GaugeMetricFamily(
+            "voltpay_lag_records",
+            "Known records of a partition of this writer that are not polled yet.",
+            labels=["partition"],
+        )
+        for partition, count in lag.items():
+            records.add_metric([str(partition.number)], count)
+        yield records
+        info = GaugeMetricFamily(
+            "voltpay_writer_info",
+            "1, with the node id since the first take-over.",
+            labels=["node_id", "group"],
+        )
+        node_id = "" if self.node_id is None else f"{self.node_id:03}"
+        info.add_metric([node_id, self._group], 1)
+        yield info
 
 
 def _target(failure: Unavailable) -> str:

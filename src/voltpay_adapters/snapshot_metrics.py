@@ -43,8 +43,8 @@ class _Metrics(Collector):
 
 
 def _of_group(group: GroupState) -> Iterator[Metric]:
-    lag = {str(number): records for number, records in group.lag.items()}
-    yield _labelled("group_lag_records", "Records not acknowledged.", "partition", lag)
+    yield _by_partition("group_lag_records", "Records not acknowledged.", group.lag)
+    yield _by_partition("group_offset", "The offset that is acknowledged.", group.positions)
     yield _gauge("group_members", "Members of the consumer group.", len(group.members))
     yield _gauge("unowned_partitions", "Partitions that no member owns.", len(group.unowned))
 
@@ -71,6 +71,11 @@ def _checks(snapshot: Snapshot) -> dict[str, int]:
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:
     return GaugeMetricFamily(f"voltpay_{name}", documentation, value)
+
+
+def _by_partition(name: str, documentation: str, values: Mapping[int, int]) -> Metric:
+    numbers = {str(partition): value for partition, value in values.items()}
+    return _labelled(name, documentation, "partition", numbers)
 
 
 def _labelled(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:

@@ -17,7 +17,6 @@ log = logging.getLogger("voltpay")
 
 STALLED = 120.0
 """Seconds without a new snapshot, beside the time between two, after which `/livez` fails."""
-_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @define
@@ -65,9 +64,10 @@ class Observation:
 
     def metrics(self) -> Response:
         """The metrics; none before the first snapshot."""
-        from voltpay_adapters.snapshot_metrics import exposition  # noqa: PLC0415 - an extra
+        from voltpay_adapters.metrics import CONTENT_TYPE  # noqa: PLC0415 - an extra
+        from voltpay_adapters.snapshot_metrics import exposition  # noqa: PLC0415
 
-        return Response(exposition(self._last) if self._last else b"", _CONTENT_TYPE)
+        return Response(exposition(self._last) if self._last else b"", CONTENT_TYPE)
 
     def livez(self) -> Response:
         """Whether snapshots still come."""

@@ -77,8 +77,8 @@ def purge(
     Args:
         retention: How long claims are needed; None skips this check.
         chunk: Claims in a transaction, at most.
-        stop: Called between chunks; true ends the purge.
-        notify: Called after each chunk with the number deleted so far.
+        stop: Called between transactions; true ends the purge.
+        notify: Called after each transaction that deletes claims, with the number deleted so far.
 
     Raises:
         Misconfigured: Claims of that age are still needed.
@@ -86,13 +86,16 @@ def purge(
     """
     if retention is not None:
         retention.check(older_than)
-    total, deleted = 0, chunk
-    while deleted == chunk and not stop():
+    total = 0
+    rest: int | None = 0
+    while rest is not None and not stop():
         with begin() as work:
-            deleted = work.idempotency.purge(older_than, chunk)
-        total += deleted
-        notify(total)
-    return Purged(total, finished=deleted < chunk)
+            step = work.idempotency.purge(older_than, chunk, rest)
+        rest = step.rest
+        total += step.deleted
+        if step.deleted:
+            notify(total)
+    return Purged(total, finished=rest is None)
 
 
 def expired(begin: BeginUnitOfWork, older_than: timedelta) -> int:

@@ -23,12 +23,18 @@ from tests.harness.stack.places import ROOT
 from voltpay_cli.settings import OPTIONS, Settings, load
 
 CHART = ROOT / "deploy/helm/voltpay-writer"
+UNIT = ROOT / "deploy/systemd/voltpay-consume@.service"
 GUIDE = ROOT / "docs/how-to/deploy-on-kubernetes.md"
 VALUES = sorted(path.name for path in CHART.glob("ci/*-values.yaml"))
 KUBERNETES = ("1.29", "1.31", "1.34", "1.37")
 CUSTOM = {"keda.sh/v1alpha1": "keda.v1alpha1", "monitoring.coreos.com/v1": "prometheus_operator.v1"}
 NAMED_BY_A_FILE = {"kafka.password", "database.password", "database.migrator_password"}
-NOT_USED_THERE = {"database.superuser", "database.liquibase", "database.liquibase_classpath"}
+OF_THE_PODS = {
+    "listen",  # the chart's probes ask this port
+    "database.liquibase",  # the image of the migrations brings it
+    "database.liquibase_classpath",
+    "database.superuser",  # nothing in the cluster should have these rights
+}
 
 each_values = pytest.mark.parametrize("values", VALUES)
 
@@ -243,6 +249,84 @@ def test_pods_have_no_rights(values: str) -> None:
 
 
 @each_values
+def test_the_schema_comes_first(values: str) -> None:
+    """The migrations run before anything of the release is there, so they bring what they need."""
+    hooks = {
+        (resource["kind"], resource["metadata"]["name"]): resource["metadata"]["annotations"]
+        for resource in rendered(values)
+        if "helm.sh/hook" in resource["metadata"].get("annotations", {})
+    }
+    pod = pods(values)["migrations"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    settings = volumes["settings"]["configMap"]["name"]
+    job = hooks["Job", "eu-voltpay-writer-migrations"]
+    assert "serviceAccountName" not in pod["spec"]
+    for kind, name in (("ConfigMap", settings), ("NetworkPolicy", "eu-voltpay-writer-migrations")):
+        needed = hooks[kind, name]
+        assert needed["helm.sh/hook"] == job["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert int(needed["helm.sh/hook-weight"]) < int(job.get("helm.sh/hook-weight", 0))
+        assert "hook-succeeded" in needed["helm.sh/hook-delete-policy"]
+    assert "emptyDir" in volumes["scratch"]
+    assert {"name": "scratch", "mountPath": "/tmp"} in container(pod)["volumeMounts"]
+
+
+@each_values
+def test_a_job_that_cannot_work_is_not_repeated(values: str) -> None:
+    """A job has failed after the exit codes after which systemd does not start the writer again."""
+    jobs = [
+        resource["spec"].get("jobTemplate", resource)["spec"]
+        for resource in rendered(values)
+        if resource["kind"] in {"CronJob", "Job"}
+    ]
+    assert len(jobs) == 3
+    for job in jobs:
+        (rule,) = job["podFailurePolicy"]["rules"]
+        assert rule["action"] == "FailJob"
+        codes = " ".join(map(str, rule["onExitCodes"]["values"]))
+        assert f"RestartPreventExitStatus={codes}\n" in UNIT.read_text("utf-8")
+
+
+def test_a_roll_out_keeps_the_writers() -> None:
+    """A changed setting replaces the pods that read it, and each writer before it is stopped."""
+    found: dict[str, list[str]] = {}
+    for size in (1, 1, 2):
+        for resource in render(changed(settings__batch_size=size)):
+            if resource["kind"] == "Deployment":
+                pod = resource["spec"]["template"]["metadata"]["annotations"]
+                found.setdefault(resource["metadata"]["name"], []).append(pod["checksum/settings"])
+                if resource["metadata"]["name"] == "eu-voltpay-writer":
+                    update = resource["spec"]["strategy"]["rollingUpdate"]
+                    assert update == {"maxSurge": 1, "maxUnavailable": 0}
+    assert found
+    for first, again, other in found.values():
+        assert first == again != other
+
+
+def test_the_network_is_open_for_servers_alone() -> None:
+    """Pods reach DNS, Kafka, PostgreSQL and what is added; the migrations PostgreSQL and DNS."""
+    policies = {
+        resource["metadata"]["name"]: {
+            port["port"] for rule in resource["spec"]["egress"] for port in rule["ports"]
+        }
+        for resource in rendered("everything-values.yaml")
+        if resource["kind"] == "NetworkPolicy"
+    }
+    assert policies == {
+        "eu-voltpay-writer": {53, 9092, 9093, 5432, 4318},
+        "eu-voltpay-writer-migrations": {53, 5432},
+    }
+
+
+def test_scaling_owns_the_number_of_writers() -> None:
+    """With autoscaling the Deployment has no number of its own, and no metric is not a lag of 0."""
+    found = {(r["kind"], r["metadata"]["name"]): r for r in rendered("everything-values.yaml")}
+    scaled = found["ScaledObject", "eu-voltpay-writer"]["spec"]
+    assert "replicas" not in found["Deployment", scaled["scaleTargetRef"]["name"]]["spec"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (3, 24)
+    assert scaled["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
+
+
+@each_values
 def test_policies_select_their_pods(values: str) -> None:
     """Each pod is under exactly one network policy; the disruption budget is the writers' alone."""
     found = {
@@ -275,11 +359,11 @@ def selects(selector: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
 
 def test_metrics_are_found() -> None:
     """Each service of metrics has the pods of its component, at the port where these listen."""
-    services = {}
+    services = set()
     for resource in rendered("everything-values.yaml"):
         if resource["kind"] == "Service":
             spec = resource["spec"]
-            services[resource["metadata"]["name"]] = spec
+            services.add(resource["metadata"]["name"])
             (component,) = (
                 name
                 for name, pod in pods("everything-values.yaml").items()
@@ -294,8 +378,25 @@ def test_metrics_are_found() -> None:
         for resource in rendered("everything-values.yaml")
         if resource["kind"] == "ScaledObject"
     )
-    (service,) = re.findall(r'service="([^"]+)"', scaled["triggers"][0]["metadata"]["query"])
-    assert service in services
+    assert set(services) == {"eu-voltpay-writer", "eu-voltpay-writer-observer"}
+    query = scaled["triggers"][0]["metadata"]["query"]
+    assert 'service="eu-voltpay-writer-observer"' in query
+    assert 'namespace="payments"' in query
+
+
+@each_values
+def test_probes_leave_an_outage_to_the_writer(values: str, tmp_path: Path) -> None:
+    """A writer is asked for both probes, and may start for longer than it waits out an outage."""
+    path = tmp_path / "voltpay.toml"
+    path.write_text(settings_files(values)["eu-voltpay-writer"], "utf-8")
+    waits = load({}, str(path)).settings.limits.retry_seconds
+    only = container(pods(values)["writer"])
+    starts = only["startupProbe"]
+    assert starts["periodSeconds"] * starts["failureThreshold"] > waits + 60
+    assert [
+        only[probe]["httpGet"]["path"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+    ] == ["/readyz", "/readyz", "/livez"]
 
 
 RULES = """
@@ -311,7 +412,8 @@ groups:
 
 def test_rules_and_dashboards_are_embedded(tmp_path: Path) -> None:
     """Files of rules and dashboards get into the cluster as they are; other files do not."""
-    copied = shutil.copytree(CHART, tmp_path / CHART.name)
+    without_files = shutil.ignore_patterns("files")
+    copied = shutil.copytree(CHART, tmp_path / CHART.name, ignore=without_files)
     dashboard = json.dumps({"title": "Writer", "legend": "{{partition}}"}, indent=2)
     for name, text in {
         "files/prometheus/rules/lag.rules.yml": RULES,
@@ -365,13 +467,13 @@ def test_cron_and_systemd_say_the_same() -> None:
         if resource["kind"] == "CronJob"
     }
     assert {schedule: job["args"] for schedule, job in jobs.items()} == cron
-    unit = (ROOT / "deploy/systemd/voltpay-consume@.service").read_text("utf-8")
+    unit = UNIT.read_text("utf-8")
     seconds = pods("minimal-values.yaml")["writer"]["spec"]["terminationGracePeriodSeconds"]
     assert f"TimeoutStopSec={seconds}\n" in unit
 
 
 def test_the_schema_knows_every_setting() -> None:
-    """values.schema.json has each setting but secrets and what the chart has no use for."""
+    """values.schema.json has each setting but secrets and what is not for the user to say."""
     schema = chart().schema
     assert schema
     tables = schema["properties"]["settings"]["properties"]
@@ -380,7 +482,7 @@ def test_the_schema_knows_every_setting() -> None:
         for name, table in tables.items()
         for below in table.get("properties", [""])
     }
-    assert known == {option.path for option in OPTIONS} - NAMED_BY_A_FILE - NOT_USED_THERE
+    assert known == {option.path for option in OPTIONS} - NAMED_BY_A_FILE - OF_THE_PODS
 
 
 def test_the_version_is_the_project_s() -> None:
@@ -493,4 +595,5 @@ def test_what_is_off_is_not_rendered() -> None:
     off = {name: {"enabled": False} for name in ("migrations", "maintain", "observer", "purge")}
     values = changed(settings__database={}, networkPolicy__enabled=False, **off)
     kinds = {resource["kind"] for resource in render(values)}
-    assert kinds == {"ConfigMap", "Deployment", "Pod", "PodDisruptionBudget", "ServiceAccount"}
+    needed = {"ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "ServiceAccount"}
+    assert kinds == needed | {"Pod"}

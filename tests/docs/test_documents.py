@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from attrs import asdict
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.cli import VOLTPAY, parse
 from tests.harness.documents import (
@@ -35,12 +36,14 @@ from typer.core import TyperGroup
 
 from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
+from voltpay_adapters.metrics import WriterMetrics
 from voltpay_adapters.snapshot_metrics import exposition
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
-from voltpay_core.codec import EVENT_ID_HEADER, Codec
+from voltpay_core.codec import EVENT_ID_HEADER, REBUILT_PREFIX, Codec, Topics
 from voltpay_core.errors import DEAD_LETTER_CODES
 from voltpay_core.ids import PaymentId
+from voltpay_core.notices import Idle
 from voltpay_core.outcomes import DecodedPayment, Written
 from voltpay_core.payments import Payment
 from voltpay_core.records import Partition, Record, last_header
@@ -219,6 +222,26 @@ def test_the_topic_settings_are_complete() -> None:
     }
 
 
+def test_the_metrics_are_complete() -> None:
+    """The table of metrics has each of a writer, in order, with its type and its labels."""
+    metrics = WriterMetrics(Topics(), "a-group")
+    metrics(Idle({Partition("payments", 1): 0}))
+    rows = table(REFERENCE / "metrics.md", "metric", "type", "labels", "meaning")
+    told = {name.strip("`"): (kind, labels) for name, kind, labels, _ in rows}
+    assert told == {
+        family.name + ("_total" if family.type == "counter" else ""): (
+            family.type,
+            ", ".join(f"`{label}`" for label in _labels(family)) or "-",
+        )
+        for family in metrics.registry.collect()
+        if family.name.startswith("voltpay_")
+    }
+
+
+def _labels(family: Metric) -> list[str]:
+    return [label for label in family.samples[0].labels if label != "le"]
+
+
 def test_the_metrics_of_the_observer_are_complete() -> None:
     """The table of metrics has each that a snapshot is exposed as, with its label."""
     rows = table(ROOT / "docs/how-to/observe.md", "metric", "meaning")
@@ -265,6 +288,7 @@ def test_the_wire_examples_are_real() -> None:
     events = Codec().events(Written(record, stored))
     assert [event.value for event in events] == [read.encode(), email.encode()]
     told = {(last_header(event.headers, EVENT_ID_HEADER) or b"").decode() for event in events}
+    told.add(f"{REBUILT_PREFIX}{stored.id}:{stored.version}")
     assert told <= set(spans(WIRE_FORMAT))
 
 

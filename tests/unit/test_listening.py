@@ -43,6 +43,15 @@ def test_what_is_no_address_is_rejected(text: str) -> None:
         Address.parse(text)
 
 
+def test_processes_listen_side_by_side() -> None:
+    """Each process has the next port; port 0 stays 0, and no port is above the last one."""
+    first = Address("::1", 65533)
+    assert first.counted_up(3) == [Address("::1", port) for port in (65533, 65534, 65535)]
+    assert FREE.counted_up(2) == [FREE, FREE]
+    with pytest.raises(Misconfigured, match="4 processes cannot listen at ports from 65533 on"):
+        first.counted_up(4)
+
+
 def get(address: Address, path: str) -> tuple[int, str | None, bytes]:
     with closing(HTTPConnection(address.host, address.port, timeout=10)) as connection:
         connection.request("GET", path)

@@ -13,8 +13,13 @@ from voltpay_adapters.snapshots import GroupState, Member, Snapshot
 from voltpay_core.errors import Unavailable
 
 AWAY = Unavailable("away")
-LABELS = {"check": "name", "group_lag_records": "partition", "months_ahead": "table"}
-GROUP = {"group_lag_records", "group_members", "unowned_partitions"}
+LABELS = {
+    "check": "name",
+    "group_lag_records": "partition",
+    "group_offset": "partition",
+    "months_ahead": "table",
+}
+GROUP = {"group_lag_records", "group_offset", "group_members", "unowned_partitions"}
 STORE = {
     *("outbox_rows", "outbox_oldest_seconds", "months_ahead", "oldest_claim_seconds"),
     "clock_difference_seconds",
@@ -39,9 +44,10 @@ def samples(found: Snapshot) -> dict[str, dict[str, float]]:
 
 @given(found=groups)
 def test_the_group_is_exposed_as_it_is(found: GroupState) -> None:
-    """Each partition has its lag; members and unowned partitions are counted."""
+    """Each partition has its lag and its offset; members and unowned partitions are counted."""
     read = samples(snapshot(group=found))
     assert read["group_lag_records"] == {str(n): lag for n, lag in found.lag.items()}
+    assert read["group_offset"] == {str(n): done for n, done in found.positions.items()}
     assert read["group_members"] == {"": len(found.members)}
     assert read["unowned_partitions"] == {"": len(found.unowned)}
 
@@ -64,6 +70,7 @@ def test_everything_has_its_metric() -> None:
     assert read == {
         "observed_timestamp_seconds": {"": NOW.timestamp()},
         "group_lag_records": {"0": 7},
+        "group_offset": {"0": 100},
         "group_members": {"": 1},
         "unowned_partitions": {"": 0},
         "outbox_rows": {"": 2},

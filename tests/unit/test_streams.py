@@ -172,7 +172,7 @@ def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
 
 
 def test_progress_is_shown_on_any_terminal(folder: Path) -> None:
-    """A live line and its log are shown on a terminal that has but ASCII."""
+    """A live line, its log and what is left of a file are shown on a terminal of only ASCII."""
     Path("grün€.jsonl").write_text("no payment\n")
     main, terminal = pty.openpty()
     with os.fdopen(main, "rb") as shown, os.fdopen(terminal, "wb") as stderr:
@@ -187,6 +187,7 @@ def test_progress_is_shown_on_any_terminal(folder: Path) -> None:
         told = os.read(shown.fileno(), 65536).decode("ascii")
     assert done.returncode == 0
     assert "gr\\xfcn\\u20ac.jsonl" in told
+    assert "100 %, 0:00:00" in told
 
 
 def test_a_stop_may_come_in_the_middle_of_a_message() -> None:
@@ -216,3 +217,16 @@ def until_full(pipe: int) -> None:
         if struct.unpack("i", waiting)[0] >= fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ):
             return
     pytest.fail("nobody fills the pipe")
+
+
+def test_a_line_on_stderr_is_there_at_once() -> None:
+    """What a process has said before it was killed is not lost in a buffer."""
+    script = """
+import os, signal, sys
+from voltpay_adapters.local import streams
+streams.settle()
+print("last words", file=sys.stderr)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, b"last words\n")

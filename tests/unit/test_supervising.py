@@ -51,6 +51,12 @@ def test_each_process_runs_to_its_end(capfd: pytest.CaptureFixture[str]) -> None
     assert sorted(capfd.readouterr().err.splitlines()) == ["[1] line", "[2] line", "[3] line"]
 
 
+def test_each_process_has_its_own_command() -> None:
+    """The command is made from the number of the process, which is that of its lines."""
+    ends = Supervisor(lambda number: ("echo", f"I am {number}"), Event()).run(3)
+    assert ends == [Ended(0, f"I am {number}\n") for number in (1, 2, 3)]
+
+
 @pytest.mark.parametrize("death", ["os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(1)"])
 def test_a_process_that_died_is_restarted(death: str) -> None:
     """Who is killed, or ends by a bug, is replaced, and the others go on."""

@@ -64,7 +64,7 @@ class _Output(_Stream):
 
 
 class _Messages(_Stream):
-    """The standard error: what cannot be written is dropped, and the work goes on."""
+    """The standard error: each line is written at once; what cannot be written is dropped."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write some of the data, or drop it if that fails."""
@@ -79,7 +79,8 @@ def _text(raw: io.FileIO, before: TextIO | None) -> io.TextIOWrapper:
     if codecs.lookup(encoding).name == "ascii":
         encoding = _ASCII
     buffer = io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffer, encoding, errors=ESCAPED, line_buffering=raw.isatty())
+    at_once = isinstance(raw, _Messages) or raw.isatty()
+    return io.TextIOWrapper(buffer, encoding, errors=ESCAPED, line_buffering=at_once)
 
 
 def _hold_descriptors() -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 from voltpay_adapters.postgres.connection import Session
 from voltpay_core.errors import Fenced
 from voltpay_core.payments import Payment
-from voltpay_core.ports import OutboxRow
+from voltpay_core.ports import OutboxRow, PurgeStep
 from voltpay_core.records import Partition
 
 _encode = msgspec.json.Encoder().encode
@@ -104,20 +104,30 @@ class PostgresIdempotency:
         )
         return {key for (key,) in rows}
 
-    def purge(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` claims older than `older_than`."""
-        ((count,),) = self._session.run(
+    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
+        """Delete at most `limit` claims older than `older_than` from some pages of the table.
+
+        `start` is the first page. So a purge reads each page once, and needs no index.
+        """
+        end = start + max(1, limit // _CLAIMS_IN_A_PAGE)
+        ((deleted, pages),) = self._session.run(
             f"""
             WITH gone AS (
                 DELETE FROM write.idempotency WHERE ctid = ANY(ARRAY(
-                    SELECT ctid FROM write.idempotency WHERE {_EXPIRED} LIMIT :most))
+                    SELECT ctid FROM write.idempotency
+                    WHERE ctid >= :first::tid AND ctid < :end::tid AND {_EXPIRED} LIMIT :most))
                 RETURNING 1)
-            SELECT count(*) FROM gone
+            SELECT count(*), pg_relation_size('write.idempotency')
+                / current_setting('block_size')::integer FROM gone
             """,  # noqa: S608 - a constant
+            first=f"({start},0)",
+            end=f"({end},0)",
             age=older_than.total_seconds(),
             most=limit,
         )
-        return int(count)
+        if deleted == limit:
+            return PurgeStep(deleted, start)
+        return PurgeStep(deleted, end if end < pages else None)
 
     def expired(self, older_than: timedelta) -> int:
         """The number of claims older than `older_than`."""
@@ -127,6 +137,9 @@ class PostgresIdempotency:
         )
         return int(count)
 
+
+_CLAIMS_IN_A_PAGE = 100
+"""About as many as there are in a page whose message ids are UUIDs."""
 
 _EXPIRED = """
 date < least(now() - make_interval(secs => :age),

@@ -6,24 +6,24 @@ import logging
 from functools import partial
 from typing import Annotated
 
-import typer
-
 from voltpay_cli.addresses import DEFAULT, Address
 from voltpay_cli.console.signals import stop_on_signals
+from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import take_snapshot
 from voltpay_cli.options import number, with_settings
 from voltpay_cli.wiring import Wiring
 
 log = logging.getLogger("voltpay")
 
-_Listen = Annotated[str, typer.Option(help="where metrics and probes are", metavar="HOST:PORT")]
+
+app = group()
 
 
-@with_settings("source", "store", "events", "group", "x")
+@app.command(epilog=examples("voltpay observe --listen 0.0.0.0:9464"))
+@with_settings("source", "store", "events", "group", "listen", "x")
 def observe(
     wiring: Wiring,
     *,
-    listen: _Listen = DEFAULT,
     every: Annotated[int, number("seconds between two looks", 1, 3600)] = 15,
 ) -> None:
     """Serve metrics of the group, the outbox, the months and the checks, until stopped."""
@@ -40,7 +40,7 @@ def observe(
     }
     with (
         stop_on_signals(doing="ending") as stop,
-        listening(Address.parse(listen), routes) as address,
+        listening(Address.parse(wiring.settings.listen or DEFAULT), routes) as address,
     ):
         log.info("metrics are at http://%s/metrics", address)
         observation.run(stop.flag)

@@ -11,6 +11,16 @@ ROOT = Path(__file__).resolve().parents[3]
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
 OLDEST_POSTGRES = 15
+IMAGE_TOOLS = ("mmdebstrap", "buildah", "runc")
+MONITORS = {
+    "prometheus": ("prometheus",),
+    "promtool": ("promtool",),
+    "amtool": ("amtool",),
+    "alertmanager": ("alertmanager", "prometheus-alertmanager"),
+    "node_exporter": ("node_exporter", "prometheus-node-exporter"),
+    "postgres_exporter": ("postgres_exporter", "prometheus-postgres-exporter"),
+}
+"""The programs of Prometheus, each with the names by which it is found; the last is Debian's."""
 THRIFTY = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Java's cheapest garbage collector and compiler."""
 
@@ -64,6 +74,29 @@ def pgbouncer() -> str:
     if found is None:
         raise MissingError("no PgBouncer on the PATH")
     return found
+
+
+def image_tools() -> tuple[str, ...]:
+    """The names of the programs that make a base image, build on it and run what was built."""
+    if os.geteuid() != 0:
+        raise MissingError("no right to build images: root alone can do it here")
+    if missing := [name for name in IMAGE_TOOLS if shutil.which(name) is None]:
+        raise MissingError(f"no {', '.join(missing)} on the PATH")
+    return IMAGE_TOOLS
+
+
+def monitor(program: str) -> str:
+    """The path of a program of Prometheus: on the PATH, or where provisioning has put it."""
+    folders = f"{os.environ.get('PATH', os.defpath)}:{monitors_folder() / 'usr/bin'}"
+    for name in MONITORS[program]:
+        if found := shutil.which(name, path=folders):
+            return found
+    raise MissingError(f"no {program} on the PATH")
+
+
+def monitors_folder() -> Path:
+    """The folder of the unpacked packages of Prometheus."""
+    return stack_folder() / "monitors"
 
 
 def postgres_programs() -> Path:

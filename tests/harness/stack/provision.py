@@ -7,16 +7,22 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.harness.stack.places import (
+    IMAGE_TOOLS,
+    MONITORS,
     OLDEST_POSTGRES,
     POM,
     MissingError,
     jars_are_current,
     jars_stamp,
     java,
+    monitor,
+    monitors_folder,
     pgbouncer,
     pom_digest,
     postgres_programs,
@@ -24,6 +30,12 @@ from tests.harness.stack.places import (
 )
 
 JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "openjdk-25-jre-headless")
+MONITOR_PACKAGES = (
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-node-exporter",
+    "prometheus-postgres-exporter",
+)
 # Debian would make and start a cluster of its own with the first server that is installed
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.d/no-main-cluster.conf")
 
@@ -37,6 +49,7 @@ def main() -> int:
     try:
         install_programs()
         resolve_jars()
+        unpack_monitors()
     except ProvisionError as error:
         print(f"provision: {error}", file=sys.stderr)
         return 1
@@ -44,7 +57,7 @@ def main() -> int:
 
 
 def install_programs() -> None:
-    """Have Java, Maven, PostgreSQL with pg_partman, and PgBouncer: Debian's packages, when root."""
+    """Have the programs of the stack and those that build images: Debian's packages, when root."""
     if not (missing := missing_programs()):
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -74,6 +87,9 @@ def missing_programs() -> dict[str, Callable[[], str]]:
         missing["PostgreSQL 15 or newer with pg_partman"] = _partman_package
     if not _have(pgbouncer):
         missing["PgBouncer"] = lambda: "pgbouncer"
+    if os.geteuid() == 0:  # others cannot build images, and need the stack all the same
+        absent = [tool for tool in IMAGE_TOOLS if shutil.which(tool) is None]
+        missing |= {tool: partial(str, tool) for tool in absent}
     return missing
 
 
@@ -90,6 +106,21 @@ def resolve_jars() -> None:
             goal = ("dependency:copy-dependencies", f"-P{profile}", f"-Djars={folder / profile}")
             _run("mvn", "-B", "-q", "-Dstyle.color=never", "-f", str(POM), *goal)
         jars_stamp().write_text(pom_digest())
+
+
+def unpack_monitors() -> None:
+    """Unpack Debian's packages of Prometheus, once: to install them would start their services."""
+    if not (missing := [name for name in MONITORS if not _have(partial(monitor, name))]):
+        return
+    if shutil.which("apt-get") is None:
+        raise ProvisionError(f"missing: {', '.join(missing)}; install it")
+    if os.geteuid() == 0:
+        _run("apt-get", "update", "-qq")
+    with tempfile.TemporaryDirectory() as folder:
+        as_root = ("-o", "APT::Sandbox::User=root")  # another user may not write here
+        _run("apt-get", "download", "-qq", *as_root, *MONITOR_PACKAGES, cwd=folder)
+        for package in Path(folder).glob("*.deb"):
+            _run("dpkg-deb", "--extract", str(package), str(monitors_folder()))
 
 
 def _have(find: Callable[[], object]) -> bool:
@@ -124,9 +155,9 @@ def _package_names(pattern: str) -> list[str]:
     return [line.split()[0] for line in lines]
 
 
-def _run(*command: str) -> None:
+def _run(*command: str, cwd: str | None = None) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(command, check=False, env=environment, stdout=sys.stderr).returncode:
+    if subprocess.run(command, check=False, cwd=cwd, env=environment, stdout=sys.stderr).returncode:
         raise ProvisionError(f"failed: {shlex.join(command)}")
 
 

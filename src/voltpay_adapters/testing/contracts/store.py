@@ -20,7 +20,7 @@ from voltpay_adapters.testing.tables import Tables, rows_of
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS, PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Payment, Status
-from voltpay_core.ports import PaymentDatabase, UnitOfWork
+from voltpay_core.ports import PaymentDatabase, PurgeStep, UnitOfWork
 from voltpay_core.records import Partition
 
 T = TypeVar("T")
@@ -236,10 +236,12 @@ class StoreContract:
         with database.begin() as work:
             work.idempotency.claim(["young"])
             assert work.idempotency.expired(week) == 3
-            assert work.idempotency.purge(week, 2) == 2
+            first = work.idempotency.purge(week, 2)
+            assert first.deleted == 2
+            assert first.rest is not None
             assert work.idempotency.expired(week) == 1
-            assert work.idempotency.purge(week, 2) == 1
-            assert work.idempotency.purge(week, 2) == 0
+            assert work.idempotency.purge(week, 2, first.rest) == PurgeStep(1, None)
+            assert work.idempotency.purge(week, 2) == PurgeStep(0, None)
         assert harness.tables().claims == ("young",)
 
     def test_a_purge_spares_what_the_outbox_may_repeat(
@@ -257,11 +259,29 @@ class StoreContract:
         harness.age_outbox(timedelta(days=8))
         with database.begin() as work:
             assert work.idempotency.expired(week) == 1
-            assert work.idempotency.purge(week, 10) == 1
+            assert work.idempotency.purge(week, 10) == PurgeStep(1, None)
         assert harness.tables().claims == ("as old",)
         with database.begin() as work:
             work.outbox.delete(rows)
-            assert work.idempotency.purge(week, 10) == 1
+            assert work.idempotency.purge(week, 10) == PurgeStep(1, None)
+
+    def test_a_purge_reaches_every_claim(
+        self, harness: StoreHarness, database: PaymentDatabase
+    ) -> None:
+        """The steps of a purge reach all claims, also in a table of many pages, and end."""
+        week = timedelta(days=7)
+        with database.begin() as work:
+            work.idempotency.claim([f"{number:0255}" for number in range(500)])
+        harness.age_claims(timedelta(days=8))
+        deleted = 0
+        rest: int | None = 0
+        with database.begin() as work:
+            while rest is not None:
+                step = work.idempotency.purge(week, 110, rest)
+                assert step.deleted <= 110
+                deleted, rest = deleted + step.deleted, step.rest
+            assert work.idempotency.expired(week) == 0
+        assert deleted == 500
 
     # The outbox
 

@@ -2,23 +2,20 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from http.client import HTTPConnection
 from pathlib import Path
 from socket import AF_INET6, create_connection, create_server, socket
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.canary import leaks, records
 from tests.harness.cli import start, voltpay
 from tests.harness.deployment import eventually
+from tests.harness.scraping import Scraped
 
 from voltpay_adapters.local.files import PaymentFilePublisher
-from voltpay_cli.addresses import Address
 from voltpay_core.codec import Codec
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -42,24 +39,7 @@ class Writer:
         self.process = start("consume", *flags, cwd=Path.cwd())
         assert self.process.stderr is not None
         line = next(line for line in self.process.stderr if "metrics are at" in line)
-        found = re.search(r"http://(.*):(\d+)/metrics", line)
-        assert found
-        self.address = Address(found[1].strip("[]"), int(found[2]))
-
-    def get(self, path: str) -> tuple[int, str]:
-        """The status and the whole answer, headers included."""
-        with closing(
-            HTTPConnection(self.address.host, self.address.port, timeout=10)
-        ) as connection:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, f"{answer.headers}\n{answer.read().decode()}"
-
-    def value(self, name: str, **labels: str) -> float:
-        text = self.get("/metrics")[1].partition("\n\n")[2]
-        families = text_string_to_metric_families(text)
-        samples = (sample for family in families for sample in family.samples)
-        return sum(each.value for each in samples if (each.name, each.labels) == (name, labels))
+        (self.scraped,) = Scraped.all_named_by(line)
 
     def send(self, lines: bytes) -> None:
         assert self.process.stdin is not None
@@ -83,14 +63,14 @@ def writer() -> Iterator[Writer]:
 
 def test_a_writer_is_seen_while_it_works(writer: Writer) -> None:
     """The metrics are those of the summary, the probes are well, and no canary sings in them."""
-    eventually(lambda: writer.get("/readyz")[0] == 200)
+    eventually(lambda: writer.scraped.get("/readyz")[0] == 200)
     writer.send(payments())
-    eventually(lambda: writer.value("voltpay_records_total", outcome="written"))
-    eventually(lambda: writer.value("voltpay_batch_records_count"))
-    answers = [writer.get(path) for path in PATHS]
+    eventually(lambda: writer.scraped.value("records_total", outcome="written"))
+    eventually(lambda: writer.scraped.value("batch_records_count"))
+    answers = [writer.scraped.get(path) for path in PATHS]
     assert [status for status, _ in answers] == [200, 200, 200, 404]
-    written = writer.value("voltpay_records_total", outcome="written")
-    letters = writer.value("voltpay_records_total", outcome="dead_letter")
+    written = writer.scraped.value("records_total", outcome="written")
+    letters = writer.scraped.value("records_total", outcome="dead_letter")
     summary, log = writer.end()
     assert (summary["written"], summary["dead_letters"]) == (written, letters)
     assert letters > 5
@@ -100,13 +80,13 @@ def test_a_writer_is_seen_while_it_works(writer: Writer) -> None:
 
 def test_a_client_that_says_nothing_disturbs_nobody(writer: Writer) -> None:
     """A silent, a talkative and a vanished client leave the writer and other clients alone."""
-    place = (writer.address.host, writer.address.port)
+    place = (writer.scraped.host, writer.scraped.port)
     with create_connection(place), create_connection(place) as noisy:
         noisy.sendall(b"\0" * 100_000)
         with create_connection(place) as gone:
             gone.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         writer.send(payments())
-        eventually(lambda: writer.value("voltpay_records_total", outcome="written"))
+        eventually(lambda: writer.scraped.value("records_total", outcome="written"))
         summary, log = writer.end()
     assert summary["written"] > 0
     assert "bug" not in log
@@ -155,6 +135,6 @@ def has_ipv6() -> bool:
 def test_an_ipv6_address_is_listened_to() -> None:
     """`[::1]:0` listens there, and the log names it in brackets."""
     writer = Writer("[::1]:0")
-    assert writer.address.host == "::1"
-    assert writer.get("/livez")[0] == 200
+    assert writer.scraped.host == "::1"
+    assert writer.scraped.get("/livez")[0] == 200
     writer.end()
