@@ -146,9 +146,10 @@ def mutants(session: nox.Session) -> None:
 def mutation(session: nox.Session) -> None:
     """Whether tests without a server catch the mutants that mutmut makes: slow, so not by default.
 
-    A pattern chooses modules or functions: ``nox -s mutation -- 'voltpay_core.writer.*'``.
+    It takes modules or packages, and the size of a sample, such as
+    ``nox -s mutation -- voltpay_adapters.postgres --sample 300``.
     """
-    session.run("pip", "install", "--quiet", "--group", "mutation")
+    session.run("uv", "pip", "install", "--quiet", "--group", "mutation")
     session.run("python", "-m", "tests.mutants.generated", *session.posargs)
 
 
