@@ -72,6 +72,9 @@ def _figures(results: Results) -> Iterator[tuple[str, Spread, bool]]:
         )
         yield f"{name}: throughput, of COPY", _single(cell.run.rate / copy), True
         yield f"{name}: WAL bytes a payment", _single(cell.run.wal_bytes), False
+    for watched in results.watched:
+        name = f"{watched.client}, watched by {watched.by}: CPU, of the unwatched"
+        yield name, watched.cpu, False
     for one in results.latencies:
         for name, counts in (("commit", one.commit), ("event", one.event)):
             p99 = _single(percentile(counts, 99))

@@ -83,14 +83,14 @@ class Run:
 
 @frozen
 class Pair:
-    """COPY, and right after it the path that is compared with it."""
+    """A baseline, such as COPY, and right after it the path that is compared with it."""
 
-    copy: Run
+    baseline: Run
     path: Run
 
     @property
     def ratio(self) -> float:
-        return self.path.rate / self.copy.rate
+        return self.path.rate / self.baseline.rate
 
 
 @frozen
@@ -130,6 +130,29 @@ class Way:
     def cpu(self, part: str) -> float:
         """The median of microseconds a payment."""
         return statistics.median(pair.path.cpu.get(part, 0.0) for pair in self.pairs)
+
+
+@frozen
+class Watched:
+    """The writer with observers, and without them in the same round.
+
+    Attributes:
+        by: What observes it, in words.
+    """
+
+    client: str
+    by: str
+    pairs: Sequence[Pair] = field(factory=list)
+
+    @property
+    def ratio(self) -> Spread:
+        """The throughput, as a share of that of the unwatched writer."""
+        return Spread.of([pair.ratio for pair in self.pairs])
+
+    @property
+    def cpu(self) -> Spread:
+        """The CPU of the writer's process for a payment, as a share likewise."""
+        return Spread.of([p.path.cpu["writer"] / p.baseline.cpu["writer"] for p in self.pairs])
 
 
 @frozen
@@ -196,12 +219,13 @@ class Results:
     ways: Sequence[Way] = field(factory=list)
     cells: Sequence[Cell] = field(factory=list)
     latencies: Sequence[Latency] = field(factory=list)
+    watched: Sequence[Watched] = field(factory=list)
     flat: Sequence[Flat] = field(factory=list)
 
     @property
     def copy(self) -> Spread:
         """Rows of payments that COPY alone writes a second."""
-        return Spread.of([pair.copy.rate for way in self.ways for pair in way.pairs])
+        return Spread.of([pair.baseline.rate for way in self.ways for pair in way.pairs])
 
     def writers(self) -> list[Way]:
         return [way for way in self.ways if way.name == "writer"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 from attrs import define, evolve, field, frozen
-from tests.harness.deployment import Deployment, Program, eventually
+from tests.harness.deployment import VOLTPAY, Deployment, Program, eventually
 from tests.harness.history import read_topic
+from tests.harness.otlp import receiver
 
 from bench.alone import Task, Window
 from bench.figures import (
@@ -24,6 +25,7 @@ from bench.figures import (
     Pair,
     Results,
     Run,
+    Watched,
     Way,
     histogram,
     rates_of_tenths,
@@ -35,6 +37,12 @@ from bench.stack import Stack, commits, committed_at, counters, fill
 from voltpay_cli.exit_codes import ExitCode
 
 _ALONE = (sys.executable, "-m", "bench.alone")
+WATCHED: Mapping[str, Mapping[str, str]] = {
+    "metrics": {"VOLTPAY_LISTEN": "0"},
+    "traces, none sampled": {"OTEL_TRACES_SAMPLER": "always_off"},
+    "traces, 1 % sampled": {"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
+}
+"""Variables of the environment that have the writer watched."""
 _WARM = 100
 """Payments that a writer has committed before a steady load begins."""
 _WARM_SHARE = 0.2
@@ -51,6 +59,7 @@ class Setup:
     batch_size: int
     commit_unit: str = "batch"
     workers: int = 1
+    environment: Mapping[str, str] = field(factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """Settings by environment, with a group that has read nothing."""
@@ -86,6 +95,7 @@ class Measurement:
             _window(self._start(load, "rows", plan.payments))
             self._warm(load)
             self._measure_pairs(load)
+            self._measure_watched(load)
             self._measure_table(load, accounts)
         for hot in plan.accounts[1:]:
             with self._filled(f"load-{hot}", plan.payments, hot) as load:
@@ -121,6 +131,21 @@ class Measurement:
                     path = self._run_alone(load, way.name, setup)
                 ways[index] = evolve(way, pairs=[*way.pairs, Pair(copy, path)])
             self._found(ways=ways.copy())
+
+    def _measure_watched(self, load: Deployment) -> None:
+        """What metrics and traces cost, with the first client."""
+        client, found = self.clients[0], {by: Watched(self.clients[0], by) for by in WATCHED}
+        plain = Setup(client, self.plan.batch_size)
+        with receiver() as (address, _):
+            for number in range(self.plan.pairs):
+                self.say(f"round {number + 1} of {self.plan.pairs}: watched by {', '.join(found)}")
+                baseline = self._run_writer(load, plain, self.plan.seconds)
+                for by, variables in WATCHED.items():
+                    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": address} if "traces" in by else {}
+                    setup = evolve(plain, environment={**traced, **variables})
+                    path = self._run_writer(load, setup, self.plan.seconds)
+                    found[by] = evolve(found[by], pairs=[*found[by].pairs, Pair(baseline, path)])
+        self._found(watched=[*found.values()])
 
     def _measure_table(self, load: Deployment, accounts: int) -> None:
         plan = self.plan
@@ -173,7 +198,10 @@ class Measurement:
         self.stack.empty(load)
         before = counters(load)
         limits = ("--exit-eof", "--workers", str(setup.workers), "--timeout", str(seconds))
-        program = load.consume("auto", *limits, **setup.settings())
+        variables = (f"{name}={value}" for name, value in setup.environment.items())
+        program = load.consume(
+            *("auto", *limits), program=("env", *variables, VOLTPAY), **setup.settings()
+        )
         with self._sampler(program) as sampler:
             _check(program, ExitCode.DONE, ExitCode.STOPPED)
         found = commits(load)

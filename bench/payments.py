@@ -15,6 +15,8 @@ from voltpay_core.payments import Payment, Status
 from voltpay_core.records import Partition, ProducerRecord, Record
 
 COMMENT = "Rent for October, flat 3"
+SAMPLED = 100
+"""One trace of so many is sampled."""
 COPIED = (
     "payment_core (id, amount, status, currency, account_id, type, created_at)",
     "payment_metadata (id, created_at, updated_at, version)",
@@ -25,11 +27,13 @@ COPIED = (
 
 
 def records(codec: Codec, count: int, accounts: int, seed: int) -> Iterator[ProducerRecord]:
-    """Records for the input topic."""
-    for sample in samples(codec, count, seed, Mix(accounts)):
+    """Records for the input topic, each in a trace; one of a hundred traces is sampled."""
+    for number, sample in enumerate(samples(codec, count, seed, Mix(accounts)), 1):
         payment = codec.decode_payment(sample.value)
         comment = payment.comment or COMMENT
-        yield codec.payment_record(evolve(payment, status=Status.SUCCESS, comment=comment))
+        record = codec.payment_record(evolve(payment, status=Status.SUCCESS, comment=comment))
+        context = b"00-%032x-%016x-%02x" % (number, number, number % SAMPLED == 0)
+        yield evolve(record, headers=(*record.headers, ("traceparent", context)))
 
 
 def written(codec: Codec, count: int, accounts: int, partitions: int) -> Iterator[Written]:

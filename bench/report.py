@@ -26,6 +26,7 @@ def report(results: Results, pictures: Mapping[str, str]) -> str:
             f"Measured on {results.started} in the {results.form} form.",
             _table(("machine", ""), results.machine.items(), right=False),
             *_throughput(results),
+            *_watched(results),
             *_cells(results),
             *_latencies(results),
             *_flat(results),
@@ -85,6 +86,23 @@ def _throughput(results: Results) -> Iterable[str]:
                 f"{way.cpu('other'):.0f}",
             )
             for way in results.ways
+        ),
+    )
+
+
+def _watched(results: Results) -> Iterable[str]:
+    if not results.watched:
+        return
+    yield "## What watching costs"
+    yield (
+        "In each round the writer runs once unwatched and once with each observer; the figures are"
+        " shares of the unwatched run. One message of a hundred is sampled by its producer."
+    )
+    yield _table(
+        ("watched by", "payments/s", "CPU of the writer"),
+        (
+            (f"{one.client}, {one.by}", _spread(one.ratio, ".3f"), _spread(one.cpu, ".3f"))
+            for one in results.watched
         ),
     )
 

@@ -7,7 +7,7 @@ import pytest
 from bench.__main__ import load, save
 from bench.figures import Results
 from bench.machine import describe
-from bench.measuring import Measurement
+from bench.measuring import WATCHED, Measurement
 from bench.plan import Plan
 from bench.plots import draw
 from bench.report import PARTS, report
@@ -51,6 +51,8 @@ def test_the_benchmark_measures_everything(stack: Stack, tmp_path: Path) -> None
         assert run.seconds > 0
         assert set(run.cpu) == set(PARTS)
         assert 10 < run.peak_rss < 1000
+    assert [one.by for one in results.watched] == list(WATCHED)
+    assert all(one.ratio.median > 0 for one in results.watched)
     (cell,), (latency,) = results.cells, results.latencies
     assert 1 < cell.run.payments_a_transaction < BATCH_SIZE
     assert cell.run.transactions * cell.run.payments_a_transaction >= 1

@@ -1,48 +1,15 @@
 """`voltpay consume` sends traces where OpenTelemetry's variables ask for it, and not elsewhere."""
 
-import gzip
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 from tests.harness.cli import LOCAL, start, voltpay
+from tests.harness.otlp import receiver
 
 from voltpay_cli.exit_codes import ExitCode
 
 pytestmark = pytest.mark.usefixtures("folder")
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[Any]]]:
-    """The address of an OTLP receiver, and the resources and spans that it has got."""
-    received: list[Any] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers["Content-Encoding"] == "gzip":
-                body = gzip.decompress(body)
-            received.extend(ExportTraceServiceRequest.FromString(body).resource_spans)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(ExportTraceServiceResponse().SerializeToString())
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
 
 
 @pytest.fixture
