@@ -18,9 +18,9 @@ def read_group(cluster: KafkaCluster, group: str, topic: str) -> GroupState:
     with cluster.topic_admin(f"looking up the group {group}") as admin:
         offsets = _offsets(admin, topic)
         committed = admin.acknowledged(group, topic)
-        seconds = time.monotonic()
+        read_at = time.monotonic()
         return GroupState(
-            seconds,
+            read_at,
             {n: max(committed.get(n, 0), found.start) for n, found in offsets.items()},
             {number: found.stop for number, found in offsets.items()},
             admin.members(group, topic),
