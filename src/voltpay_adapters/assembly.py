@@ -51,7 +51,7 @@ def payment_writer(
             waited for, so anything above 0 delays them.
         breaker: The `limit` of the `Breaker`.
         notify: Called with each notice, for logs and metrics. Give it to `backoff`, too, which
-            tells of retries. `to_all` makes one observer of several.
+            reports retries. `to_all` makes one observer of several.
         now: The current time, with its time zone.
         timer: Seconds of a clock that never goes back.
 

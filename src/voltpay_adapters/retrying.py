@@ -23,7 +23,8 @@ def backoff(
     """A policy that retries a call during an outage, for at most `seconds`.
 
     It waits 0.2 seconds, then twice as long each time, with jitter. `Unavailable` with ``halt`` is
-    not retried, since only a person can help. The logger ``voltpay`` logs each retry as a warning.
+    not retried, since only a person can help. If `stop` is set during an outage, the call raises
+    `Unavailable` at once. The logger ``voltpay`` logs each retry as a warning.
 
     Args:
         seconds: The time limit of each call, its retries included.
@@ -31,31 +32,22 @@ def backoff(
         longest: Seconds between two attempts, at most, before the jitter.
         notify: Called with `Retrying` before each wait; give it and `payment_writer` the same.
 
-    If `stop` is set during an outage, the call raises `Unavailable` at once.
-
     Raises:
         ModuleNotFoundError: tenacity is not installed; the extras of Kafka and PostgreSQL bring it.
     """
     try:
-        from tenacity import (  # noqa: PLC0415 - the local adapters do without it
-            Retrying,
-            retry_if_exception,
-            stop_after_delay,
-            stop_when_event_set,
-            wait_exponential,
-            wait_random,
-        )
+        import tenacity  # noqa: PLC0415 - the local adapters do without it
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             "backoff needs tenacity: pip install 'voltpay[kafka]' or 'voltpay[postgres]'",
             name="tenacity",
         ) from None
-    return Retrying(
-        retry=retry_if_exception(_is_transient),
-        stop=stop_after_delay(seconds) | stop_when_event_set(stop),
-        wait=wait_exponential(multiplier=0.2, max=longest) + wait_random(0, 0.2),
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_transient),
+        stop=tenacity.stop_after_delay(seconds) | tenacity.stop_when_event_set(stop),
+        wait=tenacity.wait_exponential(multiplier=0.2, max=longest) + tenacity.wait_random(0, 0.2),
         sleep=_wait_for(stop),
-        before_sleep=_tell_retry(notify),
+        before_sleep=_report_to(notify),
         reraise=True,
     )
 
@@ -72,13 +64,14 @@ def _wait_for(stop: Event) -> Callable[[float], None]:
     return wait
 
 
-def _tell_retry(notify: Observer) -> Callable[[RetryCallState], None]:
-    def tell(state: RetryCallState) -> None:
+def _report_to(notify: Observer) -> Callable[[RetryCallState], None]:
+    def report(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0
         if isinstance(error, Unavailable):  # the only kind that is retried
             retrying = Retrying(error, state.attempt_number + 1, wait)
+            # not `str(retrying)`: a log handler may add what a person can do about the failure
             log.warning("%s; attempt %d in %.1f s", error, retrying.attempt, retrying.seconds)
             notify(retrying)
 
-    return tell
+    return report

@@ -44,13 +44,13 @@ class GroupState:
     """How far the consumer group has come.
 
     Attributes:
-        seconds: When it was read, by a clock that only serves to subtract.
+        read_at: The time at which it was read, in seconds of a monotonic clock.
         positions: The next offset to read of each partition.
         ends: The offset after the last record of each partition, open transactions included.
         members: In no order.
     """
 
-    seconds: float
+    read_at: float
     positions: Mapping[int, int]
     ends: Mapping[int, int]
     members: tuple[Member, ...]
@@ -165,7 +165,7 @@ def rate(before: GroupState, after: GroupState) -> Rate:
 
     A topic that was created again in between, or offsets that were moved back, count as 0.
     """
-    seconds = max(after.seconds - before.seconds, 1e-3)
+    seconds = max(after.read_at - before.read_at, 1e-3)
 
     def moved(old: Mapping[int, int], new: Mapping[int, int]) -> float:
         return sum(max(0, new[each] - old[each]) for each in new.keys() & old.keys()) / seconds

@@ -239,24 +239,22 @@ def added_headers(headers: Headers) -> Headers:
 
     Headers before the last one that names the topic came with the record, whatever their names.
     """
-    return tuple(header for header, added in _with_origin(headers) if added)
+    return tuple(header for header, added in _with_added(headers) if added)
 
 
 def without_letter_headers(headers: Headers) -> Headers:
     """Return the headers for a replay: only attempt and first failure stay of those added."""
     kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
-    return tuple(
-        header for header, added in _with_origin(headers) if not added or header[0] in kept
-    )
+    return tuple(header for header, added in _with_added(headers) if not added or header[0] in kept)
 
 
-def _with_origin(headers: Headers) -> Iterable[tuple[tuple[str, bytes | None], bool]]:
+def _with_added(headers: Headers) -> Iterable[tuple[tuple[str, bytes | None], bool]]:
     """Each header of a dead letter, and whether it was added."""
     names = [name for name, _ in headers]
     own = len(names) - names[::-1].index(_FIRST_ADDED) - 1 if _FIRST_ADDED in names else 0
-    for place, header in enumerate(headers):
+    for position, header in enumerate(headers):
         prefixes = (CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX)
-        yield header, place >= own and header[0].startswith(prefixes)
+        yield header, position >= own and header[0].startswith(prefixes)
 
 
 def _first_failed(headers: Headers) -> str | None:

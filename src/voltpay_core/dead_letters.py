@@ -71,8 +71,10 @@ class DeadLetter:
         trace_id: The trace of the record's ``traceparent``, if that is well-formed.
         correlation_id: The record's ``correlation-id``, if it is harmless text: at most 64 letters,
             digits and ``. _ : -``.
-        key_bytes: The length of the key; None if there is none. So has `value_bytes`.
-        headers: The number of headers that the record came with, and `header_bytes` their length.
+        key_bytes: The length of the key; None if there is none.
+        value_bytes: The length of the value; None if there is none.
+        headers: The number of headers that the record came with.
+        header_bytes: The length of their names and values.
     """
 
     code: str
@@ -153,7 +155,7 @@ def find(letters: DeadLetters, location: str) -> Record:
     """
     parts = _LOCATION.fullmatch(location)
     if parts is None:
-        raise Misconfigured("the place of a dead letter has the form TOPIC-PARTITION@OFFSET")
+        raise Misconfigured("the location of a dead letter has the form TOPIC-PARTITION@OFFSET")
     partition, offset = Partition(parts[1], int(parts[2])), int(parts[3])
     for record in letters.browse(begin=(partition.number, offset)):
         if (record.partition, record.offset) == (partition, offset):

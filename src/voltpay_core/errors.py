@@ -16,7 +16,7 @@ DEAD_LETTER_CODES = (
     "refused-by-database",
     "too-large",
 )
-"""All codes that `Rejected` has here; an adapter of one's own may add some."""
+"""The codes of `Rejected` in this project; another adapter may add codes."""
 
 
 class Rejected(Exception):

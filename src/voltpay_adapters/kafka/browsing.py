@@ -83,11 +83,12 @@ def browse(
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
         tps = [tp for tp in tps if only in {None, tp.partition}]
         ends = find_offsets(consumer.end_offsets, tps)
-        for tp, start in _starts(consumer, tps, group).items():
+        for tp, offset in _starts(consumer, tps, group).items():
+            start = max(offset, first)
             if newest is not None:
-                first = ends[tp] - newest // len(tps)
-            if max(start, first) < ends[tp]:
-                yield from _read(consumer, tp, max(start, first), ends[tp])
+                start = max(start, ends[tp] - newest // len(tps))
+            if start < ends[tp]:
+                yield from _read(consumer, tp, start, ends[tp])
 
 
 def _starts(

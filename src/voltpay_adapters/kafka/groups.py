@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from voltpay_adapters.kafka.topics import KafkaCluster
+from voltpay_adapters.kafka.topics import KafkaCluster, TopicAdmin
 from voltpay_adapters.snapshots import GroupState
 from voltpay_core.errors import Unavailable
 
@@ -16,13 +16,11 @@ def read_group(cluster: KafkaCluster, group: str, topic: str) -> GroupState:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it, or has no such topic.
     """
     with cluster.topic_admin(f"looking up the group {group}") as admin:
-        offsets = admin.offsets(topic)
-        if not offsets:
-            raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
+        offsets = _offsets(admin, topic)
         committed = admin.acknowledged(group, topic)
-        seconds = time.monotonic()
+        read_at = time.monotonic()
         return GroupState(
-            seconds,
+            read_at,
             {n: max(committed.get(n, 0), found.start) for n, found in offsets.items()},
             {number: found.stop for number, found in offsets.items()},
             admin.members(group, topic),
@@ -36,7 +34,10 @@ def count_retained(cluster: KafkaCluster, topic: str) -> int:
         Unavailable: Kafka cannot be reached, or (halt) does not permit it, or has no such topic.
     """
     with cluster.topic_admin(f"looking up {topic}") as admin:
-        offsets = admin.offsets(topic)
-    if not offsets:
-        raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
-    return sum(map(len, offsets.values()))
+        return sum(map(len, _offsets(admin, topic).values()))
+
+
+def _offsets(admin: TopicAdmin, topic: str) -> dict[int, range]:
+    if offsets := admin.offsets(topic):
+        return offsets
+    raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")

@@ -95,7 +95,9 @@ class KafkaTopicAdmin:
         """The members of a group, and their partitions of this topic."""
         found = self._client.describe_groups([group])[group]
         if (error := found["error"]) and _NO_GROUP not in error:
-            raise Unavailable(f"Kafka does not describe the group {group}: {error}", halt=True)
+            raise Unavailable(
+                f"Kafka does not describe the group {group}: {error}", halt=True, code="kafka"
+            )
         return tuple(
             Member(
                 member["client_id"],
@@ -106,7 +108,7 @@ class KafkaTopicAdmin:
         )
 
     def _describe(self, topic: str) -> dict[str, Any] | None:
-        """What the brokers tell of a topic; None if it does not exist."""
+        """The description of a topic; None if it does not exist."""
         (found,) = self._client.describe_topics([topic])
         error = for_code(found["error_code"])
         if error is UnknownTopicOrPartitionError:

@@ -109,7 +109,7 @@ class SqliteIdempotency:
         return {key for (key,) in rows}
 
     def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
-        """Delete at most `limit` claims older than `older_than`; every step starts anew."""
+        """Delete at most `limit` claims older than `older_than`; each step searches all claims."""
         deleted = self._connection.execute(
             "DELETE FROM idempotency WHERE message_id IN"
             " (SELECT message_id FROM idempotency WHERE date < ? LIMIT ?)",

@@ -178,12 +178,7 @@ def schema_version(connection: Administration) -> str | None:
     The schema is up to date if it is the last of
     `voltpay_adapters.postgres.resources.changeset_ids`.
     """
-    if connection.run("SELECT to_regclass('write.databasechangelog')") == [[None]]:
-        return None
-    rows = connection.run(
-        "SELECT id FROM write.databasechangelog ORDER BY orderexecuted DESC LIMIT 1"
-    )
-    return rows[0][0] if rows else None
+    return next(reversed(applied_changesets(connection)), None)
 
 
 def applied_changesets(connection: Administration) -> dict[str, datetime]:

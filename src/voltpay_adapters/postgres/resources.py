@@ -22,12 +22,11 @@ def changelog_folder() -> Path:
 
 def changeset_ids() -> tuple[str, ...]:
     """The ids of all changesets, in the order of their execution."""
-    files = sorted(changelog_folder().glob("*.sql"))
-    return tuple(found for file in files for found in _CHANGESET.findall(file.read_text("utf-8")))
+    return tuple(rollbacks())
 
 
 def rollbacks() -> dict[str, str]:
-    """The SQL that undoes each changeset, by its id."""
+    """The SQL that undoes each changeset, by its id, in the order of their execution."""
     files = sorted(changelog_folder().glob("*.sql"))
     parts = [_CHANGESET.split(file.read_text("utf-8"))[1:] for file in files]
     return {

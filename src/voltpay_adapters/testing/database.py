@@ -391,13 +391,14 @@ class MemoryPaymentReader:
         after = payments.after.text if payments.after else ""
         found = sorted(self._tables.payments.items())
         return [
-            _stored(payment)
+            stored(payment)
             for payment_id, payment in found
             if payment_id > after and payments.start <= payment.created_at < payments.end
         ]
 
 
-def _stored(payment: Payment) -> StoredPayment:
+def stored(payment: Payment) -> StoredPayment:
+    """What a `PaymentReader` returns for a written payment."""
     stated = payment.stated
     return StoredPayment(
         payment.id,

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voltpay_adapters.testing.contracts.store import EXAMPLES, StoreHarness, a_payment
+from voltpay_adapters.testing.database import stored
 from voltpay_adapters.testing.strategies import new_payments
 from voltpay_core.ids import UNIX_EPOCH, PaymentIdGenerator
 from voltpay_core.payments import NewPayment, Payment, StoredPayment
@@ -115,23 +116,6 @@ def written_at(instant: datetime, stated: NewPayment) -> Payment:
 def in_order(payments: list[Payment]) -> list[StoredPayment]:
     """The payments as they are read."""
     return [stored(payment) for payment in sorted(payments, key=lambda payment: payment.id.text)]
-
-
-def stored(payment: Payment) -> StoredPayment:
-    """What is read of a written payment."""
-    stated = payment.stated
-    return StoredPayment(
-        payment.id,
-        stated.account_id,
-        stated.amount,
-        stated.currency,
-        stated.status,
-        stated.type,
-        stated.comment,
-        stated.external_ref_id,
-        payment.created_at,
-        payment.version,
-    )
 
 
 def pages(reader: PaymentReader, within: PaymentRange, limit: int) -> Iterator[StoredPayment]:
