@@ -13,6 +13,7 @@ from voltpay_adapters.checking import Finding, ask
 from voltpay_adapters.local.checking import check_readable, check_writable
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.snapshots import Snapshot
+from voltpay_adapters.urls import Url
 from voltpay_cli.settings import Settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -120,15 +121,14 @@ def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Find
         yield Finding(name, failure)
 
 
-def _database(wiring: Wiring, url: str) -> Iterator[Finding]:
+def _database(wiring: Wiring, url: Url) -> Iterator[Finding]:
     from voltpay_adapters.postgres import health
 
-    settings = wiring.settings
+    limits = wiring.settings.limits
     return health.check(
-        wiring.database_url(url).with_password(settings.database.writer_secret()),
-        settings.database.tls(),
-        clock_skew=settings.limits.clock_skew_seconds,
-        outbox_age=settings.limits.retry_seconds,
+        *wiring.postgres(url),
+        clock_skew=limits.clock_skew_seconds,
+        outbox_age=limits.retry_seconds,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -57,6 +58,14 @@ def switch(name: str, words: str) -> Any:
 
 
 Format = Annotated[Output, typer.Option("--output", help="format of what is printed")]
+
+
+def show(
+    output: Output, values: Mapping[str, object], lines: Iterable[str], *, err: bool = False
+) -> None:
+    """Print a result: its values as one JSON object, or its lines."""
+    for line in [json.dumps(values)] if output == "json" else lines:
+        typer.echo(line, err=err)
 
 
 def age(flag: str, text: str) -> timedelta:

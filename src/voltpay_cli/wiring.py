@@ -187,7 +187,7 @@ class Wiring:
             return
         from voltpay_adapters.postgres.reader import PostgresPaymentReader
 
-        with closing(PostgresPaymentReader(*self._postgres(url))) as reader:
+        with closing(PostgresPaymentReader(*self.postgres(url))) as reader:
             yield reader
 
     @contextmanager
@@ -301,13 +301,16 @@ class Wiring:
             return partial(read_state, url.path)
         from voltpay_adapters.postgres import health
 
-        given = self.settings.database
-        target = self.database_url(url).with_password(given.writer_secret())
-        return partial(health.read_state, target, given.tls())
+        return partial(health.read_state, *self.postgres(url))
 
     def database_url(self, url: str) -> DatabaseUrl:
         """A database whose sessions carry the name of the command."""
         return DatabaseUrl.parse(url).named(self.invocation.application)
+
+    def postgres(self, url: Url) -> tuple[DatabaseUrl, SSLContext | None]:
+        """PostgreSQL for the writer's role, and how the connection is encrypted."""
+        given = self.settings.database
+        return self.database_url(url).with_password(given.writer_secret()), given.tls()
 
     def new_payment_file(self, path: str) -> AbstractContextManager[EventPublisher]:
         """A publisher to a new file of payments, which a failure removes; ``-`` is stdout."""
@@ -378,7 +381,7 @@ class Wiring:
             return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
         from voltpay_adapters.postgres.database import PostgresDatabase
 
-        target, tls = self._postgres(url)
+        target, tls = self.postgres(url)
         return PostgresDatabase(
             target,
             node_ids,
@@ -388,11 +391,6 @@ class Wiring:
             clock_skew=self.settings.limits.clock_skew_seconds,
             notify=log.warning,
         )
-
-    def _postgres(self, url: Url) -> tuple[DatabaseUrl, SSLContext | None]:
-        """PostgreSQL for the writer's role, and how the connection is encrypted."""
-        given = self.settings.database
-        return self.database_url(url).with_password(given.writer_secret()), given.tls()
 
     def _source(
         self, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool

@@ -12,7 +12,7 @@ from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import bootstrap_database, changesets, liquibase
 from voltpay_cli.operations import maintain as maintain_database
-from voltpay_cli.options import Format, number, switch, with_settings
+from voltpay_cli.options import Format, number, show, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
@@ -111,20 +111,16 @@ def validate(wiring: Wiring) -> None:
 def maintain(wiring: Wiring, *, output: Format = "text") -> None:
     """Create the partitions of the coming months. Run it daily."""
     made = maintain_database(wiring)
-    if output == "json":
-        rows = [
-            {
-                "table": each.table,
-                "name": each.name,
-                "start": each.start and each.start.isoformat(),
-                "end": each.end and each.end.isoformat(),
-            }
-            for each in made
-        ]
-        typer.echo(json.dumps({"partitions": rows}))
-        return
-    for partition in made:
-        typer.echo(str(partition))
+    rows = [
+        {
+            "table": each.table,
+            "name": each.name,
+            "start": each.start and each.start.isoformat(),
+            "end": each.end and each.end.isoformat(),
+        }
+        for each in made
+    ]
+    show(output, {"partitions": rows}, map(str, made))
 
 
 def _confirm(question: str) -> None:

@@ -15,7 +15,7 @@ from attrs import asdict
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, moment, number, switch, with_settings
+from voltpay_cli.options import Format, moment, number, show, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
 from voltpay_core.records import Record
@@ -37,7 +37,7 @@ Until = Annotated[
 ]
 
 _COLUMNS = (
-    "location",
+    "place",
     "code",
     "attempt",
     "failed_at",
@@ -70,14 +70,12 @@ def list_letters(
     records = _selected(wiring, code, since, until)
     letters = [DeadLetter.read(record) for record in records]
     shown = [_row(letter) for letter in islice(letters, limit)]
-    if output == "json":
-        typer.echo(json.dumps({"counts": counts(letters), "letters": shown}))
-        return
-    for name, count in counts(letters).items():
-        typer.echo(f"{count:>8} {name}")
+    by_code = counts(letters)
+    lines = [f"{count:>8} {name}" for name, count in by_code.items()]
     for row in shown:
-        cells = (row["place" if name == "location" else name] for name in _COLUMNS)
-        typer.echo("  ".join("-" if cell is None else str(cell) for cell in cells))
+        cells = (row[name] for name in _COLUMNS)
+        lines.append("  ".join("-" if cell is None else str(cell) for cell in cells))
+    show(output, {"counts": by_code, "letters": shown}, lines)
 
 
 @app.command(
@@ -103,11 +101,7 @@ def show_letter(
     if reveal:
         wiring.audit("events")
         row["record"] = wiring.envelope(record)
-    if output == "json":
-        typer.echo(json.dumps(row))
-        return
-    for name, value in row.items():
-        typer.echo(f"{name} = {json.dumps(value)}")
+    show(output, row, (f"{name} = {json.dumps(value)}" for name, value in row.items()))
 
 
 @app.command(
@@ -137,8 +131,7 @@ def export_letters(
         exported = export(records, publisher, topic, oldest=None if force else oldest, stop=stop)
         if stop():
             raise KeyboardInterrupt  # removes the file
-    words = json.dumps({"exported": exported}) if output == "json" else f"exported {exported}"
-    typer.echo(words, err=file == "-")
+    show(output, {"exported": exported}, [f"exported {exported}"], err=file == "-")
 
 
 @app.command(

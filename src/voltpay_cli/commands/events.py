@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from voltpay_cli.console.progress import Output, once_a_minute
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, switch, with_settings
+from voltpay_cli.options import Format, number, show, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import rebuilding
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -61,19 +60,16 @@ def rebuild(
         payments = payments.rest(_payment_id(after))
     with stop_on_signals() as stop, wiring.payment_reader() as reader:
         if not yes:
-            _count(reader.count(payments), output)
+            events = reader.count(payments)
+            lines = [
+                f"would publish {events} read events",
+                "nothing was published: this was a dry run; --yes publishes them",
+            ]
+            show(output, {"events": events, "dry_run": True}, lines)
             raise typer.Exit
         wiring.audit("store", "events")
         pace = Pace(rate, stop.flag.wait) if rate else None
         raise typer.Exit(_publish(wiring, reader, payments, pace, stop, output=output))
-
-
-def _count(events: int, output: Output) -> None:
-    if output == "json":
-        typer.echo(json.dumps({"events": events, "dry_run": True}))
-    else:
-        typer.echo(f"would publish {events} read events")
-        typer.echo("nothing was published: this was a dry run; --yes publishes them")
 
 
 def _publish(
@@ -116,13 +112,9 @@ def _publish(
 def _report(done: Rebuilt, payments: PaymentRange, output: Output) -> None:
     where = f"--after {done.last}" if done.last else f"--from {_text(payments.start)}"
     rest = None if done.finished else f"{where} --to {_text(payments.end)}"
-    if output == "json":
-        row = {"events": done.published, "dry_run": False, "finished": done.finished, "rest": rest}
-        typer.echo(json.dumps(row))
-        return
-    typer.echo(f"published {done.published} read events")
-    if rest:
-        typer.echo(f"to continue: {rest}")
+    row = {"events": done.published, "dry_run": False, "finished": done.finished, "rest": rest}
+    lines = [f"published {done.published} read events", *([f"to continue: {rest}"] if rest else [])]
+    show(output, row, lines)
 
 
 def _text(instant: datetime) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import timedelta
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, age, number, switch, with_settings
+from voltpay_cli.options import Format, age, number, show, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.purging import ClaimRetention
@@ -59,7 +58,7 @@ def purge(
     def report() -> None:
         words = f"{'would delete' if dry_run else 'deleted'} {total} claims"
         row = {"claims": total, "dry_run": dry_run, "finished": not stop()}
-        typer.echo(json.dumps(row) if output == "json" else words)
+        show(output, row, [words])
 
     if not force:
         needed = ClaimRetention(wiring.topics().input_retention(), replays)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from random import SystemRandom
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, with_settings
+from voltpay_cli.options import Format, number, show, with_settings
 from voltpay_cli.wiring import Wiring
 
 _share = partial(typer.Option, min=0, max=1, metavar="SHARE")
@@ -48,7 +47,6 @@ def produce(
             warm_ups=warm_ups,
             rate=rate,
         )
-    row, words = {"produced": sent, "seed": seed}, f"produced {sent} records with --seed {seed}"
-    typer.echo(
-        json.dumps(row) if output == "json" else words, err=wiring.settings.source == "file:-"
-    )
+    lines = [f"produced {sent} records with --seed {seed}"]
+    to_stderr = wiring.settings.source == "file:-"
+    show(output, {"produced": sent, "seed": seed}, lines, err=to_stderr)
