@@ -82,7 +82,7 @@ def test_leaders_change_unnoticed(deployment: Deployment, brokers: KafkaCluster)
             before = leaders(admin, deployment.topics.writer)
             admin.elect_leaders(0, raise_errors=False)  # the preferred ones
             eventually(lambda: leaders(admin, deployment.topics.writer) != before)
-        source.seek_to_committed(partitions)
+        eventually(lambda: not complaint(source, partitions), seconds=60)
 
 
 @pytest.mark.faults
