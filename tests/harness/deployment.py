@@ -46,6 +46,8 @@ $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
 CREATE TRIGGER take_time AFTER INSERT ON write.payment_core
 FOR EACH STATEMENT EXECUTE FUNCTION write.take_time();
 """
+by_either_client = pytest.mark.parametrize("client", ["kafka-python", "confluent"], indirect=True)
+"""For those rows of faults that `make test` runs with both Kafka clients."""
 MIX = Mix(accounts=200, duplicates=0.05, poison=0.03)
 PATIENCE = 120
 """Seconds for whatever must happen in the end, on a machine with other things to do."""
@@ -95,6 +97,11 @@ class Deployment:
     @property
     def group(self) -> KafkaGroup:
         return KafkaGroup(self.kafka.url, self.topics, f"group-{self.token}")
+
+    @property
+    def client(self) -> str:
+        """The Kafka client of the programs."""
+        return str(self.settings.get("kafka.client", "kafka-python"))
 
     @property
     def connection(self) -> KafkaConnection:
@@ -242,7 +249,7 @@ class Deployment:
 
     def violations(self, *, kills: int = 0, **known: Any) -> list[str]:
         """What is wrong, if anything is; each kill may repeat what each partition had in hand."""
-        overlaps = self.settings.get("kafka.client") == "confluent"
+        overlaps = self.client == "confluent"
         in_hand = self.batch_size * (BATCHES_IN_HAND if overlaps else 1)
         return violations(self.history(most_repeats=kills * in_hand, **known))
 

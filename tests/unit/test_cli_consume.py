@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 from tests.harness.cli import LOCAL, start, voltpay
 
+from voltpay_adapters.testing.memory import MemoryPublisher
 from voltpay_cli.console import progress
+from voltpay_cli.settings import Settings
+from voltpay_cli.wiring import Wiring
+from voltpay_core.errors import Unavailable
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -88,6 +92,15 @@ def test_commit_units_change_nothing_but_the_transactions(unit: str) -> None:
     """Any commit unit and batch size writes the same payments."""
     produced(100, "--accounts", "9", "--seed", "1")
     assert summary("--commit-unit", unit, "--batch-size", "17")["written"] == 100
+
+
+def test_warm_ups_are_sent_again() -> None:
+    """After warm-ups that are not acknowledged, those of the next attempt arrive."""
+    publisher, wiring = MemoryPublisher(broken=True), Wiring(settings=Settings())
+    with pytest.raises(Unavailable):
+        wiring._warm_up(publisher)
+    wiring._warm_up(publisher)
+    assert len(publisher.events) == Settings().limits.warm_ups
 
 
 def test_warm_ups_are_counted_and_dropped() -> None:

@@ -40,14 +40,25 @@ def template(request: pytest.FixtureRequest, postgres_server: PostgresServer) ->
         yield name
 
 
+@pytest.fixture(params=["kafka-python", pytest.param("confluent", marks=pytest.mark.faults)])
+def client(request: pytest.FixtureRequest) -> str:
+    """The Kafka client of the programs; `make test` runs only `by_either_client` with both."""
+    return str(request.param)
+
+
 @pytest.fixture
 def deployment(
-    brokers: KafkaCluster, postgres_server: PostgresServer, template: str, tmp_path: Path
+    client: str,
+    brokers: KafkaCluster,
+    postgres_server: PostgresServer,
+    template: str,
+    tmp_path: Path,
 ) -> Iterator[Deployment]:
     """Topics, a group and a database of this test's own."""
+    settings = {**SOON, "kafka.client": client}
     with (
         bootstrapped(postgres_server, template) as database,
-        closing(Deployment(brokers, database, tmp_path, settings=SOON)) as deployment,
+        closing(Deployment(brokers, database, tmp_path, settings=settings)) as deployment,
     ):
         deployment.prepare()
         yield deployment

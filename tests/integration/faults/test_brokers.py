@@ -8,15 +8,26 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 from kafka import KafkaAdminClient
-from tests.harness.deployment import RECORDS, SEED, Deployment, Program, busy, eventually, rows
+from tests.harness.deployment import (
+    RECORDS,
+    SEED,
+    Deployment,
+    Program,
+    busy,
+    by_either_client,
+    eventually,
+    rows,
+)
 from tests.harness.stack.kafka import BROKERS, KafkaCluster
 
+from voltpay_adapters.confluent import ConfluentConnection, ConfluentSource
 from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import create
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import Partition
 
+Source = KafkaSource | ConfluentSource
 Change = Callable[[KafkaCluster, int], None]
 
 
@@ -32,6 +43,7 @@ ABSENCES = {
 }
 
 
+@by_either_client
 @pytest.mark.parametrize("change", rows(ABSENCES, "killed"))
 def test_a_broker_is_away(
     deployment: Deployment, brokers: KafkaCluster, change: tuple[Change, Change]
@@ -70,7 +82,7 @@ def test_leaders_change_unnoticed(deployment: Deployment, brokers: KafkaCluster)
             before = leaders(admin, deployment.topics.writer)
             admin.elect_leaders(0, raise_errors=False)  # the preferred ones
             eventually(lambda: leaders(admin, deployment.topics.writer) != before)
-        source.seek_to_committed(partitions)
+        eventually(lambda: not complaint(source, partitions), seconds=60)
 
 
 @pytest.mark.faults
@@ -78,18 +90,19 @@ def test_a_partition_has_no_leader(deployment: Deployment, brokers: KafkaCluster
     """Where the only broker of a partition is away, the source is unavailable, and says so."""
     topic = f"alone-{deployment.token}"
     create(deployment.connection, [Topic(topic, deployment.partitions, 1)])
+    missing = "Leader not available" if deployment.client == "confluent" else "no leader"
     with an_owner(deployment, topic) as (source, partitions):
         brokers.kill_broker(1)
         try:
-            eventually(lambda: "no leader" in complaint(source, partitions))
+            eventually(lambda: missing in complaint(source, partitions))
         finally:
             brokers.start_broker(1)
 
 
 @contextmanager
-def an_owner(deployment: Deployment, topic: str) -> Iterator[tuple[KafkaSource, set[Partition]]]:
+def an_owner(deployment: Deployment, topic: str) -> Iterator[tuple[Source, set[Partition]]]:
     """A source that owns all partitions of a topic, and has read nothing yet."""
-    with closing(KafkaSource(deployment.connection, topic, deployment.group.name)) as source:
+    with closing(a_source(deployment, topic)) as source:
         assigned: set[Partition] = set()
         while len(assigned) < deployment.partitions:
             with suppress(Unavailable):  # a broker that does not know the topic yet
@@ -97,12 +110,19 @@ def an_owner(deployment: Deployment, topic: str) -> Iterator[tuple[KafkaSource, 
         yield source, assigned
 
 
+def a_source(deployment: Deployment, topic: str) -> Source:
+    group = deployment.group.name
+    if deployment.client == "confluent":
+        return ConfluentSource(ConfluentConnection.parse(deployment.kafka.url), topic, group)
+    return KafkaSource(deployment.connection, topic, group)
+
+
 def leaders(admin: KafkaAdminClient, topic: str) -> list[int]:
     (described,) = admin.describe_topics([topic])
     return [partition["leader_id"] for partition in described["partitions"]]
 
 
-def complaint(source: KafkaSource, partitions: set[Partition]) -> str:
+def complaint(source: Source, partitions: set[Partition]) -> str:
     try:
         source.seek_to_committed(partitions)
     except Unavailable as error:

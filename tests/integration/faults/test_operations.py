@@ -68,6 +68,7 @@ def test_letters_fail_again_at_once(deployment: Deployment) -> None:
     assert deployment.violations() == []
 
 
+@pytest.mark.faults
 def test_a_purge_is_killed(deployment: Deployment) -> None:
     """Purges die, meet one another and a busy writer; every claim that is young enough stays."""
     deployment.feed(RECORDS)

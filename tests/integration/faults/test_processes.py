@@ -6,7 +6,15 @@ import signal
 from functools import partial
 
 import pytest
-from tests.harness.deployment import RECORDS, WORKED, Deployment, busy, eventually, rows
+from tests.harness.deployment import (
+    RECORDS,
+    WORKED,
+    Deployment,
+    busy,
+    by_either_client,
+    eventually,
+    rows,
+)
 from tests.harness.stack.postgres import PostgresServer
 
 KILLS = {
@@ -19,6 +27,7 @@ KILLS = {
 }
 
 
+@by_either_client
 @pytest.mark.parametrize(
     "way",
     rows(KILLS, "after the commit, before the publish"),
@@ -72,6 +81,7 @@ STALLS = {
 }
 
 
+@by_either_client
 @pytest.mark.parametrize("way", rows(STALLS, "after the commit"))
 def test_stalled(deployment: Deployment, way: str) -> None:
     """A stalled owner that wakes up writes nothing more; a late publish repeats its events once."""
@@ -164,6 +174,7 @@ def test_members_come_and_go(deployment: Deployment, rounds: int) -> None:
     assert deployment.violations() == []
 
 
+@pytest.mark.faults
 def test_two_groups_on_one_database(deployment: Deployment) -> None:
     """Consumers of two groups fence each other; one stops and names the cause, nothing is lost."""
     deployment.feed(RECORDS)
