@@ -1,4 +1,4 @@
-"""Lets a package export classes that are imported when they are first used."""
+"""Lets a package export names that are imported when they are first used."""
 
 from __future__ import annotations
 

@@ -5,27 +5,48 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from voltpay_adapters.local import streams
 from voltpay_adapters.private_tracebacks import traceback_without_messages
-from voltpay_cli.commands import config, database, dead_letter, idempotency, topics
-from voltpay_cli.commands.check import check
-from voltpay_cli.commands.consume import consume
-from voltpay_cli.commands.demo import demo
-from voltpay_cli.commands.observe import observe
-from voltpay_cli.commands.produce import produce
-from voltpay_cli.commands.status import status
-from voltpay_cli.exit_codes import ExitCode, ExitingGroup
-from voltpay_cli.wiring import Wiring
+from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import LazyGroup
+
+if TYPE_CHECKING:
+    from voltpay_cli.wiring import Wiring
+
+
+class Commands(LazyGroup):
+    """The commands of the program."""
+
+    package = "voltpay_cli.commands"
+    helps: ClassVar = {
+        "consume": "Consume payments until stopped. A file is consumed to its end.",
+        "produce": "Write sample payments to the input topic or file.",
+        "check": "Check Kafka, the database and the settings, one line each.",
+        "status": (
+            "Show how the system is: group, lag, rate, outbox, months, claims, dead letters,"
+            " checks."
+        ),
+        "observe": (
+            "Serve metrics of the group, the outbox, the months and the checks, until stopped."
+        ),
+        "demo": "Show the main job on files and SQLite, twice.",
+        "idempotency": "Maintain the claimed message ids.",
+        "dead-letter": "List, export and replay dead letters.",
+        "events": "Publish events again.",
+        "topics": "Create and check the four topics.",
+        "db": "Create and maintain the PostgreSQL schema.",
+        "config": "Show the settings.",
+    }
+
 
 app = typer.Typer(
     name="voltpay",
-    cls=ExitingGroup,
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -51,20 +72,7 @@ def voltpay(
     del version  # printed already
 
 
-app.command()(consume)
-app.add_typer(idempotency.app, name="idempotency")
-app.add_typer(dead_letter.app, name="dead-letter")
-app.add_typer(topics.app, name="topics")
-app.add_typer(database.app, name="db")
-app.command()(produce)
-app.command()(check)
-app.command()(status)
-app.command()(observe)
-app.add_typer(config.app, name="config")
-app.command()(demo)
-
-
-def main(wire: Callable[..., Wiring] = Wiring) -> None:
+def main(wire: Callable[..., Wiring] | None = None) -> None:
     """Run the command that the arguments name; a bug shows where it is, and nothing of the data.
 
     Args:

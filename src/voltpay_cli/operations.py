@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def run_checks(wiring: Wiring) -> Iterator[Finding]:
     if store and store.is_sqlite:
         yield ask("store", lambda: check_writable(Path(store.path).parent))
     elif store:
-        yield from _guarded("database", lambda: _database(settings, store))
+        yield from _guarded("database", lambda: _database(wiring, store))
 
 
 def take_snapshot(wiring: Wiring) -> Snapshot:
@@ -55,7 +56,7 @@ def take_snapshot(wiring: Wiring) -> Snapshot:
     )
 
 
-def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
+def liquibase(wiring: Wiring, *, locking: bool = False) -> Liquibase:
     """Liquibase as the migrator.
 
     Args:
@@ -63,9 +64,9 @@ def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
     """
     from voltpay_adapters.postgres.liquibase import Liquibase
 
-    given = settings.database
+    given = wiring.settings.database
     found = Liquibase(
-        _migrator(settings),
+        _migrator(wiring),
         given.liquibase_classpath,
         given.liquibase,
         given.sslmode,
@@ -79,24 +80,32 @@ def liquibase(settings: Settings, *, locking: bool = False) -> Liquibase:
     return found
 
 
-def bootstrap_database(settings: Settings) -> None:
+def bootstrap_database(wiring: Wiring) -> None:
     """Make roles, schemas and pg_partman, and set the passwords that are in the settings."""
     from voltpay_adapters.postgres import bootstrap
 
-    given = settings.database
+    given = wiring.settings.database
     bootstrap.bootstrap(
-        DatabaseUrl.parse(given.superuser or _store(settings)),
+        wiring.database_url(given.superuser or _store(wiring.settings)),
         migrator_password=given.migrator_secret(),
         writer_password=given.writer_secret(),
         tls=given.tls(),
     )
 
 
-def maintain(settings: Settings) -> tuple[TablePartition, ...]:
+def changesets(wiring: Wiring) -> tuple[dict[str, datetime], list[str]]:
+    """The changesets that were run, with their times, and those that the database lacks."""
+    from voltpay_adapters.postgres.resources import changeset_ids
+
+    applied = liquibase(wiring).applied()
+    return applied, [changeset for changeset in changeset_ids() if changeset not in applied]
+
+
+def maintain(wiring: Wiring) -> tuple[TablePartition, ...]:
     """Make the months ahead, and return all partitions that exist now."""
     from voltpay_adapters.postgres import maintenance
 
-    return maintenance.maintain(_migrator(settings), settings.database.tls())
+    return maintenance.maintain(_migrator(wiring), wiring.settings.database.tls())
 
 
 def _complete(settings: Settings) -> str:
@@ -111,22 +120,22 @@ def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Find
         yield Finding(name, failure)
 
 
-def _database(settings: Settings, url: str) -> Iterator[Finding]:
+def _database(wiring: Wiring, url: str) -> Iterator[Finding]:
     from voltpay_adapters.postgres import health
 
+    settings = wiring.settings
     return health.check(
-        DatabaseUrl.parse(url).with_password(settings.database.writer_secret()),
+        wiring.database_url(url).with_password(settings.database.writer_secret()),
         settings.database.tls(),
         clock_skew=settings.limits.clock_skew_seconds,
         outbox_age=settings.limits.retry_seconds,
     )
 
 
-def _migrator(settings: Settings) -> DatabaseUrl:
-    given = settings.database
-    return DatabaseUrl.parse(given.migrator or _store(settings)).with_password(
-        given.migrator_secret()
-    )
+def _migrator(wiring: Wiring) -> DatabaseUrl:
+    given = wiring.settings.database
+    url = wiring.database_url(given.migrator or _store(wiring.settings))
+    return url.with_password(given.migrator_secret())
 
 
 def _store(settings: Settings) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from voltpay_cli.auditing import Invocation
 from voltpay_cli.console.logs import log_to_stderr
+from voltpay_cli.console.progress import Output
 from voltpay_cli.settings import OPTIONS, Loaded, load
 from voltpay_cli.settings.converters import without_password
 from voltpay_cli.settings.loading import CONFIG_FILE, CONFIG_VARIABLE, variable
@@ -37,6 +42,10 @@ _METAVARS = {
 }
 
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGE = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+
+
 def number(words: str, least: int = 1, most: int | None = None) -> Any:
     """An option that takes a whole number."""
     return typer.Option(help=words, min=least, max=most, metavar="N")
@@ -45,6 +54,40 @@ def number(words: str, least: int = 1, most: int | None = None) -> Any:
 def switch(name: str, words: str) -> Any:
     """An option that takes no value."""
     return typer.Option(name, help=words)
+
+
+Format = Annotated[Output, typer.Option("--output", help="format of what is printed")]
+
+
+def age(flag: str, text: str) -> timedelta:
+    """The value of a flag such as ``7d``.
+
+    Raises:
+        Misconfigured: It has another form.
+    """
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        raise Misconfigured(f"{flag}: needs a number and s, m, h or d, such as 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def moment(flag: str, text: str | None, now: datetime) -> datetime | None:
+    """The value of a flag that is a time with its zone, or an age before `now`.
+
+    Raises:
+        Misconfigured: It has another form.
+    """
+    if text is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        if _AGE.fullmatch(text.strip()):
+            return now - age(flag, text)
+        time = datetime.fromisoformat(text.strip())
+        if time.tzinfo is not None:
+            return time
+    raise Misconfigured(
+        f"{flag}: needs a time with its zone, such as 2026-01-31T12:00Z, or an age, such as 2h"
+    )
 
 
 def with_settings(
@@ -63,10 +106,14 @@ def with_settings(
     def decorate(command: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(command)
         def run(**given: Any) -> object:
-            wire = given.pop("context").obj or Wiring
+            context = given.pop("context")
             config, flags = given.pop("config"), {name: given.pop(name) for name in names}
             loaded = _load(flags, config)
-            return command(give(loaded) if give else wire(settings=loaded.settings), **given)
+            if give:
+                return command(give(loaded), **given)
+            wire = context.obj or Wiring
+            wiring = wire(settings=loaded.settings, invocation=Invocation.of(context))
+            return command(wiring, **given)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         parameters = [

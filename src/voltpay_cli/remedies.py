@@ -33,7 +33,7 @@ _REMEDIES = {
     "kafka-username-missing": (
         "not set: kafka.username; give it as VOLTPAY_KAFKA_USERNAME or in voltpay.toml"
     ),
-    "letters-beyond-retention": "--force sends them all the same",
+    "letters-beyond-retention": "--force takes them all the same",
     "letters-in-file": "name the copy as the --source of voltpay consume",
     "line-too-long": "take it out, or raise limits.batch_bytes",
     "migrator-pooled": "let database.migrator name PostgreSQL itself",

@@ -12,8 +12,8 @@ from voltpay_adapters.checking import Finding
 from voltpay_adapters.snapshots import GroupState, Rate, Snapshot, attempt, problems, rate
 from voltpay_cli.operations import take_snapshot
 from voltpay_cli.wiring import Wiring
+from voltpay_core.dead_letters import DeadLetter
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.replaying import DeadLetter
 
 MOST_LETTERS = 20_000
 """Dead letters that are read, at most: the newest of each partition."""

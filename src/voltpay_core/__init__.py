@@ -8,6 +8,7 @@ G7 ids never collide.
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import PaymentConsumer
+from voltpay_core.dead_letters import DeadLetter
 from voltpay_core.errors import Fenced, Misconfigured, Rejected, Unavailable
 from voltpay_core.events import EmailEvent, PaymentEvent, ReadEvent
 from voltpay_core.ids import PaymentId, PaymentIdGenerator
@@ -28,8 +29,9 @@ from voltpay_core.notices import (
 from voltpay_core.outcomes import Tally
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.purging import purge
+from voltpay_core.rebuilding import rebuild
 from voltpay_core.records import Partition, ProducerRecord, Record
-from voltpay_core.replaying import DeadLetter, replay
+from voltpay_core.replaying import replay
 from voltpay_core.subscribing import Batch, Subscription
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "Unavailable",
     "UnitCommitted",
     "purge",
+    "rebuild",
     "replay",
     "to_all",
 ]

@@ -14,19 +14,24 @@ from attrs import field, frozen
 
 from voltpay_core.errors import Rejected
 from voltpay_core.outcomes import DeadLettered, DecodedPayment, WarmedUp, Written
-from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status
+from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status, StoredPayment
 from voltpay_core.records import Headers, ProducerRecord, Record, last_header
 
 WARM_UP_HEADER = "voltpay-warmup"
 EVENT_ID_HEADER = "event-id"
 PASSED_ON_HEADERS = ("traceparent", "correlation-id")
 MAX_PASSED_ON_BYTES = 512
+REBUILT_PREFIX = "rebuilt:"
+"""The message id of a rebuilt event begins with this."""
 
 CONNECT_ERRORS_PREFIX = "__connect.errors."
 DLQ_HEADER_PREFIX = "voltpay-dlq-"
 CODE_HEADER = DLQ_HEADER_PREFIX + "code"
+SQLSTATE_HEADER = DLQ_HEADER_PREFIX + "sqlstate"
+CONSTRAINT_HEADER = DLQ_HEADER_PREFIX + "constraint"
 ATTEMPT_HEADER = DLQ_HEADER_PREFIX + "attempt"
 FIRST_FAILED_HEADER = DLQ_HEADER_PREFIX + "first-failed-at"
+FAILED_HEADER = DLQ_HEADER_PREFIX + "failed-at"
 _FIRST_ADDED = CONNECT_ERRORS_PREFIX + "topic"
 
 _DECIMAL = re.compile(rb'(?P<quote>"?)(?P<digits>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?)(?P=quote)')
@@ -123,7 +128,8 @@ class Codec:
 
     def encode_payment(self, payment: NewPayment) -> bytes:
         """Encode a payment as producers send it; `decode_payment` reads it back."""
-        return _encode_json({**self._fields(payment), **_notes(payment)})
+        fields = self._fields(payment.message_id, payment)
+        return _encode_json({**fields, **_notes(payment)})
 
     def payment_record(self, payment: NewPayment, headers: Headers = ()) -> ProducerRecord:
         """Return the record of a payment for the input topic; its key is the account."""
@@ -139,7 +145,7 @@ class Codec:
         payment, stated = written.payment, written.payment.stated
         created_at = _iso(payment.created_at)
         headers = (*self.event_headers, *_passed_on(written.record.headers))
-        common = {"id": payment.id.text, **self._fields(stated)}
+        common = {"id": payment.id.text, **self._fields(stated.message_id, stated)}
         read = {
             **common,
             **_notes(stated),
@@ -153,6 +159,29 @@ class Codec:
             events.append(_event(self.topics.email, "email", email, headers, written))
         return events
 
+    def rebuilt_event(self, payment: StoredPayment) -> ProducerRecord:
+        """Return the read event of a stored payment, with the event id of the original event.
+
+        The tables do not keep the message id, so it is ``rebuilt:<payment id>:<version>``. They do
+        not keep the partition and the headers of the payment's record either: the partition
+        follows from the key, and `PASSED_ON_HEADERS` are missing.
+        """
+        version = f"{payment.id.text}:{payment.version}"
+        read = {
+            "id": payment.id.text,
+            **self._fields(REBUILT_PREFIX + version, payment),
+            **_notes(payment),
+            "createdAt": _iso(payment.id.created_at),
+            "updatedAt": _iso(payment.updated_at),
+            "version": payment.version,
+        }
+        return ProducerRecord(
+            topic=self.topics.read,
+            key=str(payment.account_id).encode(),
+            value=_encode_json(read),
+            headers=((EVENT_ID_HEADER, f"{version}:read".encode()), *self.event_headers),
+        )
+
     def dead_letter(self, letter: DeadLettered, now: datetime) -> ProducerRecord:
         """Return the dead letter of a record: its own bytes, and the reason in headers (G4)."""
         record, reason = letter.record, letter.reason
@@ -162,10 +191,11 @@ class Codec:
             CONNECT_ERRORS_PREFIX + "offset": str(record.offset),
             CONNECT_ERRORS_PREFIX + "exception.message": reason.reason,
             CODE_HEADER: reason.code,
-            DLQ_HEADER_PREFIX + "sqlstate": reason.sqlstate,
+            SQLSTATE_HEADER: reason.sqlstate,
+            CONSTRAINT_HEADER: reason.constraint,
             ATTEMPT_HEADER: str(attempts(record.headers) + 1),
             FIRST_FAILED_HEADER: _first_failed(record.headers) or _iso(now),
-            DLQ_HEADER_PREFIX + "failed-at": _iso(now),
+            FAILED_HEADER: _iso(now),
         }
         kept = [h for h in record.headers if h[0] not in (ATTEMPT_HEADER, FIRST_FAILED_HEADER)]
         return ProducerRecord(
@@ -177,9 +207,9 @@ class Codec:
             timestamp=record.timestamp,
         )
 
-    def _fields(self, payment: NewPayment) -> dict[str, Any]:
+    def _fields(self, message_id: str, payment: NewPayment | StoredPayment) -> dict[str, Any]:
         return {
-            "messageId": payment.message_id,
+            "messageId": message_id,
             self.account_field: payment.account_id,
             "amount": msgspec.Raw(format(payment.amount, "f").encode()),
             "currency": payment.currency,
@@ -204,22 +234,29 @@ def attempts(headers: Headers) -> int:
     return int(attempt) if attempt.isdigit() and len(attempt) < 10 else 0
 
 
-def without_letter_headers(headers: Headers) -> Headers:
-    """Return the headers for a replay: only attempt and first failure stay of those added.
+def added_headers(headers: Headers) -> Headers:
+    """Return the headers of a dead letter that were added to those of its record.
 
     Headers before the last one that names the topic came with the record, whatever their names.
     """
+    return tuple(header for header, added in _with_origin(headers) if added)
+
+
+def without_letter_headers(headers: Headers) -> Headers:
+    """Return the headers for a replay: only attempt and first failure stay of those added."""
+    kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
+    return tuple(
+        header for header, added in _with_origin(headers) if not added or header[0] in kept
+    )
+
+
+def _with_origin(headers: Headers) -> Iterable[tuple[tuple[str, bytes | None], bool]]:
+    """Each header of a dead letter, and whether it was added."""
     names = [name for name, _ in headers]
     own = len(names) - names[::-1].index(_FIRST_ADDED) - 1 if _FIRST_ADDED in names else 0
-    kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)
-    return (
-        *headers[:own],
-        *(
-            (name, value)
-            for name, value in headers[own:]
-            if name in kept or not name.startswith((CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX))
-        ),
-    )
+    for place, header in enumerate(headers):
+        prefixes = (CONNECT_ERRORS_PREFIX, DLQ_HEADER_PREFIX)
+        yield header, place >= own and header[0].startswith(prefixes)
 
 
 def _first_failed(headers: Headers) -> str | None:
@@ -290,7 +327,7 @@ def _event(
     )
 
 
-def _notes(payment: NewPayment) -> dict[str, str]:
+def _notes(payment: NewPayment | StoredPayment) -> dict[str, str]:
     optional = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
     return {name: text for name, text in optional.items() if text}
 

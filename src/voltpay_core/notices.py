@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeGuard
 
 from attrs import field, frozen
 
@@ -35,9 +34,8 @@ class Polled:
     @property
     def oldest_age(self) -> float | None:
         """Seconds since the oldest timestamp of a record; None if no record has one."""
-        oldest = min(
-            (each.timestamp for each in self.records if _is_time(each.timestamp)), default=None
-        )
+        times = (each.timestamp or 0 for each in self.records)
+        oldest = min((time for time in times if time > 0), default=None)
         return None if oldest is None else max(0.0, self.at.timestamp() - oldest / 1000)
 
 
@@ -219,7 +217,3 @@ def to_all(*observers: Observer) -> Observer:
 
 def ignore(_: Notice) -> None:
     """An observer that does nothing."""
-
-
-def _is_time(timestamp: int | None) -> TypeGuard[int]:
-    return timestamp is not None and timestamp > 0

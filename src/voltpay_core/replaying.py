@@ -1,93 +1,26 @@
-"""Dead letters: reads their headers, and sends them back to the input topic."""
+"""Sends dead letters back to the input topic."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
 
 from attrs import evolve, frozen
 
-from voltpay_core.codec import (
-    CODE_HEADER,
-    CONNECT_ERRORS_PREFIX,
-    FIRST_FAILED_HEADER,
-    attempts,
-    without_letter_headers,
-)
+from voltpay_core.codec import without_letter_headers
+from voltpay_core.dead_letters import DeadLetter
 from voltpay_core.errors import Fenced, Misconfigured
-from voltpay_core.ids import UNIX_EPOCH
 from voltpay_core.ports import EventPublisher, MessageSource, PollResult
 from voltpay_core.records import ProducerRecord, Record
 
 CHUNK = 500
 """Letters in a poll, at most."""
 
-NO_CODE = "unknown"
-_LATEST = 253_402_300_799_999  # the last millisecond of a datetime
-_CODE = re.compile(r"[a-z0-9-]{1,64}")
-
 
 def replay_group(group: str, code: str) -> str:
     """The consumer group of a code's replays, so that no code skips the letters of another."""
     return f"{group}-replay-{code}"
-
-
-class DeadLetters(Protocol):
-    """The dead-letter topic, or the file in its place."""
-
-    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
-        """The dead letters that are there now.
-
-        Args:
-            replays_of: Leave out what the replays of this code have acknowledged.
-        """
-
-    def source(self, code: str) -> MessageSource:
-        """The dead letters up to their present end, read by the group that replays this code.
-
-        Raises:
-            Misconfigured: They are replayed in another way (``letters-in-file``).
-        """
-
-
-@frozen
-class DeadLetter:
-    """The headers of a dead letter, without anything of the message.
-
-    Attributes:
-        code: The stable word for the reason; ``unknown`` if the header is missing or invalid.
-        location: The letter's topic, partition and offset, as ``topic-partition@offset``.
-        origin: Those of the original record, in the same form.
-        attempt: The number of times that the message has failed.
-    """
-
-    code: str
-    location: str
-    origin: str
-    attempt: int
-    first_failed_at: datetime
-    reason: str
-
-    @classmethod
-    def read(cls, record: Record) -> DeadLetter:
-        """Read the headers of a record of the dead-letter topic."""
-        code = _text(record, CODE_HEADER)
-        topic, partition, offset, reason = (
-            _text(record, CONNECT_ERRORS_PREFIX + name)
-            for name in ("topic", "partition", "offset", "exception.message")
-        )
-        return cls(
-            code=code if _CODE.fullmatch(code) else NO_CODE,
-            location=f"{record.partition}@{record.offset}",
-            origin=f"{topic}-{partition}@{offset}",
-            attempt=attempts(record.headers) or 1,
-            first_failed_at=_instant(_text(record, FIRST_FAILED_HEADER), record.timestamp),
-            reason=reason,
-        )
 
 
 @frozen
@@ -120,11 +53,7 @@ class ReplayPlan:
             Misconfigured: Letters are older than claims are kept (``letters-beyond-retention``).
         """
         if self.beyond_retention:
-            raise Misconfigured(
-                f"{self.beyond_retention} letters are older than claims are kept: a message that"
-                " was written meanwhile would be written twice",
-                code="letters-beyond-retention",
-            )
+            raise _beyond_retention(f"{self.beyond_retention} letters are")
 
 
 def plans(
@@ -147,20 +76,6 @@ def plans(
             plan = evolve(plan, replayable=plan.replayable + 1, beyond_retention=beyond)
         found[letter.code] = plan
     return dict(sorted(found.items()))
-
-
-def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
-    """Return the number of letters of each code, the most frequent first."""
-    return dict(Counter(letter.code for letter in letters).most_common())
-
-
-def hourly(letters: Iterable[DeadLetter]) -> dict[datetime, dict[str, int]]:
-    """Return the number of letters of each code, by the hour of the first failure, newest first."""
-    hours: dict[datetime, list[DeadLetter]] = {}
-    for letter in letters:
-        hour = letter.first_failed_at.replace(minute=0, second=0, microsecond=0)
-        hours.setdefault(hour, []).append(letter)
-    return {hour: counts(hours[hour]) for hour in sorted(hours, reverse=True)}
 
 
 @frozen
@@ -219,6 +134,38 @@ def replay(
     return done
 
 
+def export(
+    letters: Iterable[Record],
+    publisher: EventPublisher,
+    writer_topic: str,
+    *,
+    oldest: datetime | None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Publish dead letters as a replay would send them, and return their number.
+
+    Args:
+        publisher: Writes a file that can be consumed like the input topic.
+        writer_topic: The input topic.
+        oldest: The earliest first failure of a letter whose claims are still kept; None skips this
+            check.
+        stop: Called between chunks; true ends the export.
+
+    Raises:
+        Misconfigured: A letter is older (``letters-beyond-retention``); earlier ones are published.
+        Unavailable: They cannot be read or written.
+    """
+    exported = 0
+    found = iter(letters)
+    while not stop() and (chunk := list(islice(found, CHUNK))):
+        for letter in map(DeadLetter.read, chunk):
+            if oldest is not None and letter.first_failed_at < oldest:
+                raise _beyond_retention(f"the letter at {letter.location} is")
+        publisher.publish([_event(record, writer_topic) for record in chunk]).wait()
+        exported += len(chunk)
+    return exported
+
+
 @frozen
 class _Chunk:
     seen: Sequence[Record]
@@ -248,6 +195,14 @@ def _event(record: Record, topic: str) -> ProducerRecord:
     return ProducerRecord(topic, record.key, record.value, without_letter_headers(record.headers))
 
 
+def _beyond_retention(subject: str) -> Misconfigured:
+    return Misconfigured(
+        f"{subject} older than claims are kept: a message that was written meanwhile would be"
+        " written twice",
+        code="letters-beyond-retention",
+    )
+
+
 def _acknowledge(source: MessageSource, polled: PollResult, seen: Sequence[Record]) -> None:
     whole = len(seen) == len(polled.records)
     positions = polled.positions if whole else {r.partition: r.offset + 1 for r in seen}
@@ -256,17 +211,3 @@ def _acknowledge(source: MessageSource, polled: PollResult, seen: Sequence[Recor
             source.acknowledge(positions)
     except Fenced:
         return  # another replay owns them now: it may send them again, and the claims decide
-
-
-def _text(record: Record, name: str) -> str:
-    """A header's text; unprintable characters are replaced, since anybody may have written it."""
-    text = (record.header(name) or b"").decode(errors="replace")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def _instant(text: str, timestamp: int | None) -> datetime:
-    """The time in a header, or else the record's timestamp."""
-    with suppress(ValueError, OverflowError):  # the latter: in UTC it is before the year 1
-        if (instant := datetime.fromisoformat(text)).tzinfo is not None:
-            return instant.astimezone(UTC)
-    return UNIX_EPOCH + timedelta(milliseconds=min(max(timestamp or 0, 0), _LATEST))

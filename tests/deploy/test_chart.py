@@ -29,7 +29,12 @@ VALUES = sorted(path.name for path in CHART.glob("ci/*-values.yaml"))
 KUBERNETES = ("1.29", "1.31", "1.34", "1.37")
 CUSTOM = {"keda.sh/v1alpha1": "keda.v1alpha1", "monitoring.coreos.com/v1": "prometheus_operator.v1"}
 NAMED_BY_A_FILE = {"kafka.password", "database.password", "database.migrator_password"}
-NOT_USED_THERE = {"database.superuser", "database.liquibase", "database.liquibase_classpath"}
+OF_THE_PODS = {
+    "listen",  # the chart's probes ask this port
+    "database.liquibase",  # the image of the migrations brings it
+    "database.liquibase_classpath",
+    "database.superuser",  # nothing in the cluster should have these rights
+}
 
 each_values = pytest.mark.parametrize("values", VALUES)
 
@@ -354,11 +359,11 @@ def selects(selector: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
 
 def test_metrics_are_found() -> None:
     """Each service of metrics has the pods of its component, at the port where these listen."""
-    services = {}
+    services = set()
     for resource in rendered("everything-values.yaml"):
         if resource["kind"] == "Service":
             spec = resource["spec"]
-            services[resource["metadata"]["name"]] = spec
+            services.add(resource["metadata"]["name"])
             (component,) = (
                 name
                 for name, pod in pods("everything-values.yaml").items()
@@ -373,8 +378,25 @@ def test_metrics_are_found() -> None:
         for resource in rendered("everything-values.yaml")
         if resource["kind"] == "ScaledObject"
     )
-    (service,) = re.findall(r'service="([^"]+)"', scaled["triggers"][0]["metadata"]["query"])
-    assert service in services
+    assert set(services) == {"eu-voltpay-writer", "eu-voltpay-writer-observer"}
+    query = scaled["triggers"][0]["metadata"]["query"]
+    assert 'service="eu-voltpay-writer-observer"' in query
+    assert 'namespace="payments"' in query
+
+
+@each_values
+def test_probes_leave_an_outage_to_the_writer(values: str, tmp_path: Path) -> None:
+    """A writer is asked for both probes, and may start for longer than it waits out an outage."""
+    path = tmp_path / "voltpay.toml"
+    path.write_text(settings_files(values)["eu-voltpay-writer"], "utf-8")
+    waits = load({}, str(path)).settings.limits.retry_seconds
+    only = container(pods(values)["writer"])
+    starts = only["startupProbe"]
+    assert starts["periodSeconds"] * starts["failureThreshold"] > waits + 60
+    assert [
+        only[probe]["httpGet"]["path"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+    ] == ["/readyz", "/readyz", "/livez"]
 
 
 RULES = """
@@ -451,7 +473,7 @@ def test_cron_and_systemd_say_the_same() -> None:
 
 
 def test_the_schema_knows_every_setting() -> None:
-    """values.schema.json has each setting but secrets and what the chart has no use for."""
+    """values.schema.json has each setting but secrets and what is not for the user to say."""
     schema = chart().schema
     assert schema
     tables = schema["properties"]["settings"]["properties"]
@@ -460,7 +482,7 @@ def test_the_schema_knows_every_setting() -> None:
         for name, table in tables.items()
         for below in table.get("properties", [""])
     }
-    assert known == {option.path for option in OPTIONS} - NAMED_BY_A_FILE - NOT_USED_THERE
+    assert known == {option.path for option in OPTIONS} - NAMED_BY_A_FILE - OF_THE_PODS
 
 
 def test_the_version_is_the_project_s() -> None:
@@ -573,4 +595,5 @@ def test_what_is_off_is_not_rendered() -> None:
     off = {name: {"enabled": False} for name in ("migrations", "maintain", "observer", "purge")}
     values = changed(settings__database={}, networkPolicy__enabled=False, **off)
     kinds = {resource["kind"] for resource in render(values)}
-    assert kinds == {"ConfigMap", "Deployment", "Pod", "PodDisruptionBudget", "ServiceAccount"}
+    needed = {"ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "ServiceAccount"}
+    assert kinds == needed | {"Pod"}

@@ -31,8 +31,8 @@ from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.topics import create
 from voltpay_adapters.testing.samples import Mix, samples
 from voltpay_core.codec import Codec, Topics
+from voltpay_core.dead_letters import DeadLetter
 from voltpay_core.records import ProducerRecord
-from voltpay_core.replaying import DeadLetter
 
 VOLTPAY = Path(sys.executable).with_name("voltpay")
 FAILPOINTS = (sys.executable, "-m", "tests.harness.failpoints")

@@ -10,13 +10,14 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness import canary
 from tests.harness.cli import voltpay
 from tests.harness.databases import Database
 from tests.harness.deployment import Deployment, Program, eventually
 from tests.harness.history import read_topic
-from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.kafka import KafkaAddress, KafkaCluster
 
 from voltpay_adapters.postgres.inspection import PAYMENT_TABLES
 from voltpay_cli.settings.loading import load
@@ -170,6 +171,25 @@ def test_a_part_that_is_away_hides_no_other(deployment: Deployment) -> None:
     assert found["group"]["lag"] == 0
     assert {each["name"] for each in found["problems"]} == {"database", "store", "group"}
     command(deployment, "status", *IMPATIENT, code=69, env=AWAY)
+
+
+@by_either_client
+def test_what_kafka_forbids_is_named(deployment: Deployment, kafka_cluster: KafkaCluster) -> None:
+    """A user who may not describe the group learns so, and sees everything else."""
+    deployment.kafka = kafka_cluster
+    deployment.write_settings()
+    command(deployment, "topics", "create")
+    group = ResourcePattern(ResourceType.GROUP, deployment.group.name)
+    denied = ACL("User:ANONYMOUS", "*", ACLOperation.DESCRIBE, ACLPermissionType.DENY, group)
+    with closing(deployment.admin()) as admin:
+        admin.create_acls([denied])
+        eventually(lambda: status(deployment)["group"] is None)
+        found = status(deployment)
+        admin.delete_acls([denied])
+    (problem,) = found["problems"]
+    assert problem["name"] == "group"
+    assert "authorization" in problem["message"].lower()
+    assert found["dead_letters"]["retained"] == found["store"]["outbox_rows"] == 0
 
 
 @by_either_client

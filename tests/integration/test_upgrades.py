@@ -12,7 +12,7 @@ import pytest
 from tests.harness import released
 from tests.harness.databases import Database
 from tests.harness.deployment import PATIENCE, WORKED, Deployment
-from tests.harness.stack.kafka import KafkaAddress
+from tests.harness.stack.kafka import KafkaCluster
 
 from voltpay_adapters.postgres.resources import changeset_ids
 
@@ -24,13 +24,18 @@ OLD, NEW = 1, 2
 
 @pytest.fixture
 def deployment(
-    kafka: KafkaAddress, migrated_database: Database, tmp_path: Path
+    kafka_cluster: KafkaCluster, migrated_database: Database, tmp_path: Path
 ) -> Iterator[Deployment]:
     """Topics, and a database with the schema of the last release."""
-    soon = {"kafka.options.session_timeout_ms": "6000"}  # the least that brokers allow by default
+    soon = {
+        "kafka.options.session_timeout_ms": "2000",
+        "kafka.options.heartbeat_interval_ms": "300",
+    }
     if newer := len(changeset_ids()) - changeset_ids().index(released.LAST_CHANGESET) - 1:
         assert migrated_database.liquibase.rollback(newer) == 0
-    with closing(Deployment(kafka, migrated_database, tmp_path, settings=soon)) as deployment:
+    with closing(
+        Deployment(kafka_cluster, migrated_database, tmp_path, settings=soon)
+    ) as deployment:
         deployment.prepare()
         yield deployment
 

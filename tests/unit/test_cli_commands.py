@@ -1,6 +1,9 @@
 """The other commands, where no server is needed: what they print and how they end."""
 
 import json
+import os
+import pwd
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -133,6 +136,87 @@ def test_dead_letters_can_be_listed_as_json_and_by_code() -> None:
     assert [letter["code"] for letter in found["letters"]] == ["bad-json"] * 2
 
 
+def with_letters(*lines: str) -> None:
+    """Dead letters of these lines, in files."""
+    Path("in.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    assert voltpay("consume", *LOCAL).exit_code == 0
+
+
+DLQ = ("--events", "file:out")
+
+
+def test_dead_letters_are_listed_by_the_time_of_their_failure() -> None:
+    """--since and --until take a time with its zone, or an age."""
+    with_letters("hush")
+    for since, until, count in (
+        ("1h", None, 1),
+        (None, "1h", 0),
+        ("2020-01-01T00:00Z", None, 1),
+        (None, "2020-01-01T00:00+02:00", 0),
+        ("0s", None, 0),
+    ):
+        flags = [*(("--since", since) if since else ()), *(("--until", until) if until else ())]
+        found = json.loads(voltpay("dead-letter", "list", *DLQ, *flags, "--output", "json").stdout)
+        assert sum(found["counts"].values()) == len(found["letters"]) == count
+
+
+@pytest.mark.parametrize("time", ["", "soon", "2026-01-31T12:00", "2026-01-31", "-1h", "999999d"])
+def test_a_time_has_a_zone(time: str) -> None:
+    """A time without a zone, and whatever is no time, is rejected with a correct one."""
+    result = voltpay("dead-letter", "list", *DLQ, "--since", time)
+    assert result.exit_code == 78
+    assert "--since: needs a time with its zone, such as 2026-01-31T12:00Z" in result.stderr
+
+
+def test_a_trace_leads_from_the_list_to_its_flow() -> None:
+    """The list has the trace and the correlation id of each letter's record."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "correlation-id": "c-42"}
+    with_letters(json.dumps({"key": "1", "value": "hush", "headers": headers}))
+    shown = voltpay("dead-letter", "list", *DLQ).stdout
+    assert f"  {trace}  c-42  " in shown
+
+
+def test_a_dead_letter_is_shown_without_its_payment() -> None:
+    """Everything is shown but the payment; --reveal shows the record, and the log says to whom."""
+    with_letters("hush")
+    place = "payment_writer_dlq-0@0"
+    result = voltpay("dead-letter", "show", place, *DLQ)
+    assert result.exit_code == 0
+    for line in ('code = "bad-json"', "value_bytes = 4", "attempt = 1", f'place = "{place}"'):
+        assert line in result.stdout.splitlines()
+    assert "hush" not in result.output
+    assert "audit" not in result.stderr
+    revealed = voltpay("dead-letter", "show", place, *DLQ, "--reveal", "--output", "json")
+    assert json.loads(revealed.stdout)["record"]["value"] == "hush"
+    (line,) = revealed.stderr.splitlines()
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    words = f"voltpay dead-letter show --events file:out {place} --reveal --output json"
+    assert f"INFO audit: {user}@{socket.gethostname()}: {words}" in line
+    assert "hush" not in line
+
+
+def test_a_dead_letter_that_is_gone_is_reported() -> None:
+    """A place without a letter ends with 78, and a text that is no place too."""
+    for place in ("payment_writer_dlq-0@0", "nowhere"):
+        assert voltpay("dead-letter", "show", place, *DLQ).exit_code == 78
+
+
+def test_exported_dead_letters_can_be_consumed() -> None:
+    """The file is a source: its records fail again, once more than before."""
+    with_letters("{}x", "[]")
+    result = voltpay("dead-letter", "export", "letters.jsonl", *DLQ, "--output", "json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"exported": 2})
+    assert "audit: " in result.stderr
+    assert voltpay("dead-letter", "export", "letters.jsonl", *DLQ).exit_code == 78
+    again = voltpay("consume", *LOCAL, "--source", "file:letters.jsonl")
+    assert "dead letters 2" in again.stdout
+    listed = voltpay("dead-letter", "list", *DLQ, "--output", "json").stdout
+    assert [letter["attempt"] for letter in json.loads(listed)["letters"]] == [1, 1, 2, 2]
+    lines = voltpay("dead-letter", "export", "-", *DLQ, "--code", "bad-json").stdout
+    assert lines.count("{}x") == lines.count("[]") == 2
+
+
 def test_there_may_be_no_dead_letters() -> None:
     """Without dead letters the list is empty, and that is not a failure."""
     result = voltpay("dead-letter", "list", "--events", "file:out")
@@ -176,6 +260,18 @@ def test_old_claims_are_purged_in_chunks_of_any_size(ages: list[int], chunk: int
     for expected in (old, 0):
         purged = voltpay("idempotency", "purge", *flags, "--chunk", str(chunk))
         assert (purged.exit_code, purged.stdout) == (0, f"deleted {expected} claims\n")
+
+
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_a_purge_is_logged_with_what_it_was_told(level: str) -> None:
+    """One line says who purged what; a dry run deletes nothing and leaves no line."""
+    claims(8)
+    flags = ("--store", "sqlite:voltpay.db", "--older-than", "7d")
+    told = {"VOLTPAY_LOG_LEVEL": level}
+    assert "audit" not in voltpay("idempotency", "purge", *flags, "--dry-run", env=told).stderr
+    purged = voltpay("idempotency", "purge", *flags, "--force", env=told)
+    words = "voltpay idempotency purge --store sqlite:voltpay.db --older-than 7d --force"
+    assert purged.stderr.count(f": {words} (store sqlite:voltpay.db)") == 1
 
 
 def test_a_purge_is_in_no_writers_way() -> None:

@@ -21,3 +21,12 @@ def test_a_demo_leaves_other_files_alone(tmp_path: Path) -> None:
     payments.write_text("mine\n")
     assert voltpay("demo", str(tmp_path)).exit_code == 78
     assert payments.read_text() == "mine\n"
+
+
+def test_a_demo_says_where_it_cannot_write(tmp_path: Path) -> None:
+    """A folder that cannot be made is named with the reason and the way out."""
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    result = voltpay("demo", str(in_the_way / "demo"))
+    assert result.exit_code == 78
+    assert f"cannot write to {in_the_way}/demo: Not a directory: name another" in result.stderr

@@ -390,6 +390,7 @@ def test_the_exact_form_of_a_dead_letter() -> None:
             ("__connect.errors.exception.message", b"not now"),
             ("voltpay-dlq-code", b"refused-by-database"),
             ("voltpay-dlq-sqlstate", b"P0001"),
+            ("voltpay-dlq-constraint", b"c"),
             ("voltpay-dlq-attempt", b"1"),
             ("voltpay-dlq-first-failed-at", b"2024-02-29T12:00:00.005Z"),
             ("voltpay-dlq-failed-at", b"2024-02-29T12:00:00.005Z"),

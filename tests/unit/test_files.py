@@ -16,7 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voltpay_adapters.local import appending
-from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher, read_events
+from voltpay_adapters.local.files import (
+    FileDeadLetters,
+    FilePublisher,
+    PaymentFilePublisher,
+    read_events,
+)
 from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
@@ -386,6 +391,44 @@ def test_an_envelope_is_read_as_what_it_holds(
     topic.close(source)
     assert (record.key, record.value, record.headers) == (key, value, headers)
     assert record.timestamp == timestamp
+
+
+def test_events_of_a_file_are_records_of_one_partition(tmp_path: Path) -> None:
+    """A record of a file of events has all that the event has, and its number as the offset."""
+    events = [
+        ProducerRecord("t", b"k%d" % number, b"v%d" % number, (("h", b"x"),), timestamp=number)
+        for number in range(3)
+    ]
+    FilePublisher(tmp_path).publish(events)
+    assert list(FileDeadLetters(tmp_path / "t.jsonl").browse()) == [
+        Record(Partition("t", 0), number, number, event.key, event.value, event.headers)
+        for number, event in enumerate(events)
+    ]
+    assert list(FileDeadLetters(tmp_path / "none.jsonl").browse()) == []
+
+
+def test_letters_of_a_file_are_not_replayed(tmp_path: Path) -> None:
+    """Who wants to replay the letters of a file is told to consume a copy of it."""
+    with pytest.raises(Misconfigured, match=r"copy.* t\.jsonl") as told:
+        FileDeadLetters(tmp_path / "t.jsonl").source("bad-json")
+    assert told.value.code == "letters-in-file"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, Unavailable),
+        (errno.EIO, Unavailable),
+        (errno.ENOENT, Misconfigured),
+        (errno.EACCES, Misconfigured),
+    ],
+)
+def test_a_machine_that_fails_is_no_wrong_path(number: int, kind: type[Exception]) -> None:
+    """A full or broken disk halts until a person helps; any other error is a wrong path."""
+    failure = appending.cannot("write x", OSError(number, "why"))
+    assert isinstance(failure, kind)
+    assert str(failure) == "cannot write x: why"
+    assert getattr(failure, "halt", True)
 
 
 def test_a_file_that_is_no_events_is_reported(tmp_path: Path) -> None:

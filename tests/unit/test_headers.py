@@ -26,11 +26,12 @@ ADDED = (
     "__connect.errors.exception.message",
     "voltpay-dlq-code",
     "voltpay-dlq-sqlstate",
+    "voltpay-dlq-constraint",
     ATTEMPT,
     FIRST_FAILED,
     "voltpay-dlq-failed-at",
 )
-REFUSED = Rejected("refused-by-database", "not now", sqlstate="P0001")
+REFUSED = Rejected("refused-by-database", "not now", sqlstate="P0001", constraint="c")
 LONG = b"x" * 512
 names = st.sampled_from((*ADDED, "__connect.errors.class.name", "voltpay-dlq-other", "x"))
 headers = strategies.headers | st.lists(st.tuples(names, st.none() | st.binary(max_size=50))).map(
@@ -49,7 +50,7 @@ def letter(headers: Headers) -> Headers:
 
 def added(attempt: int = 1, first_failed: str = FAILED_AT) -> Headers:
     """What a dead letter adds to the headers of its record."""
-    texts = ("payments", "7", "5", "not now", "refused-by-database", "P0001")
+    texts = ("payments", "7", "5", "not now", "refused-by-database", "P0001", "c")
     values = (*texts, str(attempt), first_failed, FAILED_AT)
     return tuple((name, text.encode()) for name, text in zip(ADDED, values, strict=True))
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
 from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
+from voltpay_core.dead_letters import DeadLetter, counts, hourly
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
 from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
-from voltpay_core.replaying import DeadLetter, Replayed, ReplayPlan, counts, hourly, plans, replay
+from voltpay_core.replaying import Replayed, ReplayPlan, plans, replay
 
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
 CODES = ("bad-json", "key-missing", "refused-by-database")
@@ -177,7 +178,18 @@ def test_a_letter_says_where_it_is_and_comes_from() -> None:
     event = letter("bad-json", 3, b"7", b"{")
     record = Record(Partition("dlq", 1), 9, 0, event.key, event.value, event.headers)
     assert DeadLetter.read(record) == DeadLetter(
-        "bad-json", "dlq-1@9", "in-3@14", 3, NOW, "because"
+        code="bad-json",
+        location="dlq-1@9",
+        origin="in-3@14",
+        attempt=3,
+        first_failed_at=NOW,
+        failed_at=NOW,
+        recorded_at=datetime(1970, 1, 1, tzinfo=UTC),
+        reason="because",
+        key_bytes=1,
+        value_bytes=1,
+        headers=1,
+        header_bytes=15,
     )
 
 
@@ -199,9 +211,9 @@ def test_a_first_failure_is_that_of_the_header_or_the_record(
     """A header without a time that can be read leaves the timestamp of the letter."""
     headers = ((FIRST_FAILED_HEADER, header), ("__connect.errors.exception.message", b"a\x07b"))
     found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
-    assert found == DeadLetter(
-        "unknown", "dlq-0@0", "-@", 1, instant, "a\N{REPLACEMENT CHARACTER}b"
-    )
+    assert (found.code, found.location, found.origin) == ("unknown", "dlq-0@0", "-@")
+    assert (found.attempt, found.first_failed_at) == (1, instant)
+    assert found.reason == "a\N{REPLACEMENT CHARACTER}b"
 
 
 @define

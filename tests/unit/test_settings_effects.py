@@ -332,9 +332,9 @@ def picture(settings: Settings) -> dict[str, object]:
             "warm-ups sent": tuple(event.topic for event in sent.events),
             "replays": replays,
             "topics": wiring.topics(),
-            "liquibase": operations.liquibase(settings),
-            "bootstrap": unreachable(lambda: operations.bootstrap_database(settings)),
-            "maintain": unreachable(lambda: operations.maintain(settings)),
+            "liquibase": operations.liquibase(wiring),
+            "bootstrap": unreachable(lambda: operations.bootstrap_database(wiring)),
+            "maintain": unreachable(lambda: operations.maintain(wiring)),
             "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
             "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]

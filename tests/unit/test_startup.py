@@ -12,18 +12,31 @@ from voltpay_cli.app import main
 try:
     main()
 finally:
-    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+    print(*sys.modules, file=sys.stderr)
 """
 
 FOR_SERVERS = {"kafka", "pg8000"}
 FOR_A_TERMINAL = {"rich"}
 
 
-def imported_by(*arguments: str) -> set[str]:
-    """The packages that are imported at the end of a command."""
+def modules_of(*arguments: str) -> set[str]:
+    """The modules that are imported at the end of a command."""
     program = [sys.executable, "-c", PROGRAM, *arguments]
     ended = subprocess.run(program, capture_output=True, check=True, text=True)
     return set(ended.stderr.splitlines()[-1].split())
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """The packages that are imported at the end of a command."""
+    return {name.partition(".")[0] for name in modules_of(*arguments)}
+
+
+def test_the_list_of_commands_imports_no_command() -> None:
+    """The help of the program needs neither a command, nor settings, nor an adapter of a store."""
+    found = modules_of("--help")
+    assert "typer" in found
+    assert not {name for name in found if name.startswith("voltpay_cli.commands.")}
+    assert not found & {"typed_settings", "voltpay_cli.settings", "voltpay_cli.wiring", "sqlite3"}
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("consume", "--help"), ("config", "show")])

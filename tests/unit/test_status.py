@@ -16,8 +16,8 @@ from voltpay_adapters.checking import Finding
 from voltpay_adapters.snapshots import GroupState, Member, Rate
 from voltpay_cli.console.status import MOST_HOURS, MOST_MEMBERS, as_text, as_values, number_ranges
 from voltpay_cli.reporting import Report
+from voltpay_core.dead_letters import DeadLetter
 from voltpay_core.errors import Misconfigured, Unavailable
-from voltpay_core.replaying import DeadLetter
 
 HOUR = timedelta(hours=1)
 WELL = Report(snapshot(), [], Rate(0, 0), ())
@@ -25,7 +25,15 @@ OWNERS = [Member(f"client-{n}", f"10.0.0.{n}", (n,)) for n in range(50)]
 
 
 def letter(code: str, at: datetime) -> DeadLetter:
-    return DeadLetter(code, "dlq-0@1", "in-0@1", 1, at, "because")
+    return DeadLetter(
+        code=code,
+        location="dlq-0@1",
+        origin="in-0@1",
+        attempt=1,
+        first_failed_at=at,
+        failed_at=at,
+        reason="because",
+    )
 
 
 def text(**given_: Any) -> str:

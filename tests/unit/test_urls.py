@@ -1,5 +1,6 @@
 """The URL of a PostgreSQL database: every form of libpq, and the errors for others."""
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -98,7 +99,7 @@ REFUSED = {
     "postgresql://u@h/d?pass%77ord=hunter2": "not accept password; set database.password",
     "postgresql://u:hunter2@h/d?passfile=x": "set database.password_file",
     "postgresql://u:hunter2@h/d?connect_timeout=2": "always 10 seconds an address",
-    "postgresql://u:hunter2@h/d?application_name=x": "always voltpay",
+    "postgresql://u:hunter2@h/d?application_name=x": "always that of the command",
     "postgresql://u:hunter2@h/d?options=-cx=1": "ALTER ROLE",
     "postgresql://u:hunter2@h/d?service=x": "write host and database into the URL",
     "postgresql://u:hunter2@/d?host=/run": "a host is empty",
@@ -216,6 +217,20 @@ def test_java_gets_all_hosts() -> None:
     """Liquibase gets the same servers, and the same choice among them."""
     url = "postgresql://u:p@h1,[fe80::1%25lo]:2/d%20e"
     hosts = "jdbc:postgresql://h1:5432,[fe80::1%lo]:2/d%20e"
-    assert DatabaseUrl.parse(url).jdbc({}) == f"{hosts}?targetServerType=primary"
+    target = DatabaseUrl.parse(url)
+    name = f"ApplicationName={quote(target.session_name())}"
+    assert target.jdbc({}) == f"{hosts}?targetServerType=primary&{name}"
     any_of_them = DatabaseUrl.parse(f"{url}?target_session_attrs=any").jdbc({"a": "b c"})
-    assert any_of_them == f"{hosts}?targetServerType=any&a=b%20c"
+    assert any_of_them == f"{hosts}?targetServerType=any&{name}&a=b%20c"
+
+
+def test_a_session_is_named_after_its_command_node_and_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The name of a session is short and harmless, whatever a host is called."""
+    target = DatabaseUrl.parse("postgresql://u@h/d").named("voltpay:dead-letter-list")
+    monkeypatch.setattr("socket.gethostname", lambda: "host-1.local")
+    assert target.session_name() == "voltpay:dead-letter-list:host-1.local"
+    assert target.session_name(7) == "voltpay:dead-letter-list:007:host-1.local"
+    monkeypatch.setattr("socket.gethostname", lambda: "'; ü\n" * 30)
+    assert re.fullmatch(r"[A-Za-z0-9._:-]{63}", target.session_name(7))

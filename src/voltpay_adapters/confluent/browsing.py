@@ -28,22 +28,26 @@ def browse(
     topic: str,
     group: str | None = None,
     newest: int | None = None,
+    begin: tuple[int, int] | None = None,
 ) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
         newest: Read this number of records at most, the newest of each partition.
+        begin: The number of the only partition to read, and the first offset there.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
+    only, first = begin or (None, 0)
     with translate_errors(f"reading {topic}"):
         admin = ConfluentTopicAdmin(connection.admin(), TIMEOUT)
         found = admin.describe(topic)
         if found is None:
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
-        tps = [TopicPartition(topic, number) for number in range(found.shape.partitions)]
+        numbers = [n for n in range(found.shape.partitions) if only in {None, n}]
+        tps = [TopicPartition(topic, number) for number in numbers]
         starts, ends = admin.starts(tps), admin.ends(tps)
         if group is not None:
             for tp in admin.committed(group, tps):
@@ -52,7 +56,7 @@ def browse(
         soon = {"fetch.wait.max.ms": 10}  # a request for one partition delays that for the next
         with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
             for tp in tps:
-                start, end = starts[tp.partition], ends[tp.partition]
+                start, end = max(starts[tp.partition], first), ends[tp.partition]
                 if newest is not None:
                     start = max(start, end - newest // len(tps))
                 if start < end:

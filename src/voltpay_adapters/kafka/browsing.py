@@ -34,14 +34,16 @@ class KafkaDeadLetters:
     _browse: Callable[..., Iterator[Record]]
     _source: Callable[..., MessageSource]
 
-    def browse(self, replays_of: str | None = None) -> Iterator[Record]:
+    def browse(
+        self, replays_of: str | None = None, begin: tuple[int, int] | None = None
+    ) -> Iterator[Record]:
         """Read the topic.
 
         Raises:
             Unavailable: Kafka cannot be reached, or (halt) there is no such topic.
         """
         group = replay_group(self._group, replays_of) if replays_of else None
-        return self._browse(self._connection, self._topic, group)
+        return self._browse(self._connection, self._topic, group, begin=begin)
 
     def source(self, code: str) -> MessageSource:
         """Read the topic in the group of this code."""
@@ -55,17 +57,23 @@ class KafkaDeadLetters:
 
 
 def browse(
-    connection: KafkaConnection, topic: str, group: str | None = None, newest: int | None = None
+    connection: KafkaConnection,
+    topic: str,
+    group: str | None = None,
+    newest: int | None = None,
+    begin: tuple[int, int] | None = None,
 ) -> Iterator[Record]:
     """The records that are in a topic now, partition by partition.
 
     Args:
         group: Skip the records that this group has acknowledged.
         newest: Read this number of records at most, the newest of each partition.
+        begin: The number of the only partition to read, and the first offset there.
 
     Raises:
         Unavailable: Kafka cannot be reached, or (halt) the topic does not exist.
     """
+    only, first = begin or (None, 0)
     with (
         translate_errors(f"reading {topic}"),
         closing(connection.consumer(group_id=group, auto_offset_reset="earliest")) as consumer,
@@ -73,11 +81,13 @@ def browse(
         tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
         if not tps:
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
+        tps = [tp for tp in tps if only in {None, tp.partition}]
         ends = find_offsets(consumer.end_offsets, tps)
         for tp, start in _starts(consumer, tps, group).items():
-            first = start if newest is None else max(start, ends[tp] - newest // len(tps))
-            if first < ends[tp]:
-                yield from _read(consumer, tp, first, ends[tp])
+            if newest is not None:
+                first = ends[tp] - newest // len(tps)
+            if max(start, first) < ends[tp]:
+                yield from _read(consumer, tp, max(start, first), ends[tp])
 
 
 def _starts(

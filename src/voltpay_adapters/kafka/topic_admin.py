@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 
 from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.resuming import is_of_another
@@ -67,9 +68,13 @@ class KafkaTopicAdmin:
 
     def offsets(self, topic: str) -> dict[int, range]:
         """The offsets of each partition, open transactions included; empty without the topic."""
-        if topic not in self.names():
+        if (found := self._describe(topic)) is None:
             return {}
-        numbers = range(self.shapes([topic])[topic].partitions)
+        for each in found["partitions"]:
+            if each["leader_id"] < 0:
+                partition = f"{topic}-{each['partition_index']}"
+                raise Unavailable(f"Kafka: {partition} has no leader at the moment", code="kafka")
+        numbers = sorted(each["partition_index"] for each in found["partitions"])
         tps = [TopicPartition(topic, number) for number in numbers]
         starts = self._client.list_partition_offsets(dict.fromkeys(tps, OffsetSpec.EARLIEST))
         ends = self._client.list_partition_offsets(dict.fromkeys(tps, OffsetSpec.LATEST))
@@ -77,7 +82,8 @@ class KafkaTopicAdmin:
 
     def acknowledged(self, group: str, topic: str) -> dict[int, int]:
         """The offsets that a group has committed in this topic, not in a former one of the name."""
-        (found,) = self._client.describe_topics([topic])
+        if (found := self._describe(topic)) is None:
+            return {}
         committed = self._client.list_group_offsets({group: None})[group]
         return {
             tp.partition: offset.offset
@@ -98,6 +104,16 @@ class KafkaTopicAdmin:
             )
             for member in found["members"]
         )
+
+    def _describe(self, topic: str) -> dict[str, Any] | None:
+        """What the brokers tell of a topic; None if it does not exist."""
+        (found,) = self._client.describe_topics([topic])
+        error = for_code(found["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            return None
+        if error is not NoError:
+            raise error
+        return dict(found)
 
 
 def _assigned(assignment: Any, topic: str) -> Iterator[int]:

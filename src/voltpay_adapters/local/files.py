@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -109,6 +111,28 @@ class PaymentFilePublisher:
         """Nothing is ever open."""
 
 
+@contextmanager
+def new_payment_file(path: str) -> Iterator[PaymentFilePublisher]:
+    """A publisher to a new file that its owner alone can read; a failure removes the file.
+
+    Raises:
+        Misconfigured: There is such a file, or it cannot be written.
+        Unavailable: The disk is full.
+    """
+    if path == STDIN:
+        yield PaymentFilePublisher(path)
+        return
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise cannot(f"write {path}", error) from None
+    try:
+        yield PaymentFilePublisher(path)
+    except BaseException:
+        Path(path).unlink()
+        raise
+
+
 class Acknowledged:
     """A `Publication` that is done as soon as it is made."""
 
@@ -122,13 +146,18 @@ class FileDeadLetters:
 
     _path: Path
 
-    def browse(self, replays_of: str | None = None) -> Iterator[Record]:  # noqa: ARG002 - none are replayed
+    def browse(
+        self,
+        replays_of: str | None = None,  # noqa: ARG002 - none are replayed
+        begin: tuple[int, int] | None = None,
+    ) -> Iterator[Record]:
         """Read the file.
 
         Raises:
             Misconfigured: The file cannot be read, or is not of that form.
         """
-        return browse(self._path)
+        number, first = begin or (0, 0)
+        return islice(browse(self._path), first, None if number == 0 else 0)
 
     def source(self, code: str) -> NoReturn:  # noqa: ARG002 - none are replayed
         """Say how the letters of a file are replayed."""

@@ -117,6 +117,7 @@ class PostgresDatabase:
                 self._report_encoding(session)
                 self._compare_clocks(session)
                 self._lease = self._take_node_id(session)
+                self._name(session, self._lease)
             except BaseException:
                 session.close()
                 raise
@@ -152,6 +153,10 @@ class PostgresDatabase:
                 " correct the clock, because payment ids contain the time",
                 halt=True,
             )
+
+    def _name(self, session: Session, node_id: int) -> None:
+        name = self._target.session_name(node_id)
+        session.run("SELECT set_config('application_name', :name, false)", name=name)
 
     def _take_node_id(self, session: Session) -> int:
         rows = session.run(

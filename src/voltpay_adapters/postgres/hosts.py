@@ -77,6 +77,7 @@ def _enter(
 ) -> PostgresConnection:
     with translate_errors(target.label, carries_payments=False):
         connection = _log_in(target, address, CONNECT_SECONDS, tls)
+        settings = {"application_name": target.session_name(), **settings}
         try:
             connection.fix(settings)
             if connection.pooled:
@@ -120,7 +121,7 @@ def _log_in(
             password=None if target.password is None else passwords.encoded(target.password),
             sock=link,
             ssl_context=tls or False,
-            application_name="voltpay",
+            application_name=target.session_name(),
             startup_params=session_settings.AT_START,
         )
     except ssl.SSLCertVerificationError as error:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from attrs import frozen
 
 from voltpay_adapters.postgres.administration import Administration
+from voltpay_adapters.postgres.resources import rollbacks
 
 PAYMENT_TABLES = ("payment_core", "payment_metadata", "payment_notes")
+
+MANY_ROWS = 10_000
+"""Rows of a table that is dropped are counted up to this number."""
+
+_DROPPED = re.compile(r"DROP TABLE (write\.\w+)")
 
 _WRITER_NEEDS = {
     "databasechangelog": ("SELECT",),
@@ -81,6 +88,28 @@ class Privileges:
     role: str
     missing: tuple[str, ...]
     excess: tuple[str, ...]
+
+
+@frozen
+class Undo:
+    """The rollback of one changeset.
+
+    Attributes:
+        sql: What it runs.
+        dropped: The number of rows in each table that it drops, counted up to `MANY_ROWS`.
+    """
+
+    changeset: str
+    sql: str
+    dropped: Mapping[str, int]
+
+    def __str__(self) -> str:
+        tables = [f"{table} ({_rows(count)})" for table, count in self.dropped.items()]
+        return f"{self.changeset}: " + (f"drops {', '.join(tables)}" if tables else self.sql)
+
+
+def _rows(count: int) -> str:
+    return f"{MANY_ROWS} rows or more" if count >= MANY_ROWS else f"{count} rows"
 
 
 @frozen
@@ -155,6 +184,42 @@ def schema_version(connection: Administration) -> str | None:
         "SELECT id FROM write.databasechangelog ORDER BY orderexecuted DESC LIMIT 1"
     )
     return rows[0][0] if rows else None
+
+
+def applied_changesets(connection: Administration) -> dict[str, datetime]:
+    """The ids of the changesets that were run, in order, each with its time."""
+    if connection.run("SELECT to_regclass('write.databasechangelog')") == [[None]]:
+        return {}
+    rows = connection.run(
+        "SELECT id, dateexecuted AT TIME ZONE 'UTC' FROM write.databasechangelog"
+        " ORDER BY orderexecuted"
+    )
+    return {str(changeset): at for changeset, at in rows}
+
+
+def undo_plan(connection: Administration, count: int) -> tuple[Undo, ...]:
+    """What a rollback of the last changesets would do, in its order.
+
+    Args:
+        count: The number of changesets.
+    """
+    known, newest = rollbacks(), [*applied_changesets(connection)][: -count - 1 : -1]
+    return tuple(
+        Undo(
+            changeset,
+            sql,
+            {table: _count_rows(connection, table) for table in _DROPPED.findall(sql)},
+        )
+        for changeset in newest
+        for sql in (known.get(changeset, "not known to this program"),)
+    )
+
+
+def _count_rows(connection: Administration, table: str) -> int:
+    ((rows,),) = connection.run(
+        f"SELECT count(*) FROM (SELECT FROM {table} LIMIT {MANY_ROWS}) AS found"  # noqa: S608 - ours
+    )
+    return int(rows)
 
 
 def encoding_shortfall(encoding: str) -> str | None:

@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from attrs import frozen
 
-from voltpay_adapters.postgres.administration import admin_connection
+from voltpay_adapters.postgres.administration import Administration, admin_connection
 from voltpay_adapters.postgres.defaults import LIQUIBASE, SSLMODE
-from voltpay_adapters.postgres.inspection import changelog_lock
+from voltpay_adapters.postgres.inspection import Undo, applied_changesets, changelog_lock, undo_plan
 from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -52,6 +54,10 @@ class Liquibase:
         """Run the changesets that have not been run on the database."""
         return self._run("update")
 
+    def update_sql(self) -> int:
+        """Print the SQL of an update, and change nothing."""
+        return self._run("update-sql")
+
     def rollback(self, count: int) -> int:
         """Undo the last `count` changesets; undoing a payment table drops its rows."""
         return self._run("rollback-count", f"--count={count}")
@@ -72,18 +78,39 @@ class Liquibase:
         """Release the changelog's lock, whoever holds it."""
         return self._run("release-locks")
 
+    def undo_plan(self, count: int) -> tuple[Undo, ...]:
+        """What `rollback` would do, in its order.
+
+        Raises:
+            Unavailable: The database cannot be reached.
+        """
+        with self._session() as session:
+            return undo_plan(session, count)
+
+    def applied(self) -> dict[str, datetime]:
+        """The ids of the changesets that were run, in order, each with its time.
+
+        Raises:
+            Unavailable: The database cannot be reached.
+        """
+        with self._session() as session:
+            return applied_changesets(session)
+
     def lock_holder(self) -> str | None:
         """The holder of the changelog's lock, and the time since when; None if it is free.
 
         Raises:
             Unavailable: The database cannot be reached.
         """
-        with admin_connection(self.target, tls_context(self.sslmode, self.sslrootcert)) as session:
+        with self._session() as session:
             return changelog_lock(session)
 
     def validate(self) -> int:
         """Check the changelog, also against the changesets that were run."""
         return self._run("validate")
+
+    def _session(self) -> AbstractContextManager[Administration]:
+        return admin_connection(self.target, tls_context(self.sslmode, self.sslrootcert))
 
     def _run(self, *command: str) -> int:
         arguments = [*self._launcher(), *command]
@@ -111,8 +138,7 @@ class Liquibase:
 
     def _find_host(self) -> tuple[DatabaseUrl, Mapping[str, str]]:
         """The first host that accepts the session, and the session settings that it knows."""
-        tls = tls_context(self.sslmode, self.sslrootcert)
-        with admin_connection(self.target, tls) as connection:
+        with self._session() as connection:
             if connection.pooled:
                 raise Misconfigured(
                     f"there is a connection pooler at {connection.target.label}, and poolers do not"

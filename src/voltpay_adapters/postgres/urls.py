@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 from typing import NoReturn, Self
@@ -34,7 +35,7 @@ _ACCEPTED_ATTRS = ("primary", "read-write", "any")
 _READ_ONLY_ATTRS = ("standby", "read-only", "prefer-standby")
 _ELSEWHERE = {
     "connect_timeout": f"it is always {CONNECT_SECONDS} seconds an address",
-    "application_name": "it is always voltpay",
+    "application_name": "it is always that of the command, with node id and host",
     "options": "set session defaults with ALTER ROLE",
     "service": "write host and database into the URL",
     **dict.fromkeys(
@@ -83,6 +84,8 @@ class DatabaseUrl:
         hosts: Servers that hold the database; the first that `session_attrs` accepts is used.
         session_attrs: libpq's ``target_session_attrs``: ``primary`` (no standby), ``read-write``
             (no standby, and sessions are not read-only by default) or ``any``.
+        application: The beginning of the ``application_name`` of sessions, such as
+            ``voltpay:consume``; see `session_name`.
     """
 
     hosts: tuple[Host, ...]
@@ -90,6 +93,7 @@ class DatabaseUrl:
     user: str
     password: str | None = field(default=None, repr=False)
     session_attrs: str = _ACCEPTED_ATTRS[0]
+    application: str = "voltpay"
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -119,6 +123,19 @@ class DatabaseUrl:
         """The same database on this server alone."""
         return evolve(self, hosts=(host,))
 
+    def named(self, application: str) -> Self:
+        """The same database, with sessions of this name."""
+        return evolve(self, application=application)
+
+    def session_name(self, node_id: int | None = None) -> str:
+        """The ``application_name`` of a session: application, node id and host.
+
+        It has at most 63 bytes, which are letters, digits and ``. _ : -``.
+        """
+        numbers = [] if node_id is None else [f"{node_id:03d}"]
+        name = ":".join([self.application, *numbers, socket.gethostname()])
+        return re.sub(r"[^A-Za-z0-9._:-]", "-", name)[:63]
+
     def with_password(self, password: str | None) -> Self:
         """The same database with this password, unless the URL has one."""
         return self if self.password is not None else evolve(self, password=password)
@@ -132,7 +149,8 @@ class DatabaseUrl:
         """The JDBC URL of the database, without user and password."""
         kind = "any" if self.session_attrs == "any" else "primary"
         label = f"jdbc:postgresql://{self._hosts}/{quote(self.database, safe='')}"
-        given = {"targetServerType": kind, **parameters}
+        name = {"ApplicationName": self.session_name()}
+        given = {"targetServerType": kind, **name, **parameters}
         return f"{label}?{urlencode(given, quote_via=quote)}"
 
     @property

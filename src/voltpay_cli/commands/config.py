@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from voltpay_cli.console.progress import Output
-from voltpay_cli.options import with_settings
+from voltpay_cli.groups import examples, group
+from voltpay_cli.options import Format, with_settings
 from voltpay_cli.settings import Loaded
 
-app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+app = group(no_args_is_help=True, help="Show the settings.")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "voltpay config show",
+        "voltpay config show --config /etc/voltpay/voltpay.toml --output json",
+    )
+)
 @with_settings("source", "store", "events", "node_id", "group", "x", give=Loaded.shown)
 def show(
     rows: dict[str, dict[str, Any]],
     *,
-    output: Annotated[Output, typer.Option(help="format of the list")] = "text",
+    output: Format = "text",
 ) -> None:
     """Print each setting, its value and its origin. Secrets are masked."""
     if output == "json":

@@ -1,54 +1,153 @@
-"""`voltpay dead-letter`: looks at dead letters, and sends them back."""
+"""`voltpay dead-letter`: looks at dead letters, exports them, and sends them back."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from attrs import asdict
 
-from voltpay_cli.console.progress import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import number, switch, with_settings
+from voltpay_cli.groups import examples, group
+from voltpay_cli.options import Format, moment, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
-from voltpay_core.replaying import DeadLetter, ReplayPlan, counts, plans, replay
+from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
+from voltpay_core.records import Record
+from voltpay_core.replaying import Replayed, ReplayPlan, export, plans, replay
 
-app = typer.Typer(no_args_is_help=True, help="List and replay dead letters.")
+app = group(no_args_is_help=True, help="List, export and replay dead letters.")
 
 Code = Annotated[str | None, typer.Option(help="only dead letters with this code", metavar="CODE")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        help="only letters that failed at this time or later: ISO 8601 with a zone, or an age such"
+        " as 2h",
+        metavar="TIME",
+    ),
+]
+Until = Annotated[
+    str | None, typer.Option(help="only letters that failed before this time", metavar="TIME")
+]
+
+_COLUMNS = (
+    "location",
+    "code",
+    "attempt",
+    "failed_at",
+    "trace_id",
+    "correlation_id",
+    "origin",
+    "reason",
+)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "voltpay dead-letter list --code invalid-field --limit 20",
+        "voltpay dead-letter list --since 2h --output json",
+        "voltpay dead-letter list --since 2026-01-31T12:00Z --until 2026-01-31T13:00Z",
+    ),
+)
 @with_settings("source", "events", "x")
 def list_letters(
     wiring: Wiring,
     *,
     code: Code = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int | None, number("dead letters to show, at most", 0)] = None,
-    output: Annotated[Output, typer.Option(help="format of the list")] = "text",
+    output: Format = "text",
 ) -> None:
     """Count the dead letters by code, then list each, without anything of its payment."""
-    letters = [
-        letter
-        for letter in map(DeadLetter.read, wiring.dead_letters().browse())
-        if code in {None, letter.code}
-    ]
-    shown = islice(letters, limit)
+    records = _selected(wiring, code, since, until)
+    letters = [DeadLetter.read(record) for record in records]
+    shown = [_row(letter) for letter in islice(letters, limit)]
     if output == "json":
-        rows = [_row(letter) for letter in shown]
-        typer.echo(json.dumps({"counts": counts(letters), "letters": rows}))
+        typer.echo(json.dumps({"counts": counts(letters), "letters": shown}))
         return
     for name, count in counts(letters).items():
         typer.echo(f"{count:>8} {name}")
-    for letter in shown:
-        typer.echo("  ".join(map(str, _row(letter).values())))
+    for row in shown:
+        cells = (row["place" if name == "location" else name] for name in _COLUMNS)
+        typer.echo("  ".join("-" if cell is None else str(cell) for cell in cells))
 
 
-@app.command("replay")
+@app.command(
+    "show",
+    epilog=examples(
+        "voltpay dead-letter show payment_writer_dlq-17@42",
+        "voltpay dead-letter show payment_writer_dlq-17@42 --reveal",
+    ),
+)
+@with_settings("source", "events", "x")
+def show_letter(
+    wiring: Wiring,
+    place: Annotated[str, typer.Argument(help="TOPIC-PARTITION@OFFSET, as the list shows it")],
+    *,
+    reveal: Annotated[
+        bool, switch("--reveal", "also the payment; the log says who has seen it")
+    ] = False,
+    output: Format = "text",
+) -> None:
+    """Print everything about one dead letter, except its payment."""
+    record = find(wiring.dead_letters(), place)
+    row = _row(DeadLetter.read(record))
+    if reveal:
+        wiring.audit("events")
+        row["record"] = wiring.envelope(record)
+    if output == "json":
+        typer.echo(json.dumps(row))
+        return
+    for name, value in row.items():
+        typer.echo(f"{name} = {json.dumps(value)}")
+
+
+@app.command(
+    "export",
+    epilog=examples(
+        "voltpay dead-letter export letters.jsonl --code invalid-field --since 2h",
+        "voltpay consume --source file:letters.jsonl",
+    ),
+)
+@with_settings("source", "events", "x")
+def export_letters(
+    wiring: Wiring,
+    file: Annotated[str, typer.Argument(help="a file that does not exist, or - for stdout")],
+    *,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    force: Annotated[bool, switch("--force", "also letters whose claims may be purged")] = False,
+    output: Format = "text",
+) -> None:
+    """Write dead letters to a file that can be consumed, payments included."""
+    oldest = wiring.now() - timedelta(days=wiring.settings.limits.claims_days)
+    records = _selected(wiring, code, since, until)
+    wiring.audit("events")
+    with stop_on_signals() as stop, wiring.new_payment_file(file) as publisher:
+        topic = wiring.settings.topics.writer
+        exported = export(records, publisher, topic, oldest=None if force else oldest, stop=stop)
+        if stop():
+            raise KeyboardInterrupt  # removes the file
+    words = json.dumps({"exported": exported}) if output == "json" else f"exported {exported}"
+    typer.echo(words, err=file == "-")
+
+
+@app.command(
+    "replay",
+    epilog=examples(
+        "voltpay dead-letter replay --code refused-by-database",
+        "voltpay dead-letter replay --code refused-by-database --yes",
+    ),
+)
 @with_settings("source", "events", "group", "x")
 def replay_letters(
     wiring: Wiring,
@@ -58,10 +157,23 @@ def replay_letters(
     max_attempts: Annotated[int, number("skip dead letters that have failed this often")] = 5,
     yes: Annotated[bool, switch("--yes", "send them, not only count them")] = False,
     force: Annotated[bool, switch("--force", "also letters whose claims may be purged")] = False,
+    output: Format = "text",
 ) -> None:
     """Send dead letters back to the input topic, under the same key and message id."""
     settings, letters = wiring.settings, wiring.dead_letters()
     waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
+    told: list[dict[str, Any]] = []
+
+    def tell(found: str, counted: ReplayPlan | Replayed) -> None:
+        if output == "text":
+            typer.echo(f"{found}: {counted}")
+        elif told and told[-1]["code"] == found:
+            told[-1] |= asdict(counted)
+        else:
+            told.append({"code": found, **asdict(counted)})
+
+    if yes:
+        wiring.audit("source", "events", "group")
     with stop_on_signals() as stop:
         for found in [code] if code else counts(map(DeadLetter.read, letters.browse())):
             plan = plans(
@@ -70,7 +182,7 @@ def replay_letters(
                 now=wiring.now(),
                 claims_kept=timedelta(days=settings.limits.claims_days) - waits,
             ).get(found, ReplayPlan())
-            typer.echo(f"{found}: {plan}")
+            tell(found, plan)
             if not yes or stop() or limit == 0:
                 continue
             with (
@@ -87,19 +199,30 @@ def replay_letters(
                     limit=limit,
                     stop=stop,
                 )
-            typer.echo(f"{found}: {done}")
+            tell(found, done)
             limit = None if limit is None else limit - done.replayed
-        if not yes:
+        if output == "json":
+            typer.echo(json.dumps({"dry_run": not yes, "codes": told}))
+        elif not yes:
             typer.echo("nothing was sent: this was a dry run; --yes sends them")
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
 
 
+def _selected(
+    wiring: Wiring, code: str | None, since: str | None, until: str | None
+) -> Iterator[Record]:
+    now = wiring.now()
+    selection = Selection(
+        code=code, since=moment("--since", since, now), until=moment("--until", until, now)
+    )
+    letters = wiring.dead_letters().browse()
+    return (record for record in letters if selection.has(DeadLetter.read(record)))
+
+
 def _row(letter: DeadLetter) -> dict[str, object]:
+    row = {"place": letter.location, **asdict(letter)}
+    del row["location"]
     return {
-        "place": letter.location,
-        "code": letter.code,
-        "attempt": letter.attempt,
-        "first_failed_at": letter.first_failed_at.isoformat(timespec="milliseconds"),
-        "origin": letter.origin,
-        "reason": letter.reason,
+        name: value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else value
+        for name, value in row.items()
     }

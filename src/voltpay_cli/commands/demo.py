@@ -11,6 +11,7 @@ from voltpay_cli.commands.consume import run
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
+from voltpay_cli.groups import examples, group
 from voltpay_cli.settings import Settings, Url
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
@@ -18,7 +19,10 @@ from voltpay_core.errors import Misconfigured
 COUNT, SEED = 2000, 7
 MARK = ".voltpay-demo"
 
+app = group()
 
+
+@app.command(epilog=examples("voltpay demo /tmp/demo"))
 def demo(
     folder: Annotated[Path, typer.Argument(help="the folder of its files")] = Path("demo"),
 ) -> None:
@@ -59,8 +63,12 @@ def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
 
 
 def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        reason = f"cannot write to {folder}: {error.strerror}: name another folder"
+        raise Misconfigured(reason) from None
     sent = wiring.produce(stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03)
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 

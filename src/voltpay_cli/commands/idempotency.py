@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,20 +11,22 @@ import typer
 
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
-from voltpay_cli.options import number, switch, with_settings
+from voltpay_cli.groups import examples, group
+from voltpay_cli.options import Format, age, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
-from voltpay_core.errors import Misconfigured
 from voltpay_core.purging import ClaimRetention
 
 log = logging.getLogger("voltpay")
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-app = typer.Typer(no_args_is_help=True, help="Maintain the claimed message ids.")
+app = group(no_args_is_help=True, help="Maintain the claimed message ids.")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "voltpay idempotency purge --dry-run", "voltpay idempotency purge --older-than 14d"
+    )
+)
 @with_settings("source", "store", "x")
 def purge(
     wiring: Wiring,
@@ -42,33 +44,34 @@ def purge(
         switch("--force", "also claims that the input topic or replays still need"),
     ] = False,
     chunk: Annotated[int, number("claims per transaction")] = purging.CHUNK,
+    output: Format = "text",
 ) -> None:
     """Delete old claims in chunks. It can be stopped and run again."""
     replays = timedelta(days=wiring.settings.limits.claims_days)
-    age = replays if older_than is None else _age(older_than)
-    needed, deleted = None, 0
+    oldest = replays if older_than is None else age("--older-than", older_than)
+    needed, total = None, 0
 
-    def count(total: int) -> None:
-        nonlocal deleted
-        deleted = total
-        log.info("deleted %d claims", total)
+    def count(deleted: int) -> None:
+        nonlocal total
+        total = deleted
+        log.info("deleted %d claims", deleted)
+
+    def report() -> None:
+        words = f"{'would delete' if dry_run else 'deleted'} {total} claims"
+        row = {"claims": total, "dry_run": dry_run, "finished": not stop()}
+        typer.echo(json.dumps(row) if output == "json" else words)
 
     if not force:
         needed = ClaimRetention(wiring.topics().input_retention(), replays)
-        needed.check(age)
+        needed.check(oldest)
     with stop_on_signals() as stop, wiring.database() as begin:
         if dry_run:
-            typer.echo(f"would delete {purging.expired(begin, age)} claims")
+            total = purging.expired(begin, oldest)
+            report()
         else:
+            wiring.audit("store")
             try:
-                purging.purge(begin, age, needed, chunk=chunk, stop=stop, notify=count)
+                purging.purge(begin, oldest, needed, chunk=chunk, stop=stop, notify=count)
             finally:
-                typer.echo(f"deleted {deleted} claims")
+                report()
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
-
-
-def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip(), re.ASCII)
-    if found is None:
-        raise Misconfigured("--older-than: needs a number and s, m, h or d, such as 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from voltpay_cli.addresses import DEFAULT, Address
 from voltpay_cli.console.signals import stop_on_signals
+from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import take_snapshot
 from voltpay_cli.options import number, with_settings
 from voltpay_cli.wiring import Wiring
@@ -15,6 +16,10 @@ from voltpay_cli.wiring import Wiring
 log = logging.getLogger("voltpay")
 
 
+app = group()
+
+
+@app.command(epilog=examples("voltpay observe --listen 0.0.0.0:9464"))
 @with_settings("source", "store", "events", "group", "listen", "x")
 def observe(
     wiring: Wiring,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from random import SystemRandom
 from typing import Annotated
@@ -9,12 +10,16 @@ from typing import Annotated
 import typer
 
 from voltpay_cli.console.signals import stop_on_signals
-from voltpay_cli.options import number, with_settings
+from voltpay_cli.groups import examples, group
+from voltpay_cli.options import Format, number, with_settings
 from voltpay_cli.wiring import Wiring
 
 _share = partial(typer.Option, min=0, max=1, metavar="SHARE")
 
+app = group()
 
+
+@app.command(epilog=examples("voltpay produce --count 10000 --duplicates 0.05 --poison 0.01"))
 @with_settings("source", "x")
 def produce(
     wiring: Wiring,
@@ -28,6 +33,7 @@ def produce(
     accounts: Annotated[int, number("number of accounts")] = 500,
     rate: Annotated[int | None, number("records per second, at most")] = None,
     warm_ups: Annotated[int, number("warm-up records to send first", 0, 1000)] = 0,
+    output: Format = "text",
 ) -> None:
     """Write sample payments to the input topic or file."""
     seed = SystemRandom().getrandbits(32) if seed is None else seed
@@ -42,6 +48,7 @@ def produce(
             warm_ups=warm_ups,
             rate=rate,
         )
+    row, words = {"produced": sent, "seed": seed}, f"produced {sent} records with --seed {seed}"
     typer.echo(
-        f"produced {sent} records with --seed {seed}", err=wiring.settings.source == "file:-"
+        json.dumps(row) if output == "json" else words, err=wiring.settings.source == "file:-"
     )

@@ -14,11 +14,19 @@ from voltpay_cli.console.progress import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.console.status import as_text, as_values
 from voltpay_cli.exit_codes import ExitCode, exit_code
+from voltpay_cli.groups import examples, group
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.reporting import Report, Reporter
 from voltpay_cli.wiring import Wiring
 
+app = group()
 
+
+@app.command(
+    epilog=examples(
+        "voltpay status", "voltpay status --watch --every 2", "voltpay status --output json"
+    )
+)
 @with_settings("source", "store", "events", "group", "x")
 def status(
     wiring: Wiring,

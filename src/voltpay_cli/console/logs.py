@@ -11,7 +11,7 @@ from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
-_LIBRARIES = {"kafka": logging.ERROR, "voltpay": None}
+_LIBRARIES = {"kafka": logging.ERROR, "opentelemetry": logging.WARNING, "voltpay": None}
 
 
 def _add_remedies(record: logging.LogRecord) -> bool:
@@ -25,7 +25,7 @@ def _add_remedies(record: logging.LogRecord) -> bool:
 
 
 def log_to_stderr(level: str) -> None:
-    """Log on stderr from this level on, and errors of the Kafka client."""
+    """Log on stderr from this level on, and failures of the libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrivateFormatter(_FORMAT))
     handler.addFilter(SeldomFilter())

@@ -8,7 +8,7 @@ from typing import Any
 from voltpay_adapters.snapshots import GroupState, StoreState
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.reporting import Report
-from voltpay_core.replaying import counts, hourly
+from voltpay_core.dead_letters import counts, hourly
 
 MOST_MEMBERS = 20
 MOST_PARTITIONS = 8

@@ -91,15 +91,17 @@ def without_password(value: str) -> str:
     return _SECRET_IN_URL.sub(rf"\1:{MASK}@", value)
 
 
+def names_secret(name: str) -> bool:
+    """Whether the value of this name is a secret, as in the options of a client."""
+    return any(word in name.lower() for word in _SECRET_WORDS)
+
+
 def masked(value: object) -> object:
     """A value without the passwords that its URLs and its named texts hold."""
     if isinstance(value, str):
         return without_password(value)
     if isinstance(value, Mapping):
-        return {
-            name: MASK if any(word in name.lower() for word in _SECRET_WORDS) else masked(item)
-            for name, item in value.items()
-        }
+        return {name: MASK if names_secret(name) else masked(item) for name, item in value.items()}
     return value
 
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
 OLDEST_POSTGRES = 15
+IMAGE_TOOLS = ("mmdebstrap", "buildah", "runc")
 MONITORS = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
@@ -73,6 +74,15 @@ def pgbouncer() -> str:
     if found is None:
         raise MissingError("no PgBouncer on the PATH")
     return found
+
+
+def image_tools() -> tuple[str, ...]:
+    """The names of the programs that make a base image, build on it and run what was built."""
+    if os.geteuid() != 0:
+        raise MissingError("no right to build images: root alone can do it here")
+    if missing := [name for name in IMAGE_TOOLS if shutil.which(name) is None]:
+        raise MissingError(f"no {', '.join(missing)} on the PATH")
+    return IMAGE_TOOLS
 
 
 def monitor(program: str) -> str:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.harness.stack.places import (
+    IMAGE_TOOLS,
     MONITORS,
     OLDEST_POSTGRES,
     POM,
@@ -58,7 +59,7 @@ def main() -> int:
 
 
 def install_programs() -> None:
-    """Have Java, Maven, PostgreSQL with pg_partman, and PgBouncer: Debian's packages, when root."""
+    """Have the programs of the stack and those that build images: Debian's packages, when root."""
     if not (missing := missing_programs()):
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -88,6 +89,9 @@ def missing_programs() -> dict[str, Callable[[], str]]:
         missing["PostgreSQL 15 or newer with pg_partman"] = _partman_package
     if not _have(pgbouncer):
         missing["PgBouncer"] = lambda: "pgbouncer"
+    if os.geteuid() == 0:  # others cannot build images, and need the stack all the same
+        absent = [tool for tool in IMAGE_TOOLS if shutil.which(tool) is None]
+        missing |= {tool: partial(str, tool) for tool in absent}
     return missing
 
 

@@ -9,7 +9,7 @@ from attrs import evolve
 from tests.harness.deployment import MIX, PATIENCE, RECORDS, Deployment, busy
 from tests.harness.history import read_topic
 
-from voltpay_core.replaying import DeadLetter
+from voltpay_core.dead_letters import DeadLetter
 
 BAD = evolve(MIX, poison=0.3)
 REPLAY = ("dead-letter", "replay", "--yes")
