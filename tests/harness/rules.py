@@ -1,5 +1,6 @@
 """The rules of deploy/prometheus, and what they and the dashboards name."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,6 +17,7 @@ from voltpay_core.codec import Topics
 
 FOLDER = ROOT / "deploy/prometheus"
 RULES = FOLDER / "rules.yml"
+DASHBOARDS = ROOT / "deploy/grafana"
 
 OF_OTHERS = re.compile(r"(up|node_|pg_|kube_|ALERTS)")
 """The metrics that neither the writer nor the observer has."""
@@ -36,6 +38,19 @@ def rules(kind: str) -> Iterator[Mapping[str, Any]]:
 
 ALERTS = {rule["alert"]: rule for rule in rules("alert")}
 RECORDED = {rule["record"]: rule for rule in rules("record")}
+
+
+def panels() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each panel with a name of its own, which begins with the name of its file."""
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        for panel in json.loads(path.read_text("utf-8"))["panels"]:
+            if panel["type"] != "row":
+                yield f"{path.stem}: {panel['title']}", panel
+
+
+def queries(panel: Mapping[str, Any]) -> list[str]:
+    """What a panel asks Prometheus for."""
+    return [target["expr"] for target in panel["targets"]]
 
 
 def metrics(expression: str) -> set[str]:

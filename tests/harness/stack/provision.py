@@ -36,6 +36,8 @@ MONITOR_PACKAGES = (
     "prometheus-node-exporter",
     "prometheus-postgres-exporter",
 )
+# Debian's Alertmanager finds its templates here alone
+MONITOR_TEMPLATES = Path("/usr/share/prometheus")
 # Debian would make and start a cluster of its own with the first server that is installed
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.d/no-main-cluster.conf")
 
@@ -110,17 +112,22 @@ def resolve_jars() -> None:
 
 def unpack_monitors() -> None:
     """Unpack Debian's packages of Prometheus, once: to install them would start their services."""
-    if not (missing := [name for name in MONITORS if not _have(partial(monitor, name))]):
-        return
-    if shutil.which("apt-get") is None:
-        raise ProvisionError(f"missing: {', '.join(missing)}; install it")
-    if os.geteuid() == 0:
-        _run("apt-get", "update", "-qq")
-    with tempfile.TemporaryDirectory() as folder:
-        as_root = ("-o", "APT::Sandbox::User=root")  # another user may not write here
-        _run("apt-get", "download", "-qq", *as_root, *MONITOR_PACKAGES, cwd=folder)
-        for package in Path(folder).glob("*.deb"):
-            _run("dpkg-deb", "--extract", str(package), str(monitors_folder()))
+    if missing := [name for name in MONITORS if not _have(partial(monitor, name))]:
+        if shutil.which("apt-get") is None:
+            raise ProvisionError(f"missing: {', '.join(missing)}; install it")
+        if os.geteuid() == 0:
+            _run("apt-get", "update", "-qq")
+        with tempfile.TemporaryDirectory() as folder:
+            as_root = ("-o", "APT::Sandbox::User=root")  # another user may not write here
+            _run("apt-get", "download", "-qq", *as_root, *MONITOR_PACKAGES, cwd=folder)
+            for package in Path(folder).glob("*.deb"):
+                _run("dpkg-deb", "--extract", str(package), str(monitors_folder()))
+    templates = monitors_folder() / MONITOR_TEMPLATES.relative_to("/")
+    if templates.exists() and not MONITOR_TEMPLATES.exists():
+        try:
+            shutil.copytree(templates, MONITOR_TEMPLATES, symlinks=True)
+        except OSError:
+            raise ProvisionError(f"missing: {MONITOR_TEMPLATES}; run this as root") from None
 
 
 def _have(find: Callable[[], object]) -> bool:
