@@ -72,13 +72,27 @@ def _wait_for(stop: Event) -> Callable[[float], None]:
     return wait
 
 
+def _fields(retrying: Retrying) -> dict[str, object]:
+    return {
+        "code": retrying.failure.code,
+        "attempt": retrying.attempt,
+        "seconds": retrying.seconds,
+    }
+
+
 def _tell_retry(notify: Observer) -> Callable[[RetryCallState], None]:
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0
         if isinstance(error, Unavailable):  # the only kind that is retried
             retrying = Retrying(error, state.attempt_number + 1, wait)
-            log.warning("%s; attempt %d in %.1f s", error, retrying.attempt, retrying.seconds)
+            log.warning(
+                "%s; attempt %d in %.1f s",
+                error,
+                retrying.attempt,
+                retrying.seconds,
+                extra={"event": "retrying", "fields": _fields(retrying)},
+            )
             notify(retrying)
 
     return tell

@@ -15,7 +15,9 @@ import typer
 from attrs import fields
 
 from voltpay_cli.addresses import Address
+from voltpay_cli.console.lines import event
 from voltpay_cli.console.progress import Output, progress, summarize
+from voltpay_cli.console.run_log import run_log
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
@@ -96,11 +98,12 @@ def run(
     try:
         with (
             _summarized(output) as summarized,
+            run_log(wiring.settings) as tell,
             progress() as show,
             monitored(wiring) as count,
             wiring.payment_consumer(
                 stop.flag,
-                to_all(show, count),
+                to_all(tell, show, count),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
             ) as consumer,
@@ -110,7 +113,7 @@ def run(
     except Unavailable as error:
         if error.halt or not stop():
             raise
-        log.warning("stopped before the work was done: %s", error)
+        log.warning("stopped before the work was done: %s", error, extra=event("stopped"))
         return ExitCode.STOPPED
     unfinished = stop.timed_out and (until_drained or max_messages)
     return ExitCode.STOPPED if unfinished else ExitCode.DONE

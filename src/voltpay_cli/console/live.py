@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +11,9 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.table import Table
 
+from voltpay_adapters.private_tracebacks import PrivateFormatter
+from voltpay_cli.console.logs import log_to
 from voltpay_core.notices import BatchDone
-
-log = logging.getLogger("voltpay")
 
 
 @contextmanager
@@ -22,7 +21,7 @@ def live_line() -> Iterator[Callable[[BatchDone], None]]:
     """Show the last batch on the terminal, below the log."""
     started = time.monotonic()
     console = Console(stderr=True)
-    log.handlers = [RichHandler(console=console, show_path=False)]
+    log_to(RichHandler(console=console, show_path=False), PrivateFormatter("%(message)s"))
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         yield lambda done: live.update(_table(done, time.monotonic() - started))
 

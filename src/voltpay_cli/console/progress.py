@@ -13,8 +13,8 @@ from typing import Literal
 import typer
 from attrs import asdict
 
-from voltpay_core.errors import Fenced
-from voltpay_core.notices import BatchDone, Notice, Observer, TakenOver
+from voltpay_cli.console.lines import event
+from voltpay_core.notices import BatchDone, Notice, Observer
 from voltpay_core.outcomes import Tally
 
 log = logging.getLogger("voltpay")
@@ -26,14 +26,14 @@ _LOG_EVERY = 60.0  # seconds
 
 @contextmanager
 def progress() -> Iterator[Observer]:
-    """Show notices: batches as a live line on a terminal, otherwise as a line a minute."""
+    """Show batches: as a live line on a terminal, otherwise as a line a minute."""
     logged = time.monotonic()
 
     def log_seldom(done: BatchDone) -> None:
         nonlocal logged
         if time.monotonic() - logged >= _LOG_EVERY:
             logged = time.monotonic()
-            log.info("%s", done)
+            log.info("%s", done, extra=event("progress", **asdict(done.total), lag=done.lag))
 
     if not sys.stderr.isatty():
         yield _observer(log_seldom)
@@ -54,12 +54,7 @@ def summarize(total: Tally, seconds: float, output: Output) -> None:
 
 def _observer(show: Callable[[BatchDone], None]) -> Observer:
     def notify(notice: Notice) -> None:
-        match notice:
-            case BatchDone():
-                show(notice)
-            case TakenOver() | Fenced():
-                log.info("%s", notice)
-        if isinstance(notice, TakenOver) and notice.republished:
-            log.warning("published the events of %d outbox rows again", notice.republished)
+        if isinstance(notice, BatchDone):
+            show(notice)
 
     return notify
