@@ -146,9 +146,10 @@ def mutants(session: nox.Session) -> None:
 def mutation(session: nox.Session) -> None:
     """Whether tests without a server catch the mutants that mutmut makes: slow, so not by default.
 
-    A pattern chooses modules or functions: ``nox -s mutation -- 'voltpay_core.writer.*'``.
+    It takes modules or packages, and the size of a sample, such as
+    ``nox -s mutation -- voltpay_adapters.postgres --sample 300``.
     """
-    session.run("pip", "install", "--quiet", "--group", "mutation")
+    session.run("uv", "pip", "install", "--quiet", "--group", "mutation")
     session.run("python", "-m", "tests.mutants.generated", *session.posargs)
 
 
@@ -174,7 +175,7 @@ def lock(session: nox.Session) -> None:
     """Locks the newest dependencies that pyproject.toml allows, for `make` to install."""
     every_system = ("--universal", "--python-version", PYTHONS[0], "--generate-hashes")
     compiled = ("uv", "pip", "compile", "--quiet", "--upgrade", "--no-annotate", *every_system)
-    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent")
+    run = ("pyproject.toml", "--extra", "cli", "--extra", "confluent", "--extra", "otel")
     session.run(*compiled, *run, "--output-file", LOCKED_TO_RUN)
     session.run(*compiled, "--group", "build", "--output-file", LOCKED_TO_BUILD)
     develop = (*run, "--group", "dev", "--constraint", LOCKED_TO_RUN)

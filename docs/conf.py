@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(Iterable|Iterator|Mapping|Sequence|AbstractContextManager)"),
     ("py:.*", r"kafka\..*"),
     ("py:.*", r"(confluent_kafka|cimpl)\..*"),
-    ("py:.*", r"(.*\.)?(E|T|Host|Session|KafkaTopicAdmin|ConfluentTopicAdmin)"),
+    ("py:.*", r"(.*\.)?(E|T|Host|Session|Tracer|KafkaTopicAdmin|ConfluentTopicAdmin)"),
 ]
 
 # A public name belongs to the package that exports it, not to the module that defines it.

@@ -37,6 +37,7 @@ class Commands(LazyGroup):
         "demo": "Show the main job on files and SQLite, twice.",
         "idempotency": "Maintain the claimed message ids.",
         "dead-letter": "List, export and replay dead letters.",
+        "events": "Publish events again.",
         "topics": "Create and check the four topics.",
         "db": "Create and maintain the PostgreSQL schema.",
         "config": "Show the settings.",

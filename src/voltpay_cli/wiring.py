@@ -26,8 +26,9 @@ from voltpay_adapters.local.files import (
     new_payment_file,
 )
 from voltpay_adapters.local.lines import envelope
-from voltpay_adapters.local.source import FileSource
+from voltpay_adapters.local.source import FileSource, browse
 from voltpay_adapters.local.sqlite import SqliteDatabase, read_state
+from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
@@ -43,17 +44,21 @@ from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.dead_letters import DeadLetter, DeadLetters
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.notices import Observer
+from voltpay_core.notices import Observer, ignore
+from voltpay_core.pacing import Pace, PacedSource
 from voltpay_core.ports import (
     BeginUnitOfWork,
     EventPublisher,
     MessageSource,
     PaymentDatabase,
+    PaymentReader,
     Retry,
 )
 from voltpay_core.records import ProducerRecord, Record
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from voltpay_adapters.kafka.payment_topics import PaymentTopics
     from voltpay_adapters.postgres.database import PostgresDatabase
 
@@ -110,30 +115,37 @@ class Wiring:
         *,
         skip_expired: bool = False,
         warm: bool = False,
+        pace: Pace | None = None,
     ) -> Iterator[PaymentConsumer]:
         """A consumer with everything it needs, closed at the end.
 
         Args:
             stop: Ends the waits between attempts when it is set.
             warm: Send warm-up records to the input topic first.
+            pace: Bounds the records in a second; None for no bound.
 
         Raises:
             Misconfigured: A setting is missing or cannot work, or the node id is taken.
             Unavailable: The broker or the database cannot be reached.
         """
         source_url, store_url, events_url = self.settings.required("source", "store", "events")
-        retry = backoff(self.settings.limits.retry_seconds, stop, notify=notify)
+        retry = self.retry(stop, notify)
         node_id = self.settings.node_id
         store = self._store(store_url, (node_id,) if isinstance(node_id, int) else NODE_IDS)
         source = self._source(source_url, store.begin, skip_expired=skip_expired)
         events = self._publisher(events_url, source)
-        with self.assemble(source, store, events, retry, notify) as consumer:
+        paced = PacedSource(source, pace) if pace else source
+        with self.assemble(paced, store, events, retry, notify) as consumer:
             if source_url.is_kafka or events_url.is_kafka:
                 for risk in retry(self.topics().risks):
                     log.warning("%s", with_remedy(risk), extra=event("risk", code=risk.code))
             if warm and self.settings.limits.warm_ups and source_url.is_kafka:
                 retry(partial(self._warm_up, events if events_url == source_url else None))
             yield consumer
+
+    def retry(self, stop: Event, notify: Observer = ignore) -> Retry:
+        """The retry policy for outages; `stop` ends its waits."""
+        return backoff(self.settings.limits.retry_seconds, stop, notify=notify)
 
     def assemble(
         self,
@@ -166,6 +178,38 @@ class Wiring:
         with closing(self._store(url, NODE_IDS[::-1])) as store:
             store.connect()
             yield store.begin
+
+    @contextmanager
+    def payment_reader(self) -> Iterator[PaymentReader]:
+        """A reader of the written payments, closed at the end."""
+        (url,) = self.settings.required("store")
+        if url.is_sqlite:
+            yield SqlitePaymentReader(url.path)
+            return
+        from voltpay_adapters.postgres.reader import PostgresPaymentReader
+
+        with closing(PostgresPaymentReader(*self._postgres(url))) as reader:
+            yield reader
+
+    @contextmanager
+    def event_publisher(self) -> Iterator[EventPublisher]:
+        """A publisher of events whose keys decide their partitions, closed at the end."""
+        (url,) = self.settings.required("events")
+        with closing(self._publisher(url)) as publisher:
+            yield publisher
+
+    def waiting_records(self, stop: Callable[[], bool]) -> Iterator[Record]:
+        """The records that a consumer would read, up to the present end; nothing is acknowledged.
+
+        A file is read from its beginning, since only the store knows another position.
+
+        Args:
+            stop: Called while none come; true ends them.
+        """
+        (url,) = self.settings.required("source")
+        if (kafka := self._source_kafka) is None:
+            return browse(url.path, stop, longest=self.settings.limits.batch_bytes)
+        return self._kafka_client.browse(kafka, self.settings.topics.writer, self.settings.group)
 
     @contextmanager
     def input_publisher(self) -> Iterator[EventPublisher]:
@@ -335,15 +379,21 @@ class Wiring:
             return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
         from voltpay_adapters.postgres.database import PostgresDatabase
 
+        target, tls = self._postgres(url)
         return PostgresDatabase(
-            self.database_url(url).with_password(given.writer_secret()),
+            target,
             node_ids,
             Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
-            given.tls(),
+            tls,
             now=self.now,
             clock_skew=self.settings.limits.clock_skew_seconds,
             notify=partial(log.warning, extra=event("store")),
         )
+
+    def _postgres(self, url: Url) -> tuple[DatabaseUrl, SSLContext | None]:
+        """PostgreSQL for the writer's role, and how the connection is encrypted."""
+        given = self.settings.database
+        return self.database_url(url).with_password(given.writer_secret()), given.tls()
 
     def _source(
         self, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
@@ -361,10 +411,14 @@ class Wiring:
             notify=partial(log.warning, extra=event("source")),
         )
 
-    def _publisher(self, url: Url, source: FileSource | TopicSource) -> EventPublisher:
+    def _publisher(
+        self, url: Url, source: FileSource | TopicSource | None = None
+    ) -> EventPublisher:
         if (kafka := self._events_kafka) is None:
             return FilePublisher(Path(url.path))
-        counted = None if isinstance(source, FileSource) else source.count_partitions
+        counted = (
+            None if source is None or isinstance(source, FileSource) else source.count_partitions
+        )
         return self._kafka_client.publisher(kafka, counted, self.settings.limits.publish_seconds)
 
     def _warm_up(self, publisher: EventPublisher | None) -> None:

@@ -29,6 +29,7 @@ from voltpay_core.notices import (
 from voltpay_core.outcomes import Tally
 from voltpay_core.payments import NewPayment, Payment, Status
 from voltpay_core.purging import purge
+from voltpay_core.rebuilding import rebuild
 from voltpay_core.records import Partition, ProducerRecord, Record
 from voltpay_core.replaying import replay
 from voltpay_core.subscribing import Batch, Subscription
@@ -69,6 +70,7 @@ __all__ = [
     "Unavailable",
     "UnitCommitted",
     "purge",
+    "rebuild",
     "replay",
     "to_all",
 ]

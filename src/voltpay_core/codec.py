@@ -14,13 +14,15 @@ from attrs import field, frozen
 
 from voltpay_core.errors import Rejected
 from voltpay_core.outcomes import DeadLettered, DecodedPayment, WarmedUp, Written
-from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status
+from voltpay_core.payments import MAX_ACCOUNT_ID, NewPayment, Status, StoredPayment
 from voltpay_core.records import Headers, ProducerRecord, Record, last_header
 
 WARM_UP_HEADER = "voltpay-warmup"
 EVENT_ID_HEADER = "event-id"
 PASSED_ON_HEADERS = ("traceparent", "correlation-id")
 MAX_PASSED_ON_BYTES = 512
+REBUILT_PREFIX = "rebuilt:"
+"""The message id of a rebuilt event begins with this."""
 
 CONNECT_ERRORS_PREFIX = "__connect.errors."
 DLQ_HEADER_PREFIX = "voltpay-dlq-"
@@ -126,7 +128,8 @@ class Codec:
 
     def encode_payment(self, payment: NewPayment) -> bytes:
         """Encode a payment as producers send it; `decode_payment` reads it back."""
-        return _encode_json({**self._fields(payment), **_notes(payment)})
+        fields = self._fields(payment.message_id, payment)
+        return _encode_json({**fields, **_notes(payment)})
 
     def payment_record(self, payment: NewPayment, headers: Headers = ()) -> ProducerRecord:
         """Return the record of a payment for the input topic; its key is the account."""
@@ -142,7 +145,7 @@ class Codec:
         payment, stated = written.payment, written.payment.stated
         created_at = _iso(payment.created_at)
         headers = (*self.event_headers, *_passed_on(written.record.headers))
-        common = {"id": payment.id.text, **self._fields(stated)}
+        common = {"id": payment.id.text, **self._fields(stated.message_id, stated)}
         read = {
             **common,
             **_notes(stated),
@@ -155,6 +158,29 @@ class Codec:
             email = {**common, "createdAt": created_at}
             events.append(_event(self.topics.email, "email", email, headers, written))
         return events
+
+    def rebuilt_event(self, payment: StoredPayment) -> ProducerRecord:
+        """Return the read event of a stored payment, with the event id of the original event.
+
+        The tables do not keep the message id, so it is ``rebuilt:<payment id>:<version>``. They do
+        not keep the partition and the headers of the payment's record either: the partition
+        follows from the key, and `PASSED_ON_HEADERS` are missing.
+        """
+        version = f"{payment.id.text}:{payment.version}"
+        read = {
+            "id": payment.id.text,
+            **self._fields(REBUILT_PREFIX + version, payment),
+            **_notes(payment),
+            "createdAt": _iso(payment.id.created_at),
+            "updatedAt": _iso(payment.updated_at),
+            "version": payment.version,
+        }
+        return ProducerRecord(
+            topic=self.topics.read,
+            key=str(payment.account_id).encode(),
+            value=_encode_json(read),
+            headers=((EVENT_ID_HEADER, f"{version}:read".encode()), *self.event_headers),
+        )
 
     def dead_letter(self, letter: DeadLettered, now: datetime) -> ProducerRecord:
         """Return the dead letter of a record: its own bytes, and the reason in headers (G4)."""
@@ -181,9 +207,9 @@ class Codec:
             timestamp=record.timestamp,
         )
 
-    def _fields(self, payment: NewPayment) -> dict[str, Any]:
+    def _fields(self, message_id: str, payment: NewPayment | StoredPayment) -> dict[str, Any]:
         return {
-            "messageId": payment.message_id,
+            "messageId": message_id,
             self.account_field: payment.account_id,
             "amount": msgspec.Raw(format(payment.amount, "f").encode()),
             "currency": payment.currency,
@@ -301,7 +327,7 @@ def _event(
     )
 
 
-def _notes(payment: NewPayment) -> dict[str, str]:
+def _notes(payment: NewPayment | StoredPayment) -> dict[str, str]:
     optional = {"comment": payment.comment, "externalRefId": payment.external_ref_id}
     return {name: text for name, text in optional.items() if text}
 

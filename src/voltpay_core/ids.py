@@ -50,6 +50,15 @@ class PaymentId:
         return self.text
 
 
+def beginning(milliseconds: int) -> str:
+    """The beginning of the ids of this time: they are above it, and those of earlier times below.
+
+    Args:
+        milliseconds: Since 1970; a time before that stands for 1970.
+    """
+    return str(ULID.from_timestamp(max(0, milliseconds)))[:10]
+
+
 class PaymentIdGenerator:
     """Generates ids that always increase, even if the clock steps back (G7).
 

@@ -127,3 +127,24 @@ class Payment:
     def created_at(self) -> datetime:
         """The id's timestamp, in UTC, with milliseconds."""
         return self.id.created_at
+
+
+@frozen
+class StoredPayment:
+    """A payment as the tables have it: without its message id, which they do not keep.
+
+    Attributes:
+        amount: The exact value; a store may drop zeros at the end of the fraction.
+        updated_at: The time at which this version was written, in UTC.
+    """
+
+    id: PaymentId
+    account_id: int
+    amount: Decimal = field(repr=False)
+    currency: str = field(repr=False)
+    status: Status = field(repr=False)
+    type: str = field(repr=False)
+    comment: str | None = field(repr=False)
+    external_ref_id: str | None = field(repr=False)
+    updated_at: datetime
+    version: int

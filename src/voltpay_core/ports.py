@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from voltpay_core.payments import Payment
+from voltpay_core.ids import UNIX_EPOCH, PaymentId, beginning
+from voltpay_core.payments import Payment, StoredPayment
 from voltpay_core.records import Partition, ProducerRecord, Record
 
 T = TypeVar("T")
@@ -95,6 +96,55 @@ class PaymentStore(Protocol):
             Rejected: The database rejects one of them; roll back to a savepoint to continue.
             Unavailable: The database cannot write now.
         """
+
+
+@frozen
+class PaymentRange:
+    """Payments by the times in their ids, and by their ids.
+
+    Attributes:
+        end: Payments of this time and later are not in the range.
+        start: Payments of this time are in the range.
+        after: Only payments with a greater id are in the range; None for all.
+    """
+
+    end: datetime
+    start: datetime = UNIX_EPOCH
+    after: PaymentId | None = None
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Two texts between which all ids of the range are, by which an index finds them."""
+        start, end = (
+            (at - UNIX_EPOCH) // timedelta(milliseconds=1) for at in (self.start, self.end)
+        )
+        after = self.after.text if self.after else ""
+        return max(beginning(start), after), beginning(end + 1)
+
+    def rest(self, after: PaymentId) -> PaymentRange:
+        """Return the part of this range that follows this payment."""
+        return evolve(self, after=after, start=max(self.start, after.created_at))
+
+
+class PaymentReader(Protocol):
+    """Reads the written payments and changes nothing; each call is a transaction of its own."""
+
+    def read(self, payments: PaymentRange, limit: int) -> Sequence[StoredPayment]:
+        """Return the first payments of the range in the order of their ids, at most `limit`.
+
+        Raises:
+            Unavailable: The database cannot be read now; the next call connects again.
+        """
+
+    def count(self, payments: PaymentRange) -> int:
+        """Return the number of payments in the range.
+
+        Raises:
+            Unavailable: The database cannot be read now.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 @frozen

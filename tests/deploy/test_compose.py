@@ -17,7 +17,8 @@ from tests.harness.stack.places import ROOT, monitor
 from voltpay_cli.settings.loading import load
 
 COMPOSE = ROOT / "compose.yaml"
-SETTINGS = ROOT / "deploy/compose"
+PROMETHEUS = ROOT / "deploy/prometheus/compose.yml"
+GRAFANA = ROOT / "deploy/grafana/datasource.yml"
 DOCKER_COMPOSE = Path(sys.executable).with_name("docker-compose")
 
 
@@ -88,18 +89,22 @@ def test_prometheus_and_grafana_reach_what_listens(services: dict[str, Any]) -> 
         if "--listen" in (command := told["command"] or [])
     }
     assert {name for name, _ in serving} == {"writer", "observer"}
-    text = (SETTINGS / "prometheus.yml").read_text("utf-8")
+    text = PROMETHEUS.read_text("utf-8")
     found = re.findall(r"names: \[(\w+)\], type: A, port: (\d+)", text)
     assert {*found, *re.findall(r'"(\w+):(\d+)"', text)} == serving
-    asked = re.findall(r"http://(\w+):(\d+)", (SETTINGS / "grafana.yml").read_text("utf-8"))
+    asked = re.findall(r"http://(\w+):(\d+)", GRAFANA.read_text("utf-8"))
     ports = [port["target"] for port in services["prometheus"]["ports"]]
     assert asked == [("prometheus", str(port)) for port in ports]
 
 
-def test_prometheus_reads_its_settings() -> None:
-    """Prometheus itself accepts what it is told to scrape."""
+def test_prometheus_reads_its_settings(services: dict[str, Any]) -> None:
+    """Prometheus is started with the file that it accepts, and finds the rules beside it."""
+    prometheus = services["prometheus"]
+    (folder,) = prometheus["volumes"]
+    assert Path(folder["source"]) == PROMETHEUS.parent
+    assert f"--config.file={folder['target']}/{PROMETHEUS.name}" in prometheus["command"]
     promtool = available(lambda: monitor("promtool"))
-    run(promtool, "check", "config", SETTINGS / "prometheus.yml")
+    run(promtool, "check", "config", PROMETHEUS)
 
 
 def test_the_examples_reach_what_is_published(services: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from tests.harness.databases import Database, connected
 from tests.harness.tables import read_tables
 
 from voltpay_adapters.postgres.database import PostgresDatabase
+from voltpay_adapters.postgres.reader import PostgresPaymentReader
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
@@ -32,11 +33,17 @@ class PostgresHarness:
     """A `StoreHarness` over a database of the test's own."""
 
     database: Database
-    _opened: list[PostgresDatabase] = field(factory=list, init=False)
+    _opened: list[PostgresDatabase | PostgresPaymentReader] = field(factory=list, init=False)
 
     def open(self, node_ids: Sequence[int] = NODE_IDS) -> PostgresDatabase:
-        self._opened.append(PostgresDatabase(DatabaseUrl.parse(self.database.writer), node_ids))
-        return self._opened[-1]
+        database = PostgresDatabase(DatabaseUrl.parse(self.database.writer), node_ids)
+        self._opened.append(database)
+        return database
+
+    def open_reader(self) -> PostgresPaymentReader:
+        reader = PostgresPaymentReader(DatabaseUrl.parse(self.database.writer))
+        self._opened.append(reader)
+        return reader
 
     def refuse(self, account_id: int) -> None:
         self._administer(
@@ -61,6 +68,10 @@ class PostgresHarness:
         assert isinstance(database, PostgresDatabase)
         session, _ = database.connect()
         ((process,),) = session.run("SELECT pg_backend_pid()")
+        self.end_session(process)
+
+    def end_session(self, process: int) -> None:
+        """Have the server end a session, and wait until it is gone."""
         self._administer(f"SELECT pg_terminate_backend({process}, 30000)")
 
     def isolate(self, level: str) -> None:

@@ -12,6 +12,7 @@ from attrs import define, field
 from tests.harness.tables import read_tables
 
 from voltpay_adapters.local.sqlite import MEMORY, SqliteDatabase
+from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
 from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
 
@@ -32,6 +33,9 @@ class SqliteHarness:
         )
         self._opened.append(database)
         return database
+
+    def open_reader(self) -> SqlitePaymentReader:
+        return SqlitePaymentReader(self.path)
 
     def refuse(self, account_id: int) -> None:
         with self._connected() as connection:

@@ -17,6 +17,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from tests.harness.cli import start, voltpay
 from tests.harness.databases import Database, connected
 from tests.harness.deployment import eventually
+from tests.harness.history import KafkaGroup, read_topic
 from tests.harness.stack.kafka import KafkaAddress
 from tests.harness.stack.places import jars
 
@@ -25,6 +26,8 @@ from voltpay_adapters.postgres.inspection import PAYMENT_TABLES
 from voltpay_adapters.postgres.resources import changeset_ids
 from voltpay_cli.settings.loading import load
 from voltpay_cli.wiring import Wiring
+from voltpay_core.codec import Topics
+from voltpay_core.events import ReadEvent
 
 by_either_client = pytest.mark.parametrize("stack", ["kafka-python", "confluent"], indirect=True)
 
@@ -332,6 +335,59 @@ def test_a_time_far_ahead_keeps_no_letter_back(stack: Database, kafka: KafkaAddr
     assert attempts() == [1]
 
 
+@by_either_client
+def test_read_events_are_rebuilt_where_they_were(stack: Database, kafka: KafkaAddress) -> None:
+    """Rebuilt events have the keys, partitions, order and event ids of the original ones."""
+    printed("produce", "--count", "300", "--seed", "4", "--accounts", "20")
+    assert consumed()["written"] == 300
+    emails = list(read_topic(kafka.bootstrap, os.environ["VOLTPAY_TOPICS_EMAIL"]))
+    assert "would publish 300 read events" in printed("events", "rebuild")
+    assert printed("events", "rebuild", "--yes") == "published 300 read events\n"
+    records = list(read_topic(kafka.bootstrap, os.environ["VOLTPAY_TOPICS_READ"]))
+    first, again = (
+        [
+            (record.key or b"", record.partition, event.event_id)
+            for record, event in zip(records, map(ReadEvent.decode, records), strict=True)
+            if event.message_id.startswith("rebuilt:") is rebuilt
+        ]
+        for rebuilt in (False, True)
+    )
+    assert sorted(first) == sorted(again)
+    for account in {key for key, *_ in first}:
+        assert [each for each in first if each[0] == account] == [
+            each for each in again if each[0] == account
+        ]
+    assert list(read_topic(kafka.bootstrap, os.environ["VOLTPAY_TOPICS_EMAIL"])) == emails
+
+
+@by_either_client
+def test_a_rate_bounds_a_member_of_a_group(stack: Database) -> None:
+    """At a rate, all records of all partitions are consumed, in the seconds that this takes."""
+    printed("produce", "--count", "250", "--seed", "7")
+    flags = ("--exit-eof", "--timeout", "60", "--output", "json", "--rate", "100")
+    total = json.loads(printed("consume", *flags))
+    assert total["written"] == 250
+    assert total["seconds"] >= 2
+
+
+@by_either_client
+def test_a_dry_run_leaves_the_group_alone(stack: Database, kafka: KafkaAddress) -> None:
+    """A dry run counts what the group has not acknowledged, joins no group and commits nothing."""
+    dry_run = ("consume", "--dry-run", "--output", "json")
+    printed("produce", "--count", "200", "--seed", "5", "--poison", "0.1")
+    found = json.loads(printed(*dry_run))
+    assert found["payments"] + found["dead_letters"] == 200
+    topics = Topics(os.environ["VOLTPAY_TOPICS_WRITER"])
+    group = KafkaGroup(kafka.url, topics, os.environ["VOLTPAY_GROUP"])
+    with closing(connection().admin()) as admin:
+        assert group.acknowledged(admin) == {}
+        assert group.members(admin) == 0
+    total = consumed()
+    assert (total["written"], total["dead_letters"]) == (found["payments"], found["dead_letters"])
+    printed("produce", "--count", "10", "--seed", "6")
+    assert json.loads(printed(*dry_run))["payments"] == 10
+
+
 def test_claims_outlive_the_input_topic(stack: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The purge asks Kafka how long the input topic keeps its records."""
     monkeypatch.setenv("VOLTPAY_LIMITS_CLAIMS_DAYS", "1")
@@ -441,6 +497,21 @@ def test_an_update_can_be_read_before_it_is_run(
     assert voltpay("db", "update", "--sql").exit_code == 0
     assert "CREATE TABLE write.payment_core" in capfd.readouterr().out
     assert tables(bare_database) == before
+
+
+def test_liquibase_is_named_after_its_command(stack: Database, tmp_path: Path) -> None:
+    """The sessions of Liquibase, too, say which command they serve, and on which host."""
+    named = set()
+    with start("db", "history", cwd=tmp_path) as history, connected(stack.superuser) as connection:
+        while history.poll() is None:
+            rows = connection.run(
+                "SELECT application_name, pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = 'voltpay_migrator'"
+            )
+            named |= {tuple(row) for row in rows}
+        history.communicate()
+    assert {name for name, _ in named} == {f"voltpay:db-history:{socket.gethostname()}"}
+    assert len(named) > 1  # the program's own session, and that of Liquibase
 
 
 def test_sessions_are_named_after_their_commands(stack: Database, tmp_path: Path) -> None:

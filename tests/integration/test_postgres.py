@@ -1,21 +1,35 @@
 """PostgreSQL passes the contract of a payment database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from decimal import Decimal
 
 import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.harness.databases import Database
 from tests.harness.postgres import PostgresHarness
 from tests.harness.proxy import Proxy
+from tests.harness.rebuilding import ALL, as_rebuilt, event_id, rebuild_all, write
 
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.urls import DatabaseUrl
+from voltpay_adapters.testing.contracts.reader import ReaderContract
 from voltpay_adapters.testing.contracts.store import RemoteStoreContract, fill, holds
+from voltpay_adapters.testing.strategies import new_payments
+from voltpay_core.codec import Codec
 from voltpay_core.errors import Rejected, Unavailable
+from voltpay_core.payments import NewPayment
 from voltpay_core.records import Partition
 
 
-class TestPostgres(RemoteStoreContract):
+def trimmed(payment: NewPayment) -> NewPayment:
+    """The payment without zeros at the end of its amount, which PostgreSQL does not keep."""
+    return evolve(payment, amount=Decimal(format(payment.amount.normalize(), "f")))
+
+
+class TestPostgres(RemoteStoreContract, ReaderContract):
     @pytest.fixture
     def harness(self, migrated_database: Database) -> Iterator[PostgresHarness]:
         with closing(PostgresHarness(migrated_database)) as harness:
@@ -73,3 +87,35 @@ class TestPostgres(RemoteStoreContract):
             session.attempt("DO $$ BEGIN RAISE 'not this payment'; END $$")
         kept, _ = database.connect()
         assert kept is session
+
+    @settings(max_examples=8)
+    @given(stated=st.lists(new_payments().map(trimmed), max_size=8))
+    def test_a_rebuilt_event_is_the_original_but_for_its_message_id(
+        self, harness: PostgresHarness, stated: Sequence[NewPayment]
+    ) -> None:
+        """An amount without zeros at its end comes back in the same bytes, as all the rest does."""
+        originals = write(harness.open(), Codec(), stated)
+        found = {event_id(event): event for event in rebuild_all(harness.open_reader())}
+        assert [found[event_id(each)] for each in originals] == list(map(as_rebuilt, originals))
+
+    def test_a_reader_cannot_write(self, harness: PostgresHarness) -> None:
+        """The server itself rejects every change by the session of a reader."""
+        reader = harness.open_reader()
+        assert reader.count(ALL) == 0
+        assert reader._session is not None
+        with pytest.raises(Unavailable, match="25006"):
+            reader._session.run("DELETE FROM write.outbox")
+
+    def test_a_reader_whose_connection_breaks_connects_again(
+        self, harness: PostgresHarness
+    ) -> None:
+        """The call on the broken connection is an outage, and the next one has another."""
+        reader = harness.open_reader()
+        reader.count(ALL)
+        assert reader._session is not None
+        ((process,),) = reader._session.run("SELECT pg_backend_pid()")
+        harness.end_session(process)
+        with pytest.raises(Unavailable) as caught:
+            reader.count(ALL)
+        assert not caught.value.halt
+        assert reader.count(ALL) == 0

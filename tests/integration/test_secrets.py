@@ -83,6 +83,8 @@ def test_no_payment_is_in_any_output(deployment: Deployment) -> None:
     """Logs, summary, letters' headers and their list hold no payment, rejected rows included."""
     printed = deployment.run("consume", "--exit-eof", "--output", "json")
     printed += deployment.run("dead-letter", "list")
+    printed += deployment.run("dead-letter", "list", "--output", "json")
+    printed += deployment.run("dead-letter", "show", f"{deployment.topics.dead_letter}-0@0")
     printed += deployment.run("dead-letter", "replay")
     printed += deployment.run("check", code=78)  # topics of two partitions
     found = list(read_topic(deployment.kafka.bootstrap, deployment.topics.dead_letter))

@@ -1,28 +1,36 @@
-"""Judges the mutants that mutmut makes: `python -m tests.mutants.generated [pattern …]`."""
+"""Judges the mutants that mutmut makes: `python -m tests.mutants.generated [module …]`."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import random
 import re
 import resource
-import subprocess
+import shutil
 import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
+from math import sqrt
 from pathlib import Path
 
+import mutmut.__main__ as mutmut
 from attrs import frozen
 from mutmut.configuration import config
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import copy_src_dir
 
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 MEMORY = 4 * 1024**3
 """Bytes that a run may take: a mutant may loop and collect for ever."""
+LEAST = {"voltpay_core": 1.0, "voltpay_adapters": 0.85}
+"""The share of a package's mutants that must be caught."""
+NEEDS_SERVERS = "voltpay_adapters"
+"""The package of which functions are not judged that no test without a server reaches."""
 CAUGHT = {
     *("killed", "timeout", "segfault", "caught by type check"),
     "check was interrupted by user",  # what pytest says of a test file that cannot be imported
@@ -42,52 +50,93 @@ class Mutant:
     status: str
 
     @property
+    def module(self) -> str:
+        """Where it is, without the function."""
+        return self.function.partition(":")[0]
+
+    @property
     def is_wording(self) -> bool:
         """Whether only the words of a sentence differ, which no program reads."""
         plain = self.new.replace("XX", "").casefold()
         return bool(_PROSE.search(self.new)) and plain == self.old.replace("XX", "").casefold()
 
 
-def main(patterns: Sequence[str]) -> int:
-    """Run mutmut over the functions that fit a pattern, or all, and judge what survives.
+def main(arguments: Sequence[str]) -> int:
+    """Try the mutants of these modules, or some of them, and judge what survives.
 
     Returns:
-        1 where a mutant survives that is not listed, or a listed one survives no longer.
+        1 where too many mutants survive, or a listed one survives no longer.
     """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", default=["voltpay_core"], help="or packages")
+    parser.add_argument("--sample", type=int, help="try that many, the same ones each time")
+    given = parser.parse_args(arguments)
     os.chdir(ROOT)
-    patterns = patterns or ["voltpay_core.*"]
+    os.environ.setdefault("HYPOTHESIS_PROFILE", "mutation")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    environment = {"HYPOTHESIS_PROFILE": "mutation", **os.environ}
-    children = ["--max-children", os.environ.get("MUTATION_PROCESSES", "1")]
-    subprocess.run(["mutmut", "run", *children, *patterns], env=environment, check=True)
-    return judge([m for m in mutants() if any(fnmatch(m.name, pattern) for pattern in patterns)])
+    processes = int(os.environ.get("MUTATION_PROCESSES", "1"))
+    if all(module.startswith(NEEDS_SERVERS) for module in given.modules):
+        config().pytest_add_cli_args_test_selection.remove("tests/properties")  # of the core
+    made = generate([f"{module}." for module in given.modules], processes)
+    chosen = random.Random(0).sample(made, min(given.sample or len(made), len(made)))
+    mutmut._run(chosen, processes)
+    print(f"tried {len(chosen)} of {len(made)} mutants")
+    return judge(list(mutants()))
 
 
-def judge(found: Sequence[Mutant]) -> int:
-    """Print the score of each module and every survivor that is not listed."""
+def generate(prefixes: Sequence[str], processes: int) -> list[str]:
+    """Mutate the modules whose names begin with one of these; the names of the mutants."""
+    modules = [
+        path
+        for path in Path("src").rglob("*.py")
+        if ".".join((*path.with_suffix("").parts[1:], "")).startswith(tuple(prefixes))
+        and path.parent.name != "contracts"  # they are tests themselves
+    ]
+    config().only_mutate = [str(path) for path in modules]
+    metas = {Path("mutants", f"{path}.meta") for path in modules}
+    if metas != set(Path("mutants").rglob("*.meta")):
+        shutil.rmtree("mutants", ignore_errors=True)  # mutmut takes what it copied for mutated
+    copy_src_dir()
+    mutmut.create_mutants(processes)
+    return sorted(name for meta in metas for name in _exit_codes(meta))
+
+
+def judge(made: Sequence[Mutant]) -> int:
+    """Print each survivor that is not listed, and the score of each module and package."""
     listed = {(each["function"], each["old"], each["new"]) for each in equivalents()}
-    survivors, totals, caught = set(), Counter[str](), Counter[str]()
-    news = []
-    for mutant in found:
+    passed = set()
+    totals, caught, unreached = Counter[str](), Counter[str](), Counter[str]()
+    for mutant in made:
         key = (mutant.function, mutant.old, mutant.new)
-        if mutant.is_wording or (key in listed and mutant.status not in CAUGHT):
-            survivors.add(key)
+        is_caught = mutant.status in CAUGHT
+        if mutant.status == "not checked" or mutant.is_wording or (key in listed and not is_caught):
+            passed.add(key)
             continue
-        module = mutant.function.split(":")[0]
-        totals[module] += 1
-        caught[module] += mutant.status in CAUGHT
-        if mutant.status not in CAUGHT:
-            news.append(mutant)
-    for mutant in news:
-        print(f"{mutant.status} {mutant.name}\n- {mutant.old}\n+ {mutant.new}")
-    for module, total in sorted(totals.items()):
-        print(f"{caught[module] / total:7.1%}  {caught[module]:4} of {total:4}  {module}")
-    print(f"{caught.total() / (totals.total() or 1):7.1%}  {caught.total()} of {totals.total()}")
-    functions = {mutant.function for mutant in found}
-    stale = {key for key in listed - survivors if key[0] in functions}
+        places = (mutant.module, mutant.module.partition(".")[0])
+        if mutant.status == "no tests" and places[1] == NEEDS_SERVERS:
+            unreached.update(places)
+            continue
+        totals.update(places)
+        caught.update(places if is_caught else ())
+        if not is_caught:
+            print(f"{mutant.status} {mutant.name}\n- {mutant.old}\n+ {mutant.new}")
+    for place in sorted(totals | unreached):
+        share, error = _share(caught[place], totals[place])
+        print(
+            f"{share:7.1%} ± {error:4.1%}  {caught[place]:4} of {totals[place]:4}  {place}"
+            f"{f', {unreached[place]} not reached' if unreached[place] else ''}"
+        )
+    functions = {mutant.function for mutant in made}
+    stale = {key for key in listed - passed if key[0] in functions}
     for function, old, new in sorted(stale):
         print(f"listed as equivalent, and caught or gone: {function}\n- {old}\n+ {new}")
-    return int(bool(news or stale))
+    return int(bool(stale) or any(caught[it] < least * totals[it] for it, least in LEAST.items()))
+
+
+def _share(part: int, total: int) -> tuple[float, float]:
+    """The share of a total, and twice its standard error: of a sample, the 95 % interval."""
+    share = part / (total or 1)
+    return share, 2 * sqrt(share * (1 - share) / (total or 1))
 
 
 def equivalents() -> list[dict[str, str]]:
@@ -97,21 +146,21 @@ def equivalents() -> list[dict[str, str]]:
 
 
 def mutants() -> Iterator[Mutant]:
-    """What mutmut has made and tried so far."""
+    """What mutmut has made, and has tried so far."""
     for meta in sorted(Path("mutants/src").rglob("*.meta")):
         path = meta.relative_to("mutants").with_suffix("")
-        if not config().should_mutate(path):
-            continue
-        for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
-            status = status_by_exit_code[code]
-            if status == "not checked":
-                continue
+        for name, code in _exit_codes(meta).items():
             lines = get_diff_for_mutant(name, path=path).splitlines()[2:]
             old, new = (
                 " ".join(line[1:].strip() for line in lines if line.startswith(sign))
                 for sign in "-+"
             )
-            yield Mutant(name, _function(name), old, new, status)
+            yield Mutant(name, _function(name), old, new, status_by_exit_code[code])
+
+
+def _exit_codes(meta: Path) -> dict[str, int | None]:
+    found: dict[str, int | None] = json.loads(meta.read_text())["exit_code_by_key"]
+    return found
 
 
 def _function(name: str) -> str:

@@ -13,6 +13,7 @@ UV = str(Path(sys.executable).with_name("uv"))
 KAFKA, POSTGRES = "voltpay_adapters.kafka", "voltpay_adapters.postgres"
 CONFLUENT = "voltpay_adapters.confluent"
 METRICS = "voltpay_adapters.metrics"
+TRACING = "voltpay_adapters.tracing"
 BACKOFF = "threading, voltpay_adapters; voltpay_adapters.backoff(1, threading.Event())"
 
 
@@ -68,6 +69,7 @@ def test_the_core_needs_three_packages(environments: Environments) -> None:
         ("[confluent]", f"{CONFLUENT}, {BACKOFF}"),
         ("[postgres]", f"{POSTGRES}, {BACKOFF}"),
         ("[metrics]", f"{METRICS}, voltpay_adapters.probes"),
+        ("[otel]", TRACING),
     ],
 )
 def test_an_extra_brings_what_its_adapters_import(
@@ -90,6 +92,7 @@ def test_an_extra_brings_what_its_adapters_import(
             CONFLUENT,
             f"{CONFLUENT} needs confluent-kafka: pip install 'voltpay[confluent]'",
         ),
+        ("", TRACING, f"{TRACING} needs opentelemetry-api: pip install 'voltpay[otel]'"),
         ("", METRICS, f"{METRICS} needs prometheus-client: pip install 'voltpay[metrics]'"),
         (
             "",

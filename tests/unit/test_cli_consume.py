@@ -1,6 +1,7 @@
 """`voltpay consume` and its friends on files and SQLite: what they print and how they end."""
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.harness.cli import LOCAL, start, voltpay
+
+from voltpay_cli.console import progress
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -233,3 +236,76 @@ def test_a_time_limit_before_the_end_is_75(folder: Path) -> None:
     """A run that was to drain its source and could not in time ends with exit 75."""
     with open_pipe(folder, "--exit-eof", "--timeout", "1") as running:
         assert running.wait(timeout=60) == 75
+
+
+def dry_run(*flags: str) -> dict[str, object]:
+    result = voltpay(
+        "consume", "--dry-run", "--output", "json", "--source", "file:in.jsonl", *flags
+    )
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    del found["seconds"]
+    return found
+
+
+def test_a_dry_run_counts_and_changes_nothing(folder: Path) -> None:
+    """A dry run needs no store, leaves nothing behind, and a real run finds what it counted."""
+    produced(300, "--duplicates", "0.1", "--poison", "0.1", "--seed", "1", "--warm-ups", "2")
+    found = dry_run()
+    assert dry_run("--rate", "1000") == found
+    assert [path.name for path in folder.iterdir()] == ["in.jsonl"]
+    total = summary()
+    codes = found.pop("codes")
+    assert isinstance(codes, dict)
+    assert sum(codes.values()) == total["dead_letters"]
+    assert found == {
+        "dry_run": True,
+        "payments": total["written"] + total["duplicates"],
+        "dead_letters": total["dead_letters"],
+        "warm_ups": 2,
+    }
+
+
+def test_a_dry_run_says_what_it_is() -> None:
+    """The summary as text has the counts by code, and says that nothing was done."""
+    Path("in.jsonl").write_text('{}\n[]\n{"accountId":7,"comment":"hush"}\n')
+    result = voltpay("consume", "--dry-run", *LOCAL)
+    assert result.stdout.startswith(
+        "payments 0, dead letters 2 (bad-json 1, invalid-field 1), warm"
+    )
+    assert result.stdout.endswith(": this was a dry run\n")
+    assert "hush" not in result.output
+    assert not Path("voltpay.db").exists()
+
+
+def test_a_dry_run_can_be_limited() -> None:
+    """--max-messages limits a dry run too, and it is one process."""
+    produced(30, "--seed", "1")
+    assert dry_run("--max-messages", "7")["payments"] == 7
+    assert voltpay("consume", "--dry-run", *LOCAL, "--workers", "2").exit_code == 78
+
+
+def test_a_dry_run_of_a_pipe_can_be_stopped(folder: Path) -> None:
+    """Where nothing comes through a pipe, a time limit ends the dry run with 75."""
+    with start(
+        "consume", "--dry-run", "--source", "file:-", "--timeout", "1", cwd=folder
+    ) as running:
+        assert running.wait(timeout=60) == 75
+        assert running.stdout is not None
+        assert running.stdout.read().startswith("payments 0")
+
+
+def test_a_rate_bounds_a_run() -> None:
+    """At a rate all records are consumed, and each second no more than that."""
+    produced(25, "--seed", "1")
+    total = summary("--rate", "20")
+    assert total["written"] == 25
+    assert 1 <= total["seconds"] < 10
+
+
+def test_the_log_says_how_far_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that comes once a minute has the share of the file and the time left."""
+    monkeypatch.setattr(progress, "_LOG_EVERY", 0.0)
+    produced(10, "--seed", "1")
+    told = voltpay("consume", *LOCAL, "--batch-size", "4").stderr
+    assert re.findall(r"; lag \d+; (\d+ %), \d:\d\d:\d\d left", told) == ["40 %", "80 %", "100 %"]

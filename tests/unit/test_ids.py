@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voltpay_core.ids import UNIX_EPOCH, PaymentId, PaymentIdGenerator
+from voltpay_core.ids import UNIX_EPOCH, PaymentId, PaymentIdGenerator, beginning
 
 MOMENTS = st.integers(0, 253_402_300_799_999)  # to the end of the year 9999
 
@@ -83,3 +83,11 @@ def test_what_is_no_id_is_not_read(text: str) -> None:
     """A text of another form is no payment id."""
     with pytest.raises(ValueError, match=r"ULID|before the year 10000|overflow"):
         PaymentId.parse(text)
+
+
+@given(milliseconds=MOMENTS, other=MOMENTS)
+def test_ids_are_between_the_beginnings_of_their_times(milliseconds: int, other: int) -> None:
+    """An id is above the beginning of its own time and of earlier ones, and below later ones."""
+    payment_id = PaymentIdGenerator(lambda: milliseconds).mint(7)
+    assert (payment_id.text > beginning(other)) == (milliseconds >= other)
+    assert payment_id.text.startswith(beginning(milliseconds))

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
+from voltpay_adapters.testing.contracts.reader import ReaderContract
 from voltpay_adapters.testing.contracts.store import RemoteStoreContract
-from voltpay_adapters.testing.database import MemoryDatabase, MemoryTables
+from voltpay_adapters.testing.database import MemoryDatabase, MemoryPaymentReader, MemoryTables
 from voltpay_adapters.testing.tables import Tables
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.ports import PaymentDatabase
@@ -23,6 +24,9 @@ class MemoryHarness:
     def open(self, node_ids: Sequence[int] = NODE_IDS) -> MemoryDatabase:
         self._opened.append(MemoryDatabase(self.memory, node_ids))
         return self._opened[-1]
+
+    def open_reader(self) -> MemoryPaymentReader:
+        return MemoryPaymentReader(self.memory)
 
     def refuse(self, account_id: int) -> None:
         self.memory.refused.add(account_id)
@@ -47,7 +51,7 @@ class MemoryHarness:
         self._opened.clear()
 
 
-class TestMemoryDatabase(RemoteStoreContract):
+class TestMemoryDatabase(RemoteStoreContract, ReaderContract):
     @pytest.fixture
     def harness(self) -> Iterator[MemoryHarness]:
         harness = MemoryHarness()

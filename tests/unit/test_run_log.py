@@ -58,15 +58,19 @@ def told() -> Told:
 
 def listening(told: Told) -> Told:
     logger = logging.getLogger("voltpay")
-    logger.handlers, logger.level = [told], logging.INFO
+    logger.handlers = [told]
+    logger.setLevel(logging.INFO)
     return told
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """The log as it was, after each test."""
+    logger = logging.getLogger("voltpay")
+    level = logger.level
     yield
-    logging.getLogger("voltpay").handlers = []
+    logger.handlers = []
+    logger.setLevel(level)
     about.node_id = None
 
 

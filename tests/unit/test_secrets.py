@@ -95,7 +95,7 @@ def ended(*arguments: str, program: Sequence[str] = ("-m", "voltpay_cli"), code:
 
 
 def test_no_payment_is_in_any_output() -> None:
-    """Logs, summary, reasons and lists show nothing of poison and rejected payments."""
+    """Logs, summaries, reasons and lists show nothing of poison and rejected payments."""
     ended("consume", *LOCAL, "--source", "file:-")  # makes the tables
     with closing(sqlite3.connect("voltpay.db")) as connection:
         connection.execute(
@@ -103,9 +103,14 @@ def test_no_payment_is_in_any_output() -> None:
             " BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     fed(refused_by_the_database())
-    printed = ended("consume", *LOCAL)
+    printed = ended("consume", *LOCAL, "--dry-run")
+    printed += ended("consume", *LOCAL)
     assert "written 1" in printed
+    printed += ended("events", "rebuild", *LOCAL[2:], "--yes")
+    assert "published 1 " in printed
     printed += ended("dead-letter", "list", *LOCAL[:2], *LOCAL[4:])
+    printed += ended("dead-letter", "list", "--output", "json", *LOCAL[4:])
+    printed += ended("dead-letter", "show", "payment_writer_dlq-0@0", *LOCAL[4:])
     assert "refused-by-database" in printed
     assert leaks(printed) == []
     letters = read_events(Path("out/payment_writer_dlq.jsonl"))

@@ -11,12 +11,13 @@ import pytest
 from tests.harness.sqlite import SqliteHarness
 
 from voltpay_adapters.local.sqlite import SqliteDatabase, read_state
+from voltpay_adapters.testing.contracts.reader import ReaderContract
 from voltpay_adapters.testing.contracts.store import SharedStoreContract, StoreContract
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.records import Partition
 
 
-class TestSqliteFile(SharedStoreContract):
+class TestSqliteFile(SharedStoreContract, ReaderContract):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Iterator[SqliteHarness]:
         with closing(SqliteHarness(str(tmp_path / "voltpay.db"))) as harness:

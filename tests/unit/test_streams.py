@@ -172,7 +172,7 @@ def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
 
 
 def test_progress_is_shown_on_any_terminal(folder: Path) -> None:
-    """A live line and its log are shown on a terminal that has but ASCII."""
+    """A live line, its log and what is left of a file are shown on a terminal of only ASCII."""
     Path("grün€.jsonl").write_text("no payment\n")
     main, terminal = pty.openpty()
     with os.fdopen(main, "rb") as shown, os.fdopen(terminal, "wb") as stderr:
@@ -187,6 +187,7 @@ def test_progress_is_shown_on_any_terminal(folder: Path) -> None:
         told = os.read(shown.fileno(), 65536).decode("ascii")
     assert done.returncode == 0
     assert "gr\\xfcn\\u20ac.jsonl" in told
+    assert "100 %, 0:00:00" in told
 
 
 def test_a_stop_may_come_in_the_middle_of_a_message() -> None:

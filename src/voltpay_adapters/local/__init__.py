@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from voltpay_adapters.local.files import FilePublisher, PaymentFilePublisher
     from voltpay_adapters.local.source import FileSource
     from voltpay_adapters.local.sqlite import SqliteDatabase
+    from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
 else:
     __getattr__ = exports(
         __name__,
@@ -15,6 +16,13 @@ else:
         FileSource="source",
         PaymentFilePublisher="files",
         SqliteDatabase="sqlite",
+        SqlitePaymentReader="sqlite_reader",
     )
 
-__all__ = ["FilePublisher", "FileSource", "PaymentFilePublisher", "SqliteDatabase"]
+__all__ = [
+    "FilePublisher",
+    "FileSource",
+    "PaymentFilePublisher",
+    "SqliteDatabase",
+    "SqlitePaymentReader",
+]

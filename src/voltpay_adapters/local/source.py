@@ -6,7 +6,8 @@ import fcntl
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -28,6 +29,8 @@ from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import BeginUnitOfWork, PollResult
 from voltpay_core.records import Partition, Record
 
+_POLL_TIMEOUT = 0.5
+
 
 @define
 class FileSource:
@@ -47,7 +50,7 @@ class FileSource:
     _path: str
     _begin: BeginUnitOfWork
     _notify: Callable[[str], None] = lambda _: None
-    _poll_timeout: float = 0.5
+    _poll_timeout: float = _POLL_TIMEOUT
     _longest: int = LONGEST_LINE
     _file: FileIO = field(init=False)
     _reader: LineReader = field(init=False)
@@ -174,7 +177,7 @@ class FileSource:
         lines = self._reader.read(self._poll_timeout)
         if self._reader.ended and self._path != STDIN:
             self._check_unchanged()
-        self._ahead += [self._record(end, line) for end, line in lines if line.strip()]
+        self._ahead += _records(self._partition, lines, self._timestamp)
 
     def _check_unchanged(self) -> None:
         beginning, size = self._reader.beginning, os.fstat(self._file.fileno()).st_size
@@ -184,11 +187,42 @@ class FileSource:
                 halt=True,
             )
 
-    def _record(self, end: int, line: bytes) -> Record:
-        """The record of a line; its offset is that of the line's last byte."""
-        read = read_line(line.removesuffix(b"\r"))
-        timestamp = self._timestamp if read.timestamp is None else read.timestamp
-        return Record(self._partition, end - 1, timestamp, read.key, read.value, read.headers)
+
+def browse(
+    path: str, stop: Callable[[], bool] = lambda: False, *, longest: int = LONGEST_LINE
+) -> Iterator[Record]:
+    """The lines of a file as records, from its beginning, without a lock or a stored position.
+
+    Args:
+        path: ``-`` for the standard input.
+        stop: Called while no line comes; true ends them.
+        longest: Bytes of a line, at most.
+
+    Raises:
+        Misconfigured: It cannot be read as records.
+        Unavailable: (halt) A line is too long, or the file cannot be read.
+    """
+    partition = Partition("stdin" if path == STDIN else _in_unicode(Path(path).resolve()), 0)
+    with closing(opened(path)) as file:
+        reader = LineReader(file, name_of(path), longest)
+        while not (reader.ended or stop()):
+            yield from _records(partition, reader.read(_POLL_TIMEOUT), None)
+
+
+def _records(
+    partition: Partition, lines: Iterable[tuple[int, bytes]], timestamp: int | None
+) -> Iterator[Record]:
+    """The records of lines that are not empty; the offset is that of the line's last byte.
+
+    Args:
+        lines: Each with the offset after its newline.
+        timestamp: For lines without one.
+    """
+    for end, line in lines:
+        if line.strip():
+            read = read_line(line.removesuffix(b"\r"))
+            at = timestamp if read.timestamp is None else read.timestamp
+            yield Record(partition, end - 1, at, read.key, read.value, read.headers)
 
 
 def _in_unicode(path: Path) -> str:

@@ -23,6 +23,7 @@ from voltpay_core.ports import OutboxRow, PurgeStep, UnitOfWork
 from voltpay_core.records import Partition
 
 MEMORY = ":memory:"
+BUSY_TIMEOUT = 30.0
 
 _NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _SCHEMA = """
@@ -261,7 +262,7 @@ class SqliteDatabase:
 
     _path: str
     _node_ids: Sequence[int] = NODE_IDS
-    _busy_timeout: float = 30.0
+    _busy_timeout: float = BUSY_TIMEOUT
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _lease: NodeLease | None = field(default=None, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
@@ -351,13 +352,27 @@ def read_state(path: str) -> StoreState:
     Raises:
         Unavailable: The file does not exist yet, or cannot be read.
     """
-    if path == MEMORY or not Path(path).exists():
-        raise Unavailable(f"SQLite: {path} does not exist yet", code="no-database-file")
-    with _translate_errors(path), closing(sqlite3.connect(_no_uri(path))) as connection:
-        connection.execute("PRAGMA query_only = on")
+    with read_only(path) as connection:
         rows, oldest = connection.execute(_AGES.format("created_at", "outbox")).fetchone()
         _, claim = connection.execute(_AGES.format("date", "idempotency")).fetchone()
         return StoreState(rows, oldest, claim, {}, 0.0, ())
+
+
+@contextmanager
+def read_only(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot change the file, which must exist.
+
+    Raises:
+        Unavailable: The file does not exist yet, or cannot be read.
+    """
+    if path == MEMORY or not Path(path).exists():
+        raise Unavailable(f"SQLite: {path} does not exist yet", code="no-database-file")
+    with (
+        _translate_errors(path),
+        closing(sqlite3.connect(_no_uri(path), timeout=BUSY_TIMEOUT)) as connection,
+    ):
+        connection.execute("PRAGMA query_only = on")
+        yield connection
 
 
 _AGES = "SELECT count(*), coalesce((julianday('now') - julianday(min({0}))) * 86400, 0.0) FROM {1}"
@@ -408,6 +423,7 @@ class NodeLease:
 
 @contextmanager
 def _translate_errors(path: str) -> Iterator[None]:
+    """Raise the core's failures in place of SQLite's errors."""
     try:
         yield
     except sqlite3.Error as error:

@@ -12,11 +12,16 @@ if find_spec("pg8000") is None:
 
 if TYPE_CHECKING:
     from voltpay_adapters.postgres.database import PostgresDatabase
+    from voltpay_adapters.postgres.reader import PostgresPaymentReader
     from voltpay_adapters.postgres.timeouts import Timeouts
     from voltpay_adapters.postgres.urls import DatabaseUrl
 else:
     __getattr__ = exports(
-        __name__, DatabaseUrl="urls", PostgresDatabase="database", Timeouts="timeouts"
+        __name__,
+        DatabaseUrl="urls",
+        PostgresDatabase="database",
+        PostgresPaymentReader="reader",
+        Timeouts="timeouts",
     )
 
-__all__ = ["DatabaseUrl", "PostgresDatabase", "Timeouts"]
+__all__ = ["DatabaseUrl", "PostgresDatabase", "PostgresPaymentReader", "Timeouts"]

@@ -3,7 +3,7 @@
 `voltpay_adapters.testing.contracts` has the tests that every adapter passes.
 """
 
-from voltpay_adapters.testing.database import MemoryDatabase, MemoryTables
+from voltpay_adapters.testing.database import MemoryDatabase, MemoryPaymentReader, MemoryTables
 from voltpay_adapters.testing.faults import (
     Crash,
     Fault,
@@ -27,6 +27,7 @@ __all__ = [
     "FaultySource",
     "MemoryDatabase",
     "MemoryLog",
+    "MemoryPaymentReader",
     "MemoryPublisher",
     "MemorySource",
     "MemoryTables",

@@ -13,8 +13,8 @@ from attrs import define, field, frozen
 from voltpay_adapters.testing.tables import FenceRow, Tables, WaitingRow, rows_of
 from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.payments import Payment
-from voltpay_core.ports import OutboxRow, PurgeStep
+from voltpay_core.payments import Payment, StoredPayment
+from voltpay_core.ports import OutboxRow, PaymentRange, PurgeStep
 from voltpay_core.records import Partition
 
 LOCK_WAITS = 200
@@ -370,3 +370,44 @@ class MemoryDatabase:
             if self.tables.leases.setdefault(node_id, self) is self:
                 return node_id
         raise Misconfigured(f"node id {self._node_ids[0]} is taken", code="node-id-taken")
+
+
+@frozen
+class MemoryPaymentReader:
+    """A `PaymentReader` of tables in memory."""
+
+    _tables: MemoryTables
+
+    def read(self, payments: PaymentRange, limit: int) -> Sequence[StoredPayment]:
+        return self._within(payments)[:limit]
+
+    def count(self, payments: PaymentRange) -> int:
+        return len(self._within(payments))
+
+    def close(self) -> None:
+        pass
+
+    def _within(self, payments: PaymentRange) -> list[StoredPayment]:
+        after = payments.after.text if payments.after else ""
+        found = sorted(self._tables.payments.items())
+        return [
+            _stored(payment)
+            for payment_id, payment in found
+            if payment_id > after and payments.start <= payment.created_at < payments.end
+        ]
+
+
+def _stored(payment: Payment) -> StoredPayment:
+    stated = payment.stated
+    return StoredPayment(
+        payment.id,
+        stated.account_id,
+        stated.amount,
+        stated.currency,
+        stated.status,
+        stated.type,
+        stated.comment,
+        stated.external_ref_id,
+        payment.created_at,
+        payment.version,
+    )

@@ -16,7 +16,13 @@ from attrs import fields
 
 from voltpay_cli.addresses import Address
 from voltpay_cli.console.lines import event
-from voltpay_cli.console.progress import Output, progress, summarize
+from voltpay_cli.console.progress import (
+    Output,
+    once_a_minute,
+    progress,
+    summarize,
+    summarize_dry_run,
+)
 from voltpay_cli.console.run_log import run_log
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
@@ -25,11 +31,14 @@ from voltpay_cli.monitoring import monitored
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
 from voltpay_cli.supervising import Supervisor, worst
+from voltpay_cli.tracing import traced
 from voltpay_cli.wiring import Wiring
+from voltpay_core import dry_running
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.notices import to_all
 from voltpay_core.outcomes import Tally
+from voltpay_core.pacing import Pace
 
 log = logging.getLogger("voltpay")
 
@@ -41,7 +50,11 @@ app = group()
 
 
 @app.command(
-    epilog=examples("voltpay consume --workers 4", "voltpay consume --exit-eof --output json")
+    epilog=examples(
+        "voltpay consume --workers 4",
+        "voltpay consume --exit-eof --output json",
+        "voltpay consume --dry-run",
+    )
 )
 @with_settings(
     "source", "store", "events", "node_id", "group", "batch_size", "commit_unit", "listen", "x"
@@ -62,6 +75,11 @@ def consume(
         bool,
         switch("--skip-expired", "continue where records expired unread"),
     ] = False,
+    rate: Annotated[int | None, number("records per second and process, at most")] = None,
+    dry_run: Annotated[
+        bool,
+        switch("--dry-run", "only decode and count what is there; needs no store and no events"),
+    ] = False,
     workers: Annotated[int, number("number of processes that share the work", 1, 100)] = 1,
     output: Annotated[Output, typer.Option(help="format of the summary")] = "text",
 ) -> None:
@@ -70,15 +88,19 @@ def consume(
     if skip_expired:
         wiring.audit("source", "group")
     if workers > 1:
-        _check_shareable(wiring.settings, max_messages)
+        _check_shareable(wiring.settings, max_messages, dry_run=dry_run)
         raise typer.Exit(_share(workers, wiring.settings.listen, output))
     with stop_on_signals(timeout) as stop:
+        pace = Pace(rate, stop.flag.wait) if rate else None
+        if dry_run:
+            raise typer.Exit(_run_dry(wiring, stop, max_messages, pace, output))
         code = run(
             wiring,
             stop,
             max_messages=max_messages,
             until_drained=exit_eof or not (source and source.is_kafka),
             skip_expired=skip_expired,
+            pace=pace,
             output=output,
         )
     raise typer.Exit(code)
@@ -91,6 +113,7 @@ def run(
     max_messages: int | None = None,
     until_drained: bool = True,
     skip_expired: bool = False,
+    pace: Pace | None = None,
     output: Output = "text",
 ) -> ExitCode:
     """Consume, print the summary, and return how it ended."""
@@ -99,13 +122,15 @@ def run(
         with (
             _summarized(output) as summarized,
             run_log(wiring.settings) as tell,
-            progress() as show,
+            progress(finite=_is_file(wiring.settings)) as show,
             monitored(wiring) as count,
+            traced(wiring) as trace,
             wiring.payment_consumer(
                 stop.flag,
-                to_all(tell, show, count),
+                to_all(tell, show, count, trace),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
+                pace=pace,
             ) as consumer,
         ):
             summarized.append(consumer)
@@ -119,7 +144,32 @@ def run(
     return ExitCode.STOPPED if unfinished else ExitCode.DONE
 
 
-def _check_shareable(settings: Settings, max_messages: int | None) -> None:
+def _is_file(settings: Settings) -> bool:
+    """Whether the source is a file, whose lines are all there; those of a pipe may not be."""
+    source = settings.source
+    return bool(source and not source.is_kafka and source.path != "-")
+
+
+def _run_dry(
+    wiring: Wiring, stop: StopFlag, max_messages: int | None, pace: Pace | None, output: Output
+) -> ExitCode:
+    """Decode what waits, print the counts, and return how it ended."""
+    started = time.monotonic()
+    done = dry_running.dry_run(
+        wiring.waiting_records(stop),
+        wiring.codec,
+        limit=max_messages,
+        pace=pace,
+        stop=stop,
+        notify=once_a_minute(),
+    )
+    summarize_dry_run(done, time.monotonic() - started, output)
+    return ExitCode.STOPPED if stop() else ExitCode.DONE
+
+
+def _check_shareable(settings: Settings, max_messages: int | None, *, dry_run: bool) -> None:
+    if dry_run:
+        raise Misconfigured("--workers and --dry-run: a dry run is one process")
     if not (settings.source and settings.source.is_kafka):
         raise Misconfigured("--workers: only a Kafka topic can be shared by several processes")
     if isinstance(settings.node_id, int):

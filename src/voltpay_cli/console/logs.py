@@ -11,7 +11,7 @@ from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
-_LIBRARIES = {"kafka": logging.ERROR, "voltpay": None}
+_LIBRARIES = {"kafka": logging.ERROR, "opentelemetry": logging.WARNING, "voltpay": None}
 
 
 def _add_remedies(record: logging.LogRecord) -> bool:

@@ -6,7 +6,7 @@ It needs pytest and Hypothesis: ``pip install voltpay[testing]``.
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("events", "source", "store"))
+    *(f"{__name__}.{module}" for module in ("events", "reader", "source", "store"))
 )  # before they are imported
 
 from voltpay_adapters.testing.contracts.events import (  # noqa: E402
@@ -14,6 +14,10 @@ from voltpay_adapters.testing.contracts.events import (  # noqa: E402
     EventsHarness,
     RefusalsContract,
     RefusalsHarness,
+)
+from voltpay_adapters.testing.contracts.reader import (  # noqa: E402
+    ReaderContract,
+    ReaderHarness,
 )
 from voltpay_adapters.testing.contracts.source import (  # noqa: E402
     GapsContract,
@@ -36,6 +40,8 @@ __all__ = [
     "EventsHarness",
     "GapsContract",
     "GapsHarness",
+    "ReaderContract",
+    "ReaderHarness",
     "RefusalsContract",
     "RefusalsHarness",
     "RemoteStoreContract",
