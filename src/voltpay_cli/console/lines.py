@@ -232,6 +232,7 @@ def _line(
         "node_id": about.node_id,
         "group": about.group,
     }
+    # msgspec is faster, and cannot write ASCII, which every encoding of a terminal has
     return json.dumps(_encodable({**found, **fields, **found}), default=str)
 
 
