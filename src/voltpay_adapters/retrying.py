@@ -64,6 +64,14 @@ def _wait_for(stop: Event) -> Callable[[float], None]:
     return wait
 
 
+def _fields(retrying: Retrying) -> dict[str, object]:
+    return {
+        "code": retrying.failure.code,
+        "attempt": retrying.attempt,
+        "seconds": retrying.seconds,
+    }
+
+
 def _report_to(notify: Observer) -> Callable[[RetryCallState], None]:
     def report(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -71,7 +79,13 @@ def _report_to(notify: Observer) -> Callable[[RetryCallState], None]:
         if isinstance(error, Unavailable):  # the only kind that is retried
             retrying = Retrying(error, state.attempt_number + 1, wait)
             # not `str(retrying)`: a log handler may add what a person can do about the failure
-            log.warning("%s; attempt %d in %.1f s", error, retrying.attempt, retrying.seconds)
+            log.warning(
+                "%s; attempt %d in %.1f s",
+                error,
+                retrying.attempt,
+                retrying.seconds,
+                extra={"event": "retrying", "fields": _fields(retrying)},
+            )
             notify(retrying)
 
     return report

@@ -11,6 +11,7 @@ import typer
 
 from voltpay_adapters.local import streams
 from voltpay_adapters.private_tracebacks import traceback_without_messages
+from voltpay_cli.console.lines import asked_format, tell, use
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import LazyGroup
 
@@ -79,6 +80,7 @@ def main(wire: Callable[..., Wiring] | None = None) -> None:
         wire: Makes the wiring of the settings that it is given.
     """
     streams.settle()
+    use(asked_format(sys.argv[1:]))
     threading.excepthook = lambda failed: _report_bug(failed.exc_value)
     sys.unraisablehook = lambda failed: _report_bug(failed.exc_value)
     try:
@@ -90,6 +92,5 @@ def main(wire: Callable[..., Wiring] | None = None) -> None:
 
 def _report_bug(bug: BaseException | None) -> None:
     if bug is not None:
-        typer.echo(
-            f"{traceback_without_messages(bug)}\nvoltpay: a bug; its words are left out", err=True
-        )
+        where, words = traceback_without_messages(bug), "a bug; its words are left out"
+        tell("bug", words, f"{where}\nvoltpay: {words}", traceback=where)

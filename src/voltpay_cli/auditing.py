@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import typer
 from attrs import frozen
 
+from voltpay_cli.console.lines import event
 from voltpay_cli.settings.converters import MASK, names_secret, without_password
 
 log = logging.getLogger("voltpay.audit")
@@ -54,7 +55,12 @@ class Invocation:
         """
         found = (f"{name} {without_password(value)}" for name, value in concerned.items() if value)
         log.info(
-            "audit: %s@%s: %s (%s)", _user(), socket.gethostname(), self.words, "; ".join(found)
+            "audit: %s@%s: %s (%s)",
+            _user(),
+            socket.gethostname(),
+            self.words,
+            "; ".join(found),
+            extra=event("audit", user=_user(), command=self.name),
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -11,14 +10,16 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from voltpay_cli.console.lines import in_json, tell
 from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
-log = logging.getLogger("voltpay")
+USAGE = 2
+"""What a command ends with whose command line is wrong; typer ends it."""
 
 
 class ExitCode(IntEnum):
-    """What a command ends with; 2, the usage error, is typer's own."""
+    """What a command ends with, apart from `USAGE`."""
 
     DONE = 0
     BUG = 1
@@ -52,16 +53,19 @@ def _exiting() -> Iterator[None]:
     try:
         yield
     except (Misconfigured, Unavailable) as failure:
-        code = _report(with_remedy(failure), exit_code(failure))
+        code = exit_code(failure)
+        tell("failed", with_remedy(failure), code=failure.code, exit_code=int(code))
     except KeyboardInterrupt:
-        code = _report("stopped", ExitCode.STOPPED)
+        code = ExitCode.STOPPED
+        tell("stopped", "stopped", exit_code=int(code))
     except BrokenPipeError:
         code = ExitCode.DONE  # whoever reads our output has seen enough
+    except Exception as error:
+        # typer keeps the class of its usage errors to itself
+        if not (in_json() and hasattr(error, "format_message")):
+            raise
+        tell("usage", error.format_message(), exit_code=USAGE)
+        raise typer.Exit(USAGE) from None
     else:
         return
     raise typer.Exit(code)
-
-
-def _report(message: str, code: ExitCode) -> ExitCode:
-    typer.echo(f"voltpay: {message}", err=True)
-    return code

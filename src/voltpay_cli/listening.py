@@ -17,6 +17,7 @@ from attrs import frozen
 
 from voltpay_adapters.private_tracebacks import traceback_without_messages
 from voltpay_cli.addresses import Address
+from voltpay_cli.console.lines import event
 from voltpay_core.errors import Misconfigured
 
 log = logging.getLogger("voltpay")
@@ -82,7 +83,8 @@ class _Server(ThreadingMixIn, TCPServer):
     def handle_error(self, *_: object) -> None:
         """Log a bug without its words; a client that has gone is none."""
         if (error := sys.exception()) and not isinstance(error, ConnectionError | TimeoutError):
-            log.error("%s\n%s", "cannot answer a request: a bug", traceback_without_messages(error))
+            told = "cannot answer a request: a bug", traceback_without_messages(error)
+            log.error("%s\n%s", *told, extra=event("bug"))
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from voltpay_cli.addresses import Address
+from voltpay_cli.console.lines import event
 from voltpay_cli.wiring import Wiring
 from voltpay_core.notices import Observer, ignore, to_all
 
@@ -38,5 +39,5 @@ def monitored(wiring: Wiring) -> Iterator[Observer]:
         "/readyz": lambda: probe(probes.why_not_ready()),
     }
     with listening(Address.parse(wiring.settings.listen), routes) as address:
-        log.info("metrics are at http://%s/metrics", address)
+        log.info("metrics are at http://%s/metrics", address, extra=event("listening"))
         yield to_all(metrics, probes)

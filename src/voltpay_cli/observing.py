@@ -10,6 +10,7 @@ from threading import Event
 from attrs import define, field
 
 from voltpay_adapters.snapshots import Snapshot
+from voltpay_cli.console.lines import event
 from voltpay_cli.listening import Response, probe
 from voltpay_cli.remedies import with_remedy
 
@@ -56,10 +57,15 @@ class Observation:
         failures = list(snapshot.failures())
         for finding in failures:
             if finding.failure and finding.name not in self._failing:
-                log.warning("%s: %s", finding.name, with_remedy(finding.failure))
+                log.warning(
+                    "%s: %s",
+                    finding.name,
+                    with_remedy(finding.failure),
+                    extra=event("check-failed", check=finding.name, code=finding.failure.code),
+                )
         failing = {finding.name for finding in failures}
         for name in sorted(self._failing - failing):
-            log.info("%s: ok again", name)
+            log.info("%s: ok again", name, extra=event("check-recovered", check=name))
         self._failing, self._last, self._ticked = failing, snapshot, self.timer()
 
     def metrics(self) -> Response:

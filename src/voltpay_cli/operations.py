@@ -14,6 +14,7 @@ from voltpay_adapters.local.checking import check_readable, check_writable
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.snapshots import Snapshot
 from voltpay_adapters.urls import Url
+from voltpay_cli.console.lines import event
 from voltpay_cli.settings import Settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -77,6 +78,7 @@ def liquibase(wiring: Wiring, *, locking: bool = False) -> Liquibase:
         log.warning(
             "the changelog's lock is held by %s; if no update is running: voltpay db release-locks",
             holder,
+            extra=event("changelog-locked"),
         )
     return found
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from voltpay_cli.auditing import Invocation
+from voltpay_cli.console.lines import about, event
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.progress import Output
 from voltpay_cli.settings import OPTIONS, Loaded, load
@@ -40,7 +41,12 @@ _METAVARS = {
     **dict.fromkeys(("group", "kafka_client"), "NAME"),
     "commit_unit": "UNIT",
     "listen": "HOST:PORT",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
 }
+
+_OF_ALL = ("log_level", "log_format")
+"""The options of settings that all commands have."""
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -102,7 +108,9 @@ def moment(flag: str, text: str | None, now: datetime) -> datetime | None:
 def with_settings(
     *names: str, give: Callable[[Loaded], object] | None = None
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Give a command these options and ``--config``, and pass it what the settings make.
+    """Give a command these options and those of all, and pass it what the settings make.
+
+    All commands have ``--log-level``, ``--log-format`` and ``--config``.
 
     Args:
         names: The options of settings; ``x`` is ``-X``, beside which is ``--kafka-client``.
@@ -111,6 +119,7 @@ def with_settings(
     """
     if "x" in names:
         names = (*names, "kafka_client")
+    names = (*names, *_OF_ALL)
 
     def decorate(command: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(command)
@@ -126,9 +135,10 @@ def with_settings(
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         parameters = [
-            *(_parameter(name, _flag(name)) for name in names if name != "x"),
+            *(_parameter(name, _flag(name)) for name in names if name not in {"x", *_OF_ALL}),
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
             *(_parameter(name, _CLIENT_OPTION) for name in names if name == "x"),
+            *(_parameter(name, _flag(name)) for name in _OF_ALL),
             _parameter("config", _CONFIG),
             _parameter("context", typer.Context),
         ]
@@ -176,9 +186,12 @@ def _load(flags: Mapping[str, Any], config: str | None) -> Loaded:
             raise _exposed(f"-X {name}", "VOLTPAY_KAFKA_PASSWORD or kafka.password_file")
     given = {_PATHS.get(name, name): value or None for name, value in flags.items()}
     loaded = load(given, config)
-    log_to_stderr(loaded.settings.log_level)
+    settings = loaded.settings
+    about.group = settings.group
+    about.node_id = settings.node_id if isinstance(settings.node_id, int) else None
+    log_to_stderr(settings.log_level, settings.log_format)
     for warning in loaded.warnings:
-        log.warning(warning)
+        log.warning(warning, extra=event("unknown-variable"))
     return loaded
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from threading import Event, Lock
 
 from attrs import define, field, frozen
 
+from voltpay_cli.console.lines import event, pass_on
 from voltpay_cli.exit_codes import ExitCode
 
 log = logging.getLogger("voltpay")
@@ -90,10 +90,22 @@ class Supervisor:
             deaths.append(time.monotonic())
             recent = sum(deaths[-1] - death < WITHIN for death in deaths)
             if recent > RESTARTS:
-                log.error("worker %d died %d times within %.0f s", number, recent, WITHIN)
+                log.error(
+                    "worker %d died %d times within %.0f s",
+                    number,
+                    recent,
+                    WITHIN,
+                    extra=event("worker-given-up", worker=number, deaths=recent),
+                )
                 break
             seconds = self._first_wait * 2 ** (recent - 1)
-            log.warning("worker %d died (%d); restart in %.0f s", number, ended.code, seconds)
+            log.warning(
+                "worker %d died (%d); restart in %.0f s",
+                number,
+                ended.code,
+                seconds,
+                extra=event("worker-died", worker=number, exit_code=ended.code, seconds=seconds),
+            )
             self._stop.wait(seconds)
         if ended.code != ExitCode.DONE:
             self._stop.set()
@@ -114,7 +126,7 @@ class Supervisor:
             self._running.add(process)
         with process:
             for line in process.stderr or ():
-                print(f"[{number}] {line}", end="", file=sys.stderr)
+                pass_on(line, number)
             output = process.stdout.read() if process.stdout else ""
         with self._lock:
             self._running.remove(process)

@@ -36,6 +36,7 @@ from voltpay_adapters.snapshots import GroupState, StoreState
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.auditing import Invocation
+from voltpay_cli.console.lines import event
 from voltpay_cli.kafka_clients import KafkaClient, TopicSource, kafka_client
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
@@ -138,7 +139,7 @@ class Wiring:
         with self.assemble(paced, store, events, retry, notify) as consumer:
             if source_url.is_kafka or events_url.is_kafka:
                 for risk in retry(self.topics().risks):
-                    log.warning("%s", with_remedy(risk))
+                    log.warning("%s", with_remedy(risk), extra=event("risk", code=risk.code))
             if warm and self.settings.limits.warm_ups and source_url.is_kafka:
                 retry(partial(self._warm_up, events if events_url == source_url else None))
             yield consumer
@@ -390,7 +391,7 @@ class Wiring:
             tls,
             now=self.now,
             clock_skew=self.settings.limits.clock_skew_seconds,
-            notify=log.warning,
+            notify=partial(log.warning, extra=event("store")),
         )
 
     def _source(
@@ -398,14 +399,15 @@ class Wiring:
     ) -> FileSource | TopicSource:
         longest = self.settings.limits.batch_bytes
         if (kafka := self._source_kafka) is None:
-            return FileSource(url.path, begin, log.info, longest=longest)
+            tell = partial(log.info, extra=event("source"))
+            return FileSource(url.path, begin, tell, longest=longest)
         return self._kafka_client.source(
             kafka,
             self.settings.topics.writer,
             self.settings.group,
             batch_bytes=longest,
             skip_expired=skip_expired,
-            notify=log.warning,
+            notify=partial(log.warning, extra=event("source")),
         )
 
     def _publisher(

@@ -103,7 +103,6 @@ class DeadLetter:
             _text(added, CONNECT_ERRORS_PREFIX + name)
             for name in ("topic", "partition", "offset", "exception.message")
         )
-        traceparent = _TRACEPARENT.fullmatch(_text(record.headers, "traceparent"))
         return cls(
             code=code if _CODE.fullmatch(code) else NO_CODE,
             location=f"{record.partition}@{record.offset}",
@@ -115,8 +114,8 @@ class DeadLetter:
             reason=reason,
             sqlstate=_harmless(added, SQLSTATE_HEADER),
             constraint=_harmless(added, CONSTRAINT_HEADER),
-            trace_id=traceparent and traceparent[1],
-            correlation_id=_harmless(record.headers, "correlation-id"),
+            trace_id=trace_id(record.headers),
+            correlation_id=correlation_id(record.headers),
             key_bytes=None if record.key is None else len(record.key),
             value_bytes=None if record.value is None else len(record.value),
             headers=len(record.headers) - len(added),
@@ -165,6 +164,17 @@ def find(letters: DeadLetters, location: str) -> Record:
         f"there is no dead letter at {partition}@{offset}: it has expired, or was never there",
         code="no-letter",
     )
+
+
+def trace_id(headers: Headers) -> str | None:
+    """Return the trace of a record's ``traceparent``; None without one that is well-formed."""
+    traceparent = _TRACEPARENT.fullmatch(_text(headers, "traceparent"))
+    return traceparent and traceparent[1]
+
+
+def correlation_id(headers: Headers) -> str | None:
+    """Return a record's ``correlation-id``; None if it is missing or more than harmless text."""
+    return _harmless(headers, "correlation-id")
 
 
 def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:

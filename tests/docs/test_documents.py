@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from attrs import asdict
@@ -38,6 +38,7 @@ from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.metrics import WriterMetrics
 from voltpay_adapters.snapshot_metrics import exposition
+from voltpay_cli.console.lines import Event
 from voltpay_cli.settings import OPTIONS, Settings
 from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
 from voltpay_core.codec import EVENT_ID_HEADER, REBUILT_PREFIX, Codec, Topics
@@ -166,7 +167,7 @@ def test_the_commands_are_complete() -> None:
 
 def own_options(node: Any) -> set[str]:
     options = {option for option in every_option(node) if option.startswith("--")}
-    return options - {"--help", "--config", "--kafka-client"}
+    return options - {"--help", "--config", "--log-level", "--log-format", "--kafka-client"}
 
 
 def leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -354,3 +355,9 @@ def defined(path: Path) -> set[str]:
     kinds = ast.FunctionDef | ast.ClassDef
     tree = ast.parse(path.read_text("utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+def test_the_events_of_the_log_are_complete() -> None:
+    """The table of log events has each word, in order."""
+    rows = table(REFERENCE / "log-lines.md", "event", "meaning", "more fields")
+    assert [word.strip("`") for word, *_ in rows] == list(get_args(Event))

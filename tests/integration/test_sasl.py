@@ -151,7 +151,7 @@ def refused(command: str, settings: Mapping[str, str], code: int = 69) -> str:
     assert "canary" not in result.output
     if command == "check":
         return str(result.stdout)
-    (line,) = result.stderr.splitlines()
+    (line,) = [line for line in result.stderr.splitlines() if " starts: " not in line]
     return line
 
 

@@ -122,7 +122,7 @@ def refused(
     assert "Traceback" not in result.output
     assert "canary" not in result.output
     if "--timeout" in command or "bootstrap" in command:
-        assert result.stderr.count("\n") == 1
+        assert result.stderr.count("\n") == 1 + result.stderr.count(" starts: ")
     return result.output + "".join(capfd.readouterr())
 
 

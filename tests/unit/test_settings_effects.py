@@ -133,6 +133,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         Change("debug", {"log level": "DEBUG"}),
         Change("error", {"log level": "ERROR"}),
     ),
+    "log_format": (Change("json", {"log format": "JsonFormatter"}),),
     "topics.writer": (
         Change(
             "w",
@@ -323,6 +324,8 @@ def picture(settings: Settings) -> dict[str, object]:
     ):
         wiring._warm_up(sent)
         listening = listens(wiring)
+        log_to_stderr(settings.log_level, settings.log_format)
+        formatter = logging.getLogger().handlers[0].formatter
         log_to_stderr(settings.log_level)
         made = {
             "store": wiring._store(store, node_ids),
@@ -340,6 +343,7 @@ def picture(settings: Settings) -> dict[str, object]:
             "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]
             "listening": listening,
             "log level": logging.getLevelName(logging.getLogger("voltpay").level),
+            "log format": type(formatter).__name__,
             "purged": purged(settings.limits.claims_days),
         }
     return dict(named for name, thing in made.items() for named in flattened(name, thing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -122,7 +123,16 @@ class Liquibase:
                 "LIQUIBASE_COMMAND_DRIVER_PROPERTIES_FILE": properties.name
             }
             # the operator's own settings name the program
-            child = subprocess.run(arguments, env=environment, check=False)  # noqa: S603
+            child = subprocess.Popen(  # noqa: S603
+                arguments,
+                env=environment,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
+            with child:
+                for line in child.stderr or ():
+                    print(line, end="", file=sys.stderr)
         return child.returncode
 
     def _launcher(self) -> list[str]:

@@ -15,6 +15,7 @@ import typer
 from attrs import fields
 
 from voltpay_cli.addresses import Address
+from voltpay_cli.console.lines import event
 from voltpay_cli.console.progress import (
     Output,
     once_a_minute,
@@ -22,6 +23,7 @@ from voltpay_cli.console.progress import (
     summarize,
     summarize_dry_run,
 )
+from voltpay_cli.console.run_log import run_log
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
@@ -119,12 +121,13 @@ def run(
     try:
         with (
             _summarized(output) as summarized,
+            run_log(wiring.settings) as tell,
             progress(finite=_is_file(wiring.settings)) as show,
             monitored(wiring) as count,
             traced(wiring) as trace,
             wiring.payment_consumer(
                 stop.flag,
-                to_all(show, count, trace),
+                to_all(tell, show, count, trace),
                 skip_expired=skip_expired,
                 warm=not (until_drained or max_messages),
                 pace=pace,
@@ -135,7 +138,7 @@ def run(
     except Unavailable as error:
         if error.halt or not stop():
             raise
-        log.warning("stopped before the work was done: %s", error)
+        log.warning("stopped before the work was done: %s", error, extra=event("stopped"))
         return ExitCode.STOPPED
     unfinished = stop.timed_out and (until_drained or max_messages)
     return ExitCode.STOPPED if unfinished else ExitCode.DONE

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from voltpay_cli.console.lines import tell
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import bootstrap_database, changesets, liquibase
@@ -136,7 +137,7 @@ def _confirm(question: str) -> None:
     except typer.Abort:
         agreed = False
     if not agreed:
-        typer.echo("nothing was undone", err=True)
+        tell("declined", "nothing was undone", "nothing was undone")
         raise typer.Exit(ExitCode.STOPPED)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from voltpay_cli.commands.consume import run
+from voltpay_cli.console.lines import in_json, tell
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
@@ -31,9 +32,9 @@ def demo(
         source=Url(f"file:{folder}/payments.jsonl"),
         store=Url(f"sqlite:{folder}/voltpay.db"),
         events=Url(f"file:{folder}/events"),
-        log_level="warning",
+        log_level="error",  # its dead letters are meant to be
     )
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, "json" if in_json() else "text")
     with stop_on_signals() as stop:
         raise typer.Exit(_play(folder, Wiring(settings=settings), stop))
 
@@ -56,7 +57,8 @@ def _play(folder: Path, wiring: Wiring, stop: StopFlag) -> ExitCode:
     if stop() or code:
         return code
     if _events(folder) != first:
-        typer.echo("The events differ: this is a bug.", err=True)
+        words = "The events differ: this is a bug."
+        tell("bug", words, words)
         return ExitCode.BUG
     typer.echo("Nothing was written and nothing was published: each payment is there once.")
     return ExitCode.DONE

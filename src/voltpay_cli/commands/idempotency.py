@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from voltpay_cli.console.lines import event
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
@@ -53,7 +54,7 @@ def purge(
     def count(deleted: int) -> None:
         nonlocal total
         total = deleted
-        log.info("deleted %d claims", deleted)
+        log.info("deleted %d claims", deleted, extra=event("claims-deleted", claims=deleted))
 
     def report() -> None:
         words = f"{'would delete' if dry_run else 'deleted'} {total} claims"

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Annotated
 
 from voltpay_cli.addresses import DEFAULT, Address
+from voltpay_cli.console.lines import event
+from voltpay_cli.console.run_log import log_start
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import take_snapshot
@@ -31,7 +33,7 @@ def observe(
     from voltpay_cli.listening import listening  # noqa: PLC0415
     from voltpay_cli.observing import Observation  # noqa: PLC0415
 
-    wiring.settings.required("source", "store", "events")
+    log_start(wiring.settings)
     observation = Observation(partial(take_snapshot, wiring), every)
     routes = {
         "/metrics": observation.metrics,
@@ -42,5 +44,5 @@ def observe(
         stop_on_signals(doing="ending") as stop,
         listening(Address.parse(wiring.settings.listen or DEFAULT), routes) as address,
     ):
-        log.info("metrics are at http://%s/metrics", address)
+        log.info("metrics are at http://%s/metrics", address, extra=event("listening"))
         observation.run(stop.flag)

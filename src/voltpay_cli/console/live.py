@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.table import Table
 
+from voltpay_adapters.private_tracebacks import PrivateFormatter
+from voltpay_cli.console.logs import log_to
 from voltpay_cli.console.remaining import Remaining
 from voltpay_core.notices import BatchDone
-
-log = logging.getLogger("voltpay")
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def live_line() -> Iterator[Callable[[BatchDone, Remaining | None], None]]:
     """Show the last batch on the terminal, below the log, and what is left of a finite run."""
     started = time.monotonic()
     console = Console(stderr=True)
-    log.handlers = [RichHandler(console=console, show_path=False)]
+    log_to(RichHandler(console=console, show_path=False), PrivateFormatter("%(message)s"))
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         yield lambda done, remaining: live.update(
             _table(done, time.monotonic() - started, remaining)

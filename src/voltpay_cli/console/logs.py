@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 from voltpay_adapters.kafka.logs import SeldomFilter
 from voltpay_adapters.private_tracebacks import PrivateFormatter
+from voltpay_cli.console.lines import JsonFormatter, LogFormat, use
 from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
@@ -24,13 +24,22 @@ def _add_remedies(record: logging.LogRecord) -> bool:
     return True
 
 
-def log_to_stderr(level: str) -> None:
-    """Log on stderr from this level on, and failures of the libraries."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrivateFormatter(_FORMAT))
-    handler.addFilter(SeldomFilter())
+def log_to_stderr(level: str, form: LogFormat = "text") -> None:
+    """Log on stderr from this level on, errors of the Kafka client, and warnings of libraries."""
+    stream = use(form)
+    formatter = JsonFormatter() if form == "json" else PrivateFormatter(_FORMAT)
+    log_to(logging.StreamHandler(stream), formatter)
+    logging.captureWarnings(form == "json")
     for name, fixed in _LIBRARIES.items():
         logger = logging.getLogger(name)
-        logger.handlers = [handler]
         logger.filters = [_add_remedies]
         logger.setLevel(fixed or level.upper())
+
+
+def log_to(handler: logging.Handler, formatter: PrivateFormatter) -> None:
+    """Log to this handler in place of the one before."""
+    root = logging.getLogger()
+    others = [each for each in root.handlers if not isinstance(each.formatter, PrivateFormatter)]
+    handler.setFormatter(formatter)
+    handler.addFilter(SeldomFilter())
+    root.handlers = [handler, *others]  # first, as a record keeps its first traceback

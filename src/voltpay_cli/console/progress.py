@@ -13,10 +13,10 @@ from typing import Literal
 import typer
 from attrs import asdict
 
+from voltpay_cli.console.lines import event
 from voltpay_cli.console.remaining import Remaining
 from voltpay_core.dry_running import DryRun
-from voltpay_core.errors import Fenced
-from voltpay_core.notices import BatchDone, Notice, Observer, TakenOver
+from voltpay_core.notices import BatchDone, Notice, Observer
 from voltpay_core.outcomes import Tally
 
 log = logging.getLogger("voltpay")
@@ -28,7 +28,7 @@ _LOG_EVERY = 60.0  # seconds
 
 @contextmanager
 def progress(*, finite: bool = False) -> Iterator[Observer]:
-    """Show notices: batches as a live line on a terminal, otherwise as a line a minute.
+    """Show batches: as a live line on a terminal, otherwise as a line a minute.
 
     Args:
         finite: All records of the run are there, so what is left of it is shown as well.
@@ -40,7 +40,11 @@ def progress(*, finite: bool = False) -> Iterator[Observer]:
 
     if not sys.stderr.isatty():
         log_seldom = once_a_minute()
-        yield _observer(lambda done: log_seldom(_words(done, remaining(done))))
+        yield _observer(
+            lambda done: log_seldom(
+                _words(done, remaining(done)), **asdict(done.total), lag=done.lag
+            )
+        )
         return
     from voltpay_cli.console.live import live_line  # noqa: PLC0415 - rich is for a terminal alone
 
@@ -66,15 +70,18 @@ def summarize_dry_run(found: DryRun, seconds: float, output: Output) -> None:
         typer.echo("nothing was written, published or acknowledged: this was a dry run")
 
 
-def once_a_minute() -> Callable[[object], None]:
-    """Log what it is called with, at most once a minute, and first after a minute."""
+def once_a_minute() -> Callable[..., None]:
+    """Log what it is called with, at most once a minute, and first after a minute.
+
+    What it returns accepts more fields for the line in JSON by their names.
+    """
     logged = time.monotonic()
 
-    def log_seldom(state: object) -> None:
+    def log_seldom(state: object, **fields: object) -> None:
         nonlocal logged
         if time.monotonic() - logged >= _LOG_EVERY:
             logged = time.monotonic()
-            log.info("%s", state)
+            log.info("%s", state, extra=event("progress", **fields))
 
     return log_seldom
 
@@ -85,12 +92,7 @@ def _words(done: BatchDone, remaining: Remaining | None) -> str:
 
 def _observer(show: Callable[[BatchDone], None]) -> Observer:
     def notify(notice: Notice) -> None:
-        match notice:
-            case BatchDone():
-                show(notice)
-            case TakenOver() | Fenced():
-                log.info("%s", notice)
-        if isinstance(notice, TakenOver) and notice.republished:
-            log.warning("published the events of %d outbox rows again", notice.republished)
+        if isinstance(notice, BatchDone):
+            show(notice)
 
     return notify

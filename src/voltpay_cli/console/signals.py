@@ -11,6 +11,7 @@ from types import FrameType
 
 from attrs import define, field
 
+from voltpay_cli.console.lines import tell_at_once
 from voltpay_cli.exit_codes import ExitCode
 
 
@@ -45,7 +46,8 @@ class StopFlag:
         self.timed_out = False
         self.flag.set()
         name = signal.Signals(number).name
-        _tell(f"voltpay: {name}: {self.doing}; again to abort\n")
+        with suppress(OSError):
+            tell_at_once("stopping", f"{name}: {self.doing}; again to abort")
 
 
 @contextmanager
@@ -65,12 +67,6 @@ def stop_on_signals(
         timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _tell(line: str) -> None:
-    """Write to stderr past its buffer, which the signal may have found in use."""
-    with suppress(OSError):
-        os.write(2, line.encode())
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

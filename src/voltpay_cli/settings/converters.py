@@ -105,6 +105,15 @@ def masked(value: object) -> object:
     return value
 
 
+def plain(value: object, *, secret: bool = False) -> object:
+    """A setting as JSON can have it, without secrets."""
+    if secret:
+        return MASK if value else None
+    if isinstance(value, frozenset):
+        return sorted(status.name for status in value)
+    return masked(value)
+
+
 def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()

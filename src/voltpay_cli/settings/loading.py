@@ -17,7 +17,7 @@ from typed_settings.types import OptionInfo
 
 from voltpay_adapters.text_files import read_text
 from voltpay_cli.remedies import with_remedy
-from voltpay_cli.settings.converters import MASK, masked
+from voltpay_cli.settings.converters import plain
 from voltpay_cli.settings.schema import OPTIONS, Settings
 from voltpay_core.errors import Misconfigured
 
@@ -47,7 +47,7 @@ class Loaded:
         found = asdict(self.settings)
         return {
             option.path: {
-                "value": _plain(get_path(found, option.path), secret=option.is_secret),
+                "value": plain(get_path(found, option.path), secret=option.is_secret),
                 "origin": self.origins.get(option.path, "default"),
             }
             for option in OPTIONS
@@ -135,11 +135,3 @@ def _unknown_variables() -> Iterator[str]:
 def _nearest(name: str, known: Iterable[str]) -> str:
     found = get_close_matches(name, known, n=1)
     return f": did you mean {found[0]}?" if found else "; `voltpay config show` lists all"
-
-
-def _plain(value: object, *, secret: bool) -> object:
-    if secret:
-        return MASK if value else None
-    if isinstance(value, frozenset):
-        return sorted(status.name for status in value)
-    return masked(value)

@@ -23,6 +23,7 @@ from voltpay_adapters.postgres import defaults as database_defaults
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
+from voltpay_cli.console.lines import LogFormat
 from voltpay_cli.settings.converters import (
     address,
     masked,
@@ -210,7 +211,14 @@ class Settings:
     listen: str | None = setting(
         None, address, "where metrics and probes are served: HOST:PORT, HOST or PORT"
     )
-    log_level: str = setting("info", one_of("debug", "info", "warning", "error"))
+    log_level: str = setting(
+        "info",
+        one_of("debug", "info", "warning", "error"),
+        "the lowest level that is logged: debug, info, warning or error",
+    )
+    log_format: LogFormat = setting(
+        "text", one_of("text", "json"), "the format of all lines on stderr: text or json"
+    )
     topics: TopicSettings = field(factory=TopicSettings)
     wire: WireSettings = field(factory=WireSettings)
     email: EmailSettings = field(factory=EmailSettings)
