@@ -312,6 +312,8 @@ class EventPublisher(Protocol):
     def publish(self, records: Sequence[ProducerRecord]) -> Publication:
         """Send the records in this order, after all earlier ones, without waiting.
 
+        After a failure it may fail until `reset`.
+
         Raises:
             Unavailable: The topics cannot be reached.
         """

@@ -39,6 +39,7 @@ class OutboxRelay:
     _timer: Callable[[], float] = time.monotonic
     published: frozenset[int] = field(default=frozenset(), init=False)
     _in_flight: deque[_Sent] = field(factory=deque, init=False)
+    _is_broken: bool = field(default=False, init=False)
 
     def publish(
         self, events: Sequence[ProducerRecord], rows: frozenset[int], *, repeat: bool = False
@@ -52,7 +53,11 @@ class OutboxRelay:
             Unavailable: The topics cannot be reached.
         """
         started = self._timer()
-        publication = self._publisher.publish(events)
+        try:
+            publication = self._publisher.publish(events)
+        except Unavailable:
+            self._is_broken = True
+            raise
         self._in_flight.append(_Sent(publication, events, rows, repeat, started))
 
     def publish_pending(self, pending: Iterable[OutboxRow]) -> int:
@@ -86,15 +91,18 @@ class OutboxRelay:
     def settle(self) -> bool:
         """Wait for the sent events. If that fails, drop them and return false.
 
-        Dropped events are still in the outbox.
+        Dropped events are still in the outbox. A publisher that has failed is reset.
         """
         try:
             self.wait()
         except Unavailable:
+            self._is_broken = True
+        if self._is_broken:
             self._publisher.reset()
-            self._in_flight.clear()
-            return False
-        return True
+            self._is_broken = False
+        settled = not self._in_flight
+        self._in_flight.clear()
+        return settled
 
     def forget_published(self) -> None:
         """Forget the published rows, once a transaction has deleted them."""

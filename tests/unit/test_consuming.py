@@ -342,6 +342,24 @@ def test_nothing_overtakes_what_failed() -> None:
     assert relay.published == {0}
 
 
+def test_a_publisher_that_rejects_everything_is_reset() -> None:
+    """If events cannot even be sent, the publisher is reset, though nothing is in flight."""
+
+    class Broken(Failing):
+        def publish(self, events: Sequence[ProducerRecord]) -> Publication:
+            if "reset" not in self.asked:
+                raise Unavailable("it has failed, and stays failed")
+            return super().publish(events)
+
+    relay = OutboxRelay(Broken([False] * 3))
+    with pytest.raises(Unavailable):
+        relay.publish([], frozenset({1}))
+    relay.settle()
+    relay.publish([], frozenset({1}))
+    relay.wait()
+    assert relay.published == {1}
+
+
 def test_rows_are_done_with_when_acknowledged() -> None:
     """A row counts as published when its events are acknowledged, not when they are sent."""
     relay = OutboxRelay(Failing([False]))
