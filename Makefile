@@ -14,7 +14,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 help:
 	@echo "make demo    show the main job on files and SQLite"
 	@echo "make test    check everything, real Kafka and PostgreSQL included"
-	@echo "make stack   run Kafka and PostgreSQL to play with, until Ctrl-C"
+	@echo "make stack   run Kafka, PostgreSQL and Prometheus to play with, until Ctrl-C"
 	@echo "make bench   measure the speed in some minutes, with a report; LONG=1 takes hours"
 	@echo "make faults  break everything once, one after the other; SEED=... for the same payments"
 	@echo "make soak    steady load while things break; MINUTES=60, RATE=500 (records/s), SEED=..."

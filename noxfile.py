@@ -21,6 +21,7 @@ nox.options.sessions = [
     "pythons",
     "integration",
     "image",
+    "alerts",
     "mutants",
 ]
 
@@ -125,7 +126,7 @@ def _run_without_servers(session: nox.Session, *tests: str) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Tests on real Kafka and real PostgreSQL, and a short selection of `faults`."""
-    tests = ("tests/integration", "-m", "not faults")
+    tests = ("tests/integration", "-m", "not faults", "--ignore=tests/integration/alerts")
     session.run("pytest", *PARALLEL_ON_SERVERS, *tests, *session.posargs)
 
 
@@ -134,6 +135,12 @@ def image(session: nox.Session) -> None:
     """The images: linted, built without Docker, and run."""
     session.run("hadolint", *map(str, sorted(Path("deploy").rglob("Dockerfile"))))
     session.run("pytest", "tests/image", *session.posargs)
+
+
+@nox.session
+def alerts(session: nox.Session) -> None:
+    """Each alert, made true on a real stack and delivered by Alertmanager: some minutes."""
+    session.run("pytest", "tests/integration/alerts", *session.posargs)
 
 
 @nox.session

@@ -32,6 +32,7 @@ class Proxy(Server):
     damage: Callable[[bytes], bytes] = lambda answer: answer
     swallowed: int = field(default=0, init=False)
     _passing: threading.Event = field(factory=threading.Event, init=False)
+    _refusing: bool = field(default=False, init=False)
     _links: list[_Link] = field(factory=list, init=False)
     _listener: socket.socket = field(init=False)
 
@@ -60,14 +61,23 @@ class Proxy(Server):
         """Pass nothing on: connections stay open, and nobody answers (half-open)."""
         self._passing.clear()
 
+    def refuse(self) -> None:
+        """Reset every connection, and close new ones at once, as if the server were gone."""
+        self._refusing = True
+        self.cut()
+
     def go_on(self) -> None:
-        """Pass everything on that waited."""
+        """Pass everything on, also what waited."""
+        self._refusing = False
         self._passing.set()
 
     def _serve(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self._refusing:
+                    client.close()
+                    continue
                 try:
                     server = socket.create_connection(self._server)
                 except OSError:

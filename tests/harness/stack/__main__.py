@@ -6,13 +6,19 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from tests.harness.stack.kafka import KafkaCluster
+from tests.harness.stack.monitors import NodeExporter, PostgresExporter, Prometheus, Target
 from tests.harness.stack.places import MissingError, jars
 from tests.harness.stack.postgres import PostgresServer
-from tests.harness.stack.processes import StackError
+from tests.harness.stack.processes import Process, StackError, free_ports
+
+from voltpay_cli.addresses import Address
 
 DATABASE = "voltpay"
+WRITER = Address()
 
 
 def main() -> int:
@@ -24,10 +30,14 @@ def main() -> int:
     try:
         with PostgresServer(tcp_auth="trust") as postgres, KafkaCluster() as kafka:
             postgres.create_database(DATABASE)
-            if not bare:
-                prepare(postgres, kafka)
-            show(addresses(postgres, kafka))
-            signal.pause()
+            if bare:
+                show(addresses(postgres, kafka))
+                signal.pause()
+            prepare(postgres, kafka)
+            with monitored(postgres, kafka) as prometheus:
+                show(addresses(postgres, kafka))
+                print(f"# alerts: {prometheus.url}/alerts; for a writer with --listen {WRITER}")
+                signal.pause()
     except KeyboardInterrupt:
         return 0
     except (MissingError, StackError, subprocess.CalledProcessError) as error:
@@ -45,6 +55,30 @@ def prepare(postgres: PostgresServer, kafka: KafkaCluster) -> None:
             check=True,
             env=environment,
             stdout=sys.stderr,
+        )
+
+
+@contextmanager
+def monitored(postgres: PostgresServer, kafka: KafkaCluster) -> Iterator[Prometheus]:
+    """Prometheus, which reads an observer, the exporters, and a writer if one listens."""
+    with NodeExporter() as node, PostgresExporter(postgres) as exporter, ExitStack() as stack:
+        (port,) = free_ports(1)
+        observer = Process(
+            "voltpay observe",
+            [sys.executable, "-m", "voltpay_cli", "observe", "--listen", f"127.0.0.1:{port}"],
+            log=node.folder / "observer.log",
+            env=os.environ | addresses(postgres, kafka),
+        )
+        stack.callback(observer.end)
+        yield stack.enter_context(
+            Prometheus(
+                {
+                    "voltpay-writer": [Target(WRITER.port)],
+                    "voltpay-observer": [Target(port)],
+                    "node": [Target(node.port)],
+                    "postgresql": [Target(exporter.port)],
+                }
+            )
         )
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,7 @@ class Process:
     """A running child; `name` stands in errors, and all it prints is appended to `log`.
 
     As root it may run as another `user`. `death_signal` is what it gets when this process dies.
+    `env` is its environment, in the place of ours.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class Process:
         log: Path,
         user: str | None = None,
         death_signal: str = "KILL",
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self._log_start = log.stat().st_size if log.exists() else 0
-        self._popen = _starter.submit(_popen, command, log, user, death_signal).result()
+        self._popen = _starter.submit(_popen, command, log, user, death_signal, env).result()
 
     @property
     def pid(self) -> int:
@@ -125,7 +127,11 @@ class Process:
 
 
 def _popen(
-    command: Sequence[str | Path], log: Path, user: str | None, death_signal: str
+    command: Sequence[str | Path],
+    log: Path,
+    user: str | None,
+    death_signal: str,
+    env: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
     setpriv = shutil.which("setpriv")
     watched = [setpriv, "--pdeathsig", death_signal, "--", *command] if setpriv else command
@@ -133,6 +139,7 @@ def _popen(
         return subprocess.Popen(
             watched,
             cwd=log.parent,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
