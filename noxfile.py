@@ -21,7 +21,6 @@ nox.options.sessions = [
     "pythons",
     "integration",
     "image",
-    "alerts",
     "mutants",
 ]
 
