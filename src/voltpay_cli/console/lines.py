@@ -60,8 +60,6 @@ Event = Literal[
 ]
 """The fixed word for what a line says; docs/reference/log-lines.md has the meaning of each."""
 
-LogFormat = Literal["text", "json"]
-
 
 @define
 class About:
@@ -152,7 +150,7 @@ class JsonLines(io.TextIOBase):
             self.below.flush()
 
 
-def asked_format(arguments: Sequence[str]) -> LogFormat:
+def asked_format(arguments: Sequence[str]) -> str:
     """The format that is asked for, before the command line and the settings are checked."""
     asked = _flag("--log-format", arguments) or os.environ.get("VOLTPAY_LOG_FORMAT")
     if not asked:
@@ -163,7 +161,7 @@ def asked_format(arguments: Sequence[str]) -> LogFormat:
     return "json" if str(asked).casefold() == "json" else "text"
 
 
-def use(form: LogFormat) -> TextIO:
+def use(form: str) -> TextIO:
     """Let stderr have this format from now on, and return the stream for whole lines."""
     if isinstance(sys.stderr, JsonLines):
         sys.stderr = sys.stderr.below

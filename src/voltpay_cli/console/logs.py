@@ -6,7 +6,7 @@ import logging
 
 from voltpay_adapters.kafka.logs import SeldomFilter
 from voltpay_adapters.private_tracebacks import PrivateFormatter
-from voltpay_cli.console.lines import JsonFormatter, LogFormat, use
+from voltpay_cli.console.lines import JsonFormatter, use
 from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
@@ -24,7 +24,7 @@ def _add_remedies(record: logging.LogRecord) -> bool:
     return True
 
 
-def log_to_stderr(level: str, form: LogFormat = "text") -> None:
+def log_to_stderr(level: str, form: str = "text") -> None:
     """Log on stderr from this level on, errors of the Kafka client, and warnings of libraries."""
     stream = use(form)
     formatter = JsonFormatter() if form == "json" else PrivateFormatter(_FORMAT)

@@ -23,7 +23,6 @@ from voltpay_adapters.postgres import defaults as database_defaults
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
-from voltpay_cli.console.lines import LogFormat
 from voltpay_cli.settings.converters import (
     address,
     masked,
@@ -216,7 +215,7 @@ class Settings:
         one_of("debug", "info", "warning", "error"),
         "the lowest level that is logged: debug, info, warning or error",
     )
-    log_format: LogFormat = setting(
+    log_format: str = setting(
         "text", one_of("text", "json"), "the format of all lines on stderr: text or json"
     )
     topics: TopicSettings = field(factory=TopicSettings)
