@@ -124,6 +124,8 @@ def new_payment_file(path: str) -> Iterator[PaymentFilePublisher]:
         return
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise Misconfigured(f"{path} exists already: name a new file, or delete it") from None
     except OSError as error:
         raise cannot(f"write {path}", error) from None
     try:
