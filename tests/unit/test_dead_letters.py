@@ -188,7 +188,10 @@ def test_an_export_leaves_nothing_behind_that_failed(tmp_path: Path) -> None:
     assert caught.value.code == "letters-beyond-retention"
     assert not path.exists()
     path.write_text("mine")
-    with pytest.raises(Misconfigured, match="exists already: name a new file"), new_payment_file(str(path)):
+    with (
+        pytest.raises(Misconfigured, match="exists already: name a new file"),
+        new_payment_file(str(path)),
+    ):
         pass
     assert path.read_text() == "mine"
 

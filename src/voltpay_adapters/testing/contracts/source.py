@@ -498,13 +498,12 @@ def stocked(
     harness: SourceHarness, source: MessageSource, place: Partition
 ) -> Iterator[PollResult]:
     """Polls that each bring one record of a partition, since there are always more of them."""
-    for number in range(50):
+    stock = 50
+    for number in range(stock):
         harness.produce(place, value(number))
-    waiting = 50
-    for polled in polls(source, 1):
-        waiting -= len(polled.records)
+    for number, polled in enumerate(polls(source, 1), stock):
         yield polled
-        assert waiting, "50 polls were not enough"
+        harness.produce(place, value(number))
 
 
 def value(number: int) -> bytes:
