@@ -105,14 +105,14 @@ def pythons(session: nox.Session) -> None:
     """
     oldest = session.python == PYTHONS[0]
     versions = ("--resolution=lowest-direct",) if oldest else ("--constraint", LOCKED_TO_DEVELOP)
-    session.install(".[cli]", "--group", "test", *versions)
+    session.install(".[cli,otel]", "--group", "test", *versions)
     _run_without_servers(session, "tests/unit", *(["tests/properties"] if oldest else []))
 
 
 @nox.session(venv_backend="uv")
 def latest(session: nox.Session) -> None:
     """What needs no server, with the newest dependencies in place of the locked ones."""
-    session.install(".[cli]", "--group", "test", "--upgrade")
+    session.install(".[cli,otel]", "--group", "test", "--upgrade")
     _run_without_servers(session, "tests/unit", "tests/properties")
 
 
