@@ -245,7 +245,7 @@ MUTANTS = (
         "            pending, node_id = work.outbox.pending(partitions), work.node_id\n"
         "        with self._begin() as work:\n"
         "            epochs = work.fence.bump_epochs(sorted(partitions))\n",
-        SIMULATED,
+        ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "failure leaves no doubt",
@@ -451,7 +451,7 @@ MUTANTS = (
     Mutant(
         "one chunk only",
         PURGING,
-        "    while deleted == chunk and not stop():",
+        "    while rest is not None and not stop():",
         "    if not stop():",
         ("tests/unit/test_purging.py",),
     ),

@@ -48,6 +48,16 @@ def test_a_commit_unit_holds_so_many_accounts(commit_unit: int | None, units: in
     assert faults.trace.count("before payments.add") == units
 
 
+def test_a_take_over_reads_the_outbox_of_nobody_else(world: World) -> None:
+    """The epochs are bumped before the outbox is read, so that no former owner can add to it."""
+    faults = Faults()
+    fill(world, 1)
+    world.run(RunOptions(), faults)
+    begun = faults.trace.index("before begin")
+    steps = [step for step in faults.trace[begun:] if step.startswith("before")]
+    assert steps[1:3] == ["before fence.bump_epochs", "before outbox.pending"]
+
+
 def test_the_breaker_is_the_one_that_is_given(world: World) -> None:
     """A consumer halts at its own limit of rejections."""
     world.harness.refuse(1)
