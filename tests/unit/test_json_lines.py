@@ -98,14 +98,15 @@ BUG = """
 import sys, warnings
 from threading import Thread
 from voltpay_core.codec import Codec
+word = "can" + "ary"  # a traceback of Python 3.13 shows these lines
 def crash(*_):
     warnings.warn("old")
     print("half", file=sys.stderr, end="")
     print("a line\\nand another", file=sys.stderr)
-    thread = Thread(target=lambda: int("canary"))
+    thread = Thread(target=lambda: int(word))
     thread.start()
     thread.join()
-    int("canary")
+    int(word)
 Codec.decode = crash
 from voltpay_cli.app import main
 sys.argv[1:] = ["consume", "--source", "file:in.jsonl", "--store", "sqlite:x", "--events", "file:o"]
