@@ -19,7 +19,7 @@ from voltpay_core.notices import (
     UnitCommitted,
 )
 from voltpay_core.outcomes import DeadLettered, Outcome
-from voltpay_core.records import Partition, ProducerRecord, Record
+from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 
 if find_spec("opentelemetry") is None:
     raise ModuleNotFoundError(
@@ -45,6 +45,9 @@ from opentelemetry.util.types import AttributeValue
 Attributes = Mapping[str, AttributeValue]
 
 _HEADER = "traceparent"
+_TYPES = {"poll": "receive", "process": "process", "send": "send", "commit": "settle"}
+"""The type of each operation, by the conventions for messaging systems."""
+
 _SAMPLED = frozenset(b"13579bdf")
 """The last digit of a `traceparent` whose message is sampled."""
 
@@ -133,14 +136,16 @@ class WriterTracer:
         }
         links = [Link(_context(parent)) for parent in sampled.values()]
         receive = self._start(
-            *("poll", "receive", topic, SpanKind.CLIENT),
+            "poll",
+            topic,
             began=at - _nanoseconds(polled.seconds),
             links=links,
             attributes={"messaging.batch.message_count": size},
         )
         receive.end(at)
         span = self._start(
-            *("process", "process", topic, SpanKind.CONSUMER),
+            "process",
+            topic,
             began=at,
             links=links,
             attributes={"messaging.batch.message_count": size},
@@ -153,7 +158,8 @@ class WriterTracer:
 
     def _message(self, record: Record, parent: Context, batch: Span, began: int) -> Span:
         return self._start(
-            *("process", "process", record.partition.topic, SpanKind.CONSUMER),
+            "process",
+            record.partition.topic,
             began=began,
             parent=parent,
             links=[Link(batch.get_span_context())],
@@ -188,9 +194,9 @@ class WriterTracer:
     def _published(self, published: Published) -> None:
         """The events of the oldest commit unit, or of an earlier process."""
         at = self._now()
-        batch = next((each for each in self._open if each.unpublished), None)
-        if published.repeat:
-            batch = None
+        batch = None
+        if not published.repeat:
+            batch = next((each for each in self._open if each.unpublished), None)
         if batch is not None:
             batch.unpublished -= 1
             if not batch.span.is_recording():
@@ -198,7 +204,8 @@ class WriterTracer:
         for topic, count in published.by_topic.items():
             parents = [_sampled(event) for event in published.events if event.topic == topic]
             self._start(
-                *("send", "send", topic, SpanKind.CLIENT),
+                "send",
+                topic,
                 began=at - _nanoseconds(published.seconds),
                 parent=set_span_in_context(batch.span, Context()) if batch else Context(),
                 links=[Link(_context(each)) for each in parents if each],
@@ -209,7 +216,8 @@ class WriterTracer:
         batch, at = self._open.popleft(), self._now()
         if batch.span.is_recording():
             self._start(
-                *("commit", "settle", batch.topic, SpanKind.CLIENT),
+                "commit",
+                batch.topic,
                 began=at - _nanoseconds(done.seconds),
                 parent=set_span_in_context(batch.span, Context()),
                 attributes={"messaging.batch.message_count": batch.size},
@@ -223,9 +231,7 @@ class WriterTracer:
     def _start(
         self,
         operation: str,
-        kind: str,
         topic: str,
-        role: SpanKind,
         *,
         began: int,
         parent: Context | None = None,
@@ -236,11 +242,11 @@ class WriterTracer:
         return self._tracer.start_span(
             f"{operation} {topic}",
             Context() if parent is None else parent,
-            role,
+            SpanKind.CONSUMER if operation == "process" else SpanKind.CLIENT,
             {
                 **self._messaging,
                 "messaging.operation.name": operation,
-                "messaging.operation.type": kind,
+                "messaging.operation.type": _TYPES[operation],
                 "messaging.destination.name": topic,
                 **attributes,
             },
@@ -251,10 +257,7 @@ class WriterTracer:
 
 def _sampled(record: Record | ProducerRecord) -> Context | None:
     """The context in the header of a sampled message; a look at one byte rules out the others."""
-    traceparent = None
-    for name, value in record.headers:
-        if name == _HEADER:
-            traceparent = value
+    traceparent = last_header(record.headers, _HEADER)
     if not traceparent or traceparent[-1] not in _SAMPLED:
         return None
     found = _W3C.extract({_HEADER: traceparent.decode("latin-1")}, Context())
