@@ -76,6 +76,25 @@ def listening(address: Address, routes: Mapping[str, Callable[[], Response]]) ->
             server.shutdown()
 
 
+@contextmanager
+def serving(
+    listen: str,
+    *,
+    metrics: Callable[[], Response],
+    livez: Callable[[], Response],
+    readyz: Callable[[], Response],
+) -> Iterator[None]:
+    """Serve metrics and probes until the end of the block, and log where.
+
+    Raises:
+        Misconfigured: The address cannot be used (``cannot-listen``).
+    """
+    routes = {"/metrics": metrics, "/livez": livez, "/readyz": readyz}
+    with listening(Address.parse(listen), routes) as address:
+        log.info("metrics are at http://%s/metrics", address, extra=event("listening"))
+        yield
+
+
 class _Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     daemon_threads = True

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from voltpay_cli.addresses import Address
-from voltpay_cli.console.lines import event
 from voltpay_cli.wiring import Wiring
 from voltpay_core.notices import Observer, ignore, to_all
-
-log = logging.getLogger("voltpay")
 
 
 @contextmanager
@@ -29,15 +24,14 @@ def monitored(wiring: Wiring) -> Iterator[Observer]:
 
     from voltpay_adapters.metrics import CONTENT_TYPE, WriterMetrics  # noqa: PLC0415
     from voltpay_adapters.probes import Probes  # noqa: PLC0415
-    from voltpay_cli.listening import Response, listening, probe  # noqa: PLC0415
+    from voltpay_cli.listening import Response, probe, serving  # noqa: PLC0415
 
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics, probes = WriterMetrics(wiring.codec.topics, wiring.settings.group), Probes()
-    routes = {
-        "/metrics": lambda: Response(metrics.exposition(), CONTENT_TYPE),
-        "/livez": lambda: probe(probes.why_dead()),
-        "/readyz": lambda: probe(probes.why_not_ready()),
-    }
-    with listening(Address.parse(wiring.settings.listen), routes) as address:
-        log.info("metrics are at http://%s/metrics", address, extra=event("listening"))
+    with serving(
+        wiring.settings.listen,
+        metrics=lambda: Response(metrics.exposition(), CONTENT_TYPE),
+        livez=lambda: probe(probes.why_dead()),
+        readyz=lambda: probe(probes.why_not_ready()),
+    ):
         yield to_all(metrics, probes)

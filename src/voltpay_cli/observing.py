@@ -9,15 +9,13 @@ from threading import Event
 
 from attrs import define, field
 
+from voltpay_adapters.probes import STALLED
 from voltpay_adapters.snapshots import Snapshot
 from voltpay_cli.console.lines import event
 from voltpay_cli.listening import Response, probe
 from voltpay_cli.remedies import with_remedy
 
 log = logging.getLogger("voltpay")
-
-STALLED = 120.0
-"""Seconds without a new snapshot, beside the time between two, after which `/livez` fails."""
 
 
 @define
@@ -76,7 +74,7 @@ class Observation:
         return Response(exposition(self._last) if self._last else b"", CONTENT_TYPE)
 
     def livez(self) -> Response:
-        """Whether snapshots still come."""
+        """Whether snapshots still come: one is late after `STALLED` beside the time between two."""
         silent = self.timer() - self._ticked
         late = silent > STALLED + self.every
         return probe(f"no snapshot for {silent:.0f} s" if late else None)

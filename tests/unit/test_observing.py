@@ -9,9 +9,10 @@ from attrs import define
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.snapshots import group, snapshot
 
+from voltpay_adapters.probes import STALLED
 from voltpay_adapters.snapshots import Snapshot
 from voltpay_cli.listening import Response
-from voltpay_cli.observing import STALLED, Observation
+from voltpay_cli.observing import Observation
 from voltpay_core.errors import Unavailable
 
 EVERY = 15.0

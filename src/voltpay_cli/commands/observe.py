@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Annotated
 
-from voltpay_cli.addresses import DEFAULT, Address
-from voltpay_cli.console.lines import event
+from voltpay_cli.addresses import DEFAULT
 from voltpay_cli.console.run_log import log_start
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import take_snapshot
 from voltpay_cli.options import number, with_settings
 from voltpay_cli.wiring import Wiring
-
-log = logging.getLogger("voltpay")
-
 
 app = group()
 
@@ -30,19 +25,18 @@ def observe(
 ) -> None:
     """Serve metrics of the group, the outbox, the months and the checks, until stopped."""
     # HTTP loads OpenSSL, which other commands do not need
-    from voltpay_cli.listening import listening  # noqa: PLC0415
+    from voltpay_cli.listening import serving  # noqa: PLC0415
     from voltpay_cli.observing import Observation  # noqa: PLC0415
 
     log_start(wiring.settings)
     observation = Observation(partial(take_snapshot, wiring), every)
-    routes = {
-        "/metrics": observation.metrics,
-        "/livez": observation.livez,
-        "/readyz": observation.readyz,
-    }
     with (
         stop_on_signals(doing="ending") as stop,
-        listening(Address.parse(wiring.settings.listen or DEFAULT), routes) as address,
+        serving(
+            wiring.settings.listen or DEFAULT,
+            metrics=observation.metrics,
+            livez=observation.livez,
+            readyz=observation.readyz,
+        ),
     ):
-        log.info("metrics are at http://%s/metrics", address, extra=event("listening"))
         observation.run(stop.flag)
