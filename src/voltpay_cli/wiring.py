@@ -43,7 +43,6 @@ from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import PaymentConsumer
 from voltpay_core.dead_letters import DeadLetter, DeadLetters
-from voltpay_core.errors import Unavailable
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.notices import Observer, ignore
 from voltpay_core.pacing import Pace, PacedSource
@@ -56,6 +55,7 @@ from voltpay_core.ports import (
     Retry,
 )
 from voltpay_core.records import ProducerRecord, Record
+from voltpay_core.relaying import publish_and_wait
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -424,8 +424,4 @@ class Wiring:
         """Send a few records that warm the path, to the input topic and never elsewhere."""
         records = self.codec.warm_ups(self.settings.limits.warm_ups)
         with nullcontext(publisher) if publisher else self.input_publisher() as to:
-            try:
-                to.publish(records).wait()
-            except Unavailable:
-                to.reset()  # what has failed stays failed until then, and this is tried again
-                raise
+            publish_and_wait(to, records)

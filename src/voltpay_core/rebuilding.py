@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from attrs import frozen
 
 from voltpay_core.codec import Codec
-from voltpay_core.errors import Unavailable
 from voltpay_core.ids import PaymentId
 from voltpay_core.pacing import Pace
 from voltpay_core.ports import EventPublisher, PaymentRange, PaymentReader, Retry
-from voltpay_core.records import ProducerRecord
+from voltpay_core.relaying import publish_and_wait
 
 CHUNK = 1000
 """Payments that are read and published together, at most."""
@@ -70,18 +69,13 @@ def rebuild(
             return Rebuilt(done.published, done.last, finished=True)
         if pace is not None and pace.pause():
             break
-        retry(partial(_publish, publisher, [codec.rebuilt_event(payment) for payment in page]))
+        # an event that failed must not arrive after a later event of its account (G3)
+        retry(
+            partial(publish_and_wait, publisher, [codec.rebuilt_event(payment) for payment in page])
+        )
         if pace is not None:
             pace.passed(len(page))
         done = Rebuilt(done.published + len(page), page[-1].id)
         payments = payments.rest(page[-1].id)
         notify(done)
     return done
-
-
-def _publish(publisher: EventPublisher, events: Sequence[ProducerRecord]) -> None:
-    try:
-        publisher.publish(events).wait()
-    except Unavailable:
-        publisher.reset()  # none of them may arrive after a later event of its account (G3)
-        raise

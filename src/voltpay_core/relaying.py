@@ -15,6 +15,21 @@ from voltpay_core.ports import EventPublisher, OutboxRow, Publication
 from voltpay_core.records import ProducerRecord
 
 
+def publish_and_wait(publisher: EventPublisher, records: Sequence[ProducerRecord]) -> None:
+    """Publish the records, and return once all of them are acknowledged.
+
+    If that fails, the publisher is reset: no record arrives later, and it can be called again.
+
+    Raises:
+        Unavailable: A record was rejected, or its acknowledgement timed out.
+    """
+    try:
+        publisher.publish(records).wait()
+    except Unavailable:
+        publisher.reset()
+        raise
+
+
 @frozen
 class _Sent:
     publication: Publication
