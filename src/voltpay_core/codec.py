@@ -146,13 +146,7 @@ class Codec:
         created_at = _iso(payment.created_at)
         headers = (*self.event_headers, *_passed_on(written.record.headers))
         common = {"id": payment.id.text, **self._fields(stated.message_id, stated)}
-        read = {
-            **common,
-            **_notes(stated),
-            "createdAt": created_at,
-            "updatedAt": created_at,
-            "version": payment.version,
-        }
+        read = _read(common, stated, created_at, created_at, payment.version)
         events = [_event(self.topics.read, "read", read, headers, written)]
         if stated.status in self.email_statuses:
             email = {**common, "createdAt": created_at}
@@ -167,14 +161,9 @@ class Codec:
         follows from the key, and `PASSED_ON_HEADERS` are missing.
         """
         version = f"{payment.id.text}:{payment.version}"
-        read = {
-            "id": payment.id.text,
-            **self._fields(REBUILT_PREFIX + version, payment),
-            **_notes(payment),
-            "createdAt": _iso(payment.id.created_at),
-            "updatedAt": _iso(payment.updated_at),
-            "version": payment.version,
-        }
+        common = {"id": payment.id.text, **self._fields(REBUILT_PREFIX + version, payment)}
+        created_at, updated_at = _iso(payment.id.created_at), _iso(payment.updated_at)
+        read = _read(common, payment, created_at, updated_at, payment.version)
         return ProducerRecord(
             topic=self.topics.read,
             key=str(payment.account_id).encode(),
@@ -323,6 +312,18 @@ def _event(
         headers=((EVENT_ID_HEADER, event_id), *headers),
         partition=record.partition.number,
     )
+
+
+def _read(
+    common: Mapping[str, Any],
+    payment: NewPayment | StoredPayment,
+    created_at: str,
+    updated_at: str,
+    version: int,
+) -> dict[str, Any]:
+    """The fields of a read event; `common` are those that an e-mail event has, too."""
+    times = {"createdAt": created_at, "updatedAt": updated_at}
+    return {**common, **_notes(payment), **times, "version": version}
 
 
 def _notes(payment: NewPayment | StoredPayment) -> dict[str, str]:
