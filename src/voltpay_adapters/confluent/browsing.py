@@ -15,7 +15,7 @@ from voltpay_adapters.confluent.connection import (
 )
 from voltpay_adapters.confluent.records import record_of
 from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
-from voltpay_adapters.kafka.resuming import is_of_another
+from voltpay_adapters.kafka.resuming import browse_from, is_of_another
 from voltpay_core.errors import Unavailable
 from voltpay_core.records import Partition, Record
 
@@ -53,12 +53,12 @@ def browse(
             for tp in admin.committed(group, tps):
                 if not is_of_another(tp.metadata or "", found.topic_id):
                     starts[tp.partition] = max(starts[tp.partition], tp.offset)
+        most = None if newest is None else newest // max(1, len(tps))
         soon = {"fetch.wait.max.ms": 10}  # a request for one partition delays that for the next
         with closing(connection.consumer("voltpay-browsing", _ignore, soon)) as consumer:
             for tp in tps:
-                start, end = max(starts[tp.partition], first), ends[tp.partition]
-                if newest is not None:
-                    start = max(start, end - newest // len(tps))
+                end = ends[tp.partition]
+                start = browse_from(starts[tp.partition], end, first, most)
                 if start < end:
                     consumer.assign([TopicPartition(topic, tp.partition, start)])
                     yield from _read(consumer, Partition(topic, tp.partition), end)

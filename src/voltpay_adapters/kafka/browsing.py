@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.offsets import TIMEOUT_MS, committed, find_offsets
+from voltpay_adapters.kafka.resuming import browse_from
 from voltpay_adapters.kafka.source import records_of
 from voltpay_adapters.kafka.topics import KafkaCluster
 from voltpay_core.errors import Unavailable
@@ -83,10 +84,9 @@ def browse(
             raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
         tps = [tp for tp in tps if only in {None, tp.partition}]
         ends = find_offsets(consumer.end_offsets, tps)
+        most = None if newest is None else newest // max(1, len(tps))
         for tp, offset in _starts(consumer, tps, group).items():
-            start = max(offset, first)
-            if newest is not None:
-                start = max(start, ends[tp] - newest // len(tps))
+            start = browse_from(offset, ends[tp], first, most)
             if start < ends[tp]:
                 yield from _read(consumer, tp, start, ends[tp])
 

@@ -21,6 +21,18 @@ def is_of_another(metadata: str, topic: UUID | None) -> bool:
     return topic is not None and metadata.startswith(_MARK) and metadata != mark(topic)
 
 
+def browse_from(start: int, end: int, first: int, newest: int | None) -> int:
+    """The first offset of a partition to browse; the end or beyond it if there is none.
+
+    Args:
+        start: The log's start, or the offset that a group has committed.
+        end: The log's end.
+        first: Leave out what is before this offset.
+        newest: The number of records before the end, at most; None for all.
+    """
+    return max(start, first, 0 if newest is None else end - newest)
+
+
 def resume_at(
     partition: Partition,
     committed: int | None,
