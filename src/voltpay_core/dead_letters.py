@@ -177,6 +177,11 @@ def correlation_id(headers: Headers) -> str | None:
     return _harmless(headers, "correlation-id")
 
 
+def printable(text: str) -> str:
+    """Return a text that anybody may have written, with unprintable characters replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def counts(letters: Iterable[DeadLetter]) -> dict[str, int]:
     """Return the number of letters of each code, the most frequent first."""
     return dict(Counter(letter.code for letter in letters).most_common())
@@ -192,9 +197,7 @@ def hourly(letters: Iterable[DeadLetter]) -> dict[datetime, dict[str, int]]:
 
 
 def _text(headers: Headers, name: str) -> str:
-    """A header's text; unprintable characters are replaced, since anybody may have written it."""
-    text = (last_header(headers, name) or b"").decode(errors="replace")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return printable((last_header(headers, name) or b"").decode(errors="replace"))
 
 
 def _length(headers: Headers) -> int:

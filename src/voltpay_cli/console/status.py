@@ -8,7 +8,7 @@ from typing import Any
 from voltpay_adapters.snapshots import GroupState, StoreState
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.reporting import Report
-from voltpay_core.dead_letters import counts, hourly
+from voltpay_core.dead_letters import counts, hourly, printable
 
 MOST_MEMBERS = 20
 MOST_PARTITIONS = 8
@@ -116,7 +116,7 @@ def _verdict(report: Report) -> Iterator[str]:
 
 
 def _group(group: GroupState) -> Iterator[str]:
-    owners = [_printable(f"{each.host}  {each.client_id}") for each in group.members]
+    owners = [printable(f"{each.host}  {each.client_id}") for each in group.members]
     width = max(map(len, owners), default=0)
     members = [
         f"{owner:<{width}}  partitions {number_ranges(member.partitions)}"
@@ -186,11 +186,6 @@ def _first(lines: list[str], most: int) -> list[str]:
     """The first lines, and the number of the others."""
     others = len(lines) - most
     return [*lines[:most], *([f"and {others} more"] if others > 0 else [])]
-
-
-def _printable(text: str) -> str:
-    """A text for a terminal: any client may have chosen it."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _duration(seconds: float) -> str:
