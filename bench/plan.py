@@ -43,7 +43,7 @@ class Plan:
     partitions: int = 100
 
 
-SHORT = Plan("short", 50_000, 6, 3, 30, ("account", "20", "batch"), (500, 5000), 15, 6)
+SHORT = Plan("short", 50_000, 6, 5, 30, ("account", "20", "batch"), (500, 5000), 15, 6)
 LONG = Plan(
     *("long", 200_000, 2, 5, 120, ("account", "10", "20", "50", "batch"), (100, 500, 1000, 5000)),
     *(60, 20, 1_000_000),
