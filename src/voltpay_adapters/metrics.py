@@ -57,7 +57,7 @@ _OTHER = "other"
 
 _KINDS = ("read", "email", "dead_letter")
 _OUTCOMES = ("written", "duplicate", "dead_letter", "warm_up")
-_STEPS = ("poll", "decode", "write", "publish", "acknowledge")
+_STEPS = ("poll", "decode", "write", "publish", "acknowledge", "take_over")
 _STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 750, 1000, 2500, 5000, 10_000)
 _AGE_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -99,7 +99,7 @@ class WriterMetrics:
         self._steps = Histogram(
             "voltpay_step_seconds",
             "Seconds of a poll, the decoding of a batch, a transaction, the publication of its"
-            " events, and the acknowledgement of a batch.",
+            " events, the acknowledgement of a batch, and a take-over.",
             ["step"],
             buckets=_STEP_SECONDS,
             registry=registry,
@@ -163,6 +163,7 @@ class WriterMetrics:
                 self._go_on(notice.lag_by_partition)
             case TakenOver():
                 self._outage.set(0)
+                self._time("take_over", notice.seconds)
                 self._take_overs.inc()
                 self._owned.node_id = notice.node_id
             case Fenced():

@@ -273,6 +273,7 @@ class PaymentConsumer:
         partitions = frozenset(self._in_doubt)
         if not partitions:
             return
+        started = self._timer()
         self._source.seek_to_committed(partitions)
         with self._begin() as work:
             epochs = work.fence.bump_epochs(sorted(partitions))
@@ -280,7 +281,8 @@ class PaymentConsumer:
         republished = self._relay.publish_pending(pending)
         self._epochs.update(epochs)
         self._in_doubt -= partitions
-        self._notify(TakenOver(partitions, republished, node_id))
+        seconds = self._timer() - started
+        self._notify(TakenOver(partitions, republished, node_id, seconds))
 
 
 def _tally(committed: Committed) -> Tally:

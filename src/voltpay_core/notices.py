@@ -159,14 +159,17 @@ class TakenOver:
         republished: The number of pending outbox rows that were published.
         node_id: The node id that its connection to the database holds (G7); it may be another one
             after a lost connection.
+        seconds: How long it took, from the search for the committed offsets until the pending
+            events are acknowledged.
     """
 
     partitions: frozenset[Partition]
     republished: int
     node_id: int
+    seconds: float
 
     def __str__(self) -> str:
-        return f"took over {partition_names(self.partitions)}"
+        return f"took over {partition_names(self.partitions)} in {self.seconds:.1f} s"
 
 
 @frozen

@@ -37,7 +37,7 @@ AT_START: dict[str, set[tuple[str, ...]]] = {
         (kind, repeat) for kind in ("read", "email", "dead_letter") for repeat in ("true", "false")
     },
     "voltpay_step_seconds_count": {
-        (step,) for step in ("poll", "decode", "write", "publish", "acknowledge")
+        (step,) for step in ("poll", "decode", "write", "publish", "acknowledge", "take_over")
     },
     "voltpay_retries_total": {
         (target,) for target in ("kafka", "database", "file", "group", "other")
@@ -132,7 +132,7 @@ def test_only_the_own_partitions_have_a_lag(metrics: WriterMetrics) -> None:
 
 @pytest.mark.parametrize(
     "sign",
-    [Idle({}), BatchDone(Tally(), {}, 0), TakenOver(frozenset(), 0, 1), Polled([], None, 0)],  # type: ignore[arg-type]
+    [Idle({}), BatchDone(Tally(), {}, 0), TakenOver(frozenset(), 0, 1, 0), Polled([], None, 0)],  # type: ignore[arg-type]
 )
 def test_an_outage_lasts_until_something_succeeds(
     metrics: WriterMetrics, sign: Idle | BatchDone | TakenOver | Polled
@@ -147,7 +147,7 @@ def test_an_outage_lasts_until_something_succeeds(
 
 def test_what_happens_seldom_is_counted(metrics: WriterMetrics) -> None:
     """Take-overs, fences, retries, repeats, refusals and progress each have their own metric."""
-    metrics(TakenOver(frozenset(OWNED), 2, 7))
+    metrics(TakenOver(frozenset(OWNED), 2, 7, 0.1))
     metrics(Fenced((), "x"))
     for code in ("kafka", "no-broker", "database", "fenced", "whatever"):
         metrics(Retrying(Unavailable("x", code=code), 2, 0.2))

@@ -75,7 +75,7 @@ def test_the_steps_of_a_batch_are_told_in_their_order(world: World) -> None:
 
 def test_each_step_has_its_own_time(world: World) -> None:
     """A notice tells the seconds of its own step, and not those of its neighbours."""
-    costs = {"poll": 1, "payments.add": 2, "wait": 4, "acknowledge": 8}
+    costs = {"poll": 1, "payments.add": 2, "wait": 4, "acknowledge": 8, "seek_to_committed": 16}
     clock = 0
 
     def tick(step: str) -> None:
@@ -86,8 +86,8 @@ def test_each_step_has_its_own_time(world: World) -> None:
     faults, way = Faults(each=tick), RunOptions(overlap=0)
     process = world.process(way, faults=faults, notify=told.append, timer=lambda: clock)
     process.run(Patience(), until_drained=True)
-    timed = Polled | BatchDecoded | UnitCommitted | Published | BatchDone
-    assert [each.seconds for each in told if isinstance(each, timed)] == [1, 0, 2, 4, 8]
+    timed = TakenOver | Polled | BatchDecoded | UnitCommitted | Published | BatchDone
+    assert [each.seconds for each in told if isinstance(each, timed)] == [16, 1, 0, 2, 4, 8]
 
 
 def test_the_steps_add_up_to_the_tally() -> None:

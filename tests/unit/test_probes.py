@@ -9,7 +9,7 @@ from voltpay_core.notices import BatchDone, Idle, Notice, Polled, Retrying, Take
 from voltpay_core.outcomes import Tally
 
 RETRYING = Retrying(Unavailable("PostgreSQL at db cannot be reached", code="database"), 2, 0.2)
-TAKEN_OVER = TakenOver(frozenset(), 0, 1)
+TAKEN_OVER = TakenOver(frozenset(), 0, 1, 0)
 EACH: dict[str, Notice] = {
     "retrying": RETRYING,
     "taken over": TAKEN_OVER,

@@ -158,10 +158,13 @@ def test_an_outage_has_a_line_a_minute_and_an_end(told: Told) -> None:
 def test_owners_are_logged(told: Told) -> None:
     """Take-overs, a new node id, repeated events and lost partitions have a line each."""
     taken = frozenset({PARTITION})
-    assert told.hear(TakenOver(taken, 0, 7)) == ["this process has node id 7", "took over t-3"]
+    assert told.hear(TakenOver(taken, 0, 7, 0.2)) == [
+        "this process has node id 7",
+        "took over t-3 in 0.2 s",
+    ]
     assert about.node_id == 7
-    assert told.hear(TakenOver(taken, 2, 7)) == [
-        "took over t-3",
+    assert told.hear(TakenOver(taken, 2, 7, 0.2)) == [
+        "took over t-3 in 0.2 s",
         "published the events of 2 outbox rows again",
     ]
     assert told.hear(Fenced(taken, "x")) == ["no longer the owner of t-3: x"]

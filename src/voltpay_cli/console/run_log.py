@@ -197,7 +197,8 @@ class RunLog:
             about.node_id = self._node_id = notice.node_id
             log.info("this process has node id %d", notice.node_id, extra=event("node-id"))
         partitions = sorted(map(str, notice.partitions))
-        log.info("%s", notice, extra=event("took-over", partitions=partitions))
+        extra = event("took-over", partitions=partitions, seconds=notice.seconds)
+        log.info("%s", notice, extra=extra)
         if notice.republished:
             log.warning(
                 "published the events of %d outbox rows again",
