@@ -205,6 +205,32 @@ class Flat:
 
 
 @frozen
+class TakeOver:
+    """How long one process took to take over all partitions of a group that has offsets."""
+
+    client: str
+    partitions: int
+    seconds: Sequence[float] = field(factory=list)
+
+
+@frozen
+class Stocked:
+    """Runs of the writer by what the tables hold already.
+
+    Attributes:
+        tables: What they hold, in words; the first one is the baseline.
+    """
+
+    client: str
+    tables: str
+    runs: Sequence[Run] = field(factory=list)
+
+    @property
+    def rate(self) -> Spread:
+        return Spread.of([run.rate for run in self.runs])
+
+
+@frozen
 class Results:
     """Everything that one benchmark found.
 
@@ -221,6 +247,8 @@ class Results:
     latencies: Sequence[Latency] = field(factory=list)
     watched: Sequence[Watched] = field(factory=list)
     flat: Sequence[Flat] = field(factory=list)
+    take_overs: Sequence[TakeOver] = field(factory=list)
+    stocked: Sequence[Stocked] = field(factory=list)
 
     @property
     def copy(self) -> Spread:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from itertools import product
 from pathlib import Path
 from signal import SIGTERM
@@ -25,15 +27,17 @@ from bench.figures import (
     Pair,
     Results,
     Run,
+    Stocked,
+    TakeOver,
     Watched,
     Way,
     histogram,
     rates_of_tenths,
     steady_window,
 )
-from bench.plan import Plan
+from bench.plan import Plan, Stock
 from bench.sampling import WRITER, Sampler
-from bench.stack import Stack, commits, committed_at, counters, fill
+from bench.stack import Stack, commits, committed_at, counters, fill, fill_tables
 from voltpay_cli.exit_codes import ExitCode
 
 _ALONE = (sys.executable, "-m", "bench.alone")
@@ -53,19 +57,24 @@ _PATIENCE = 600
 
 @frozen
 class Setup:
-    """How the writer runs."""
+    """How the writer runs.
+
+    Attributes:
+        group: Empty for one that has read nothing.
+    """
 
     client: str
     batch_size: int
     commit_unit: str = "batch"
     workers: int = 1
     environment: Mapping[str, str] = field(factory=dict)
+    group: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """Settings by environment, with a group that has read nothing."""
+        """Settings by environment."""
         named = {} if self.client == "kafka-python" else {"kafka_client": self.client}
         unit = {"batch_size": self.batch_size, "commit_unit": self.commit_unit}
-        return {**named, **unit, "group": secrets.token_hex(4)}
+        return {**named, **unit, "group": self.group or secrets.token_hex(4)}
 
 
 @define
@@ -97,6 +106,7 @@ class Measurement:
             self._measure_pairs(load)
             self._measure_watched(load)
             self._measure_table(load, accounts)
+            self._measure_take_overs(load)
         for hot in plan.accounts[1:]:
             with self._filled(f"load-{hot}", plan.payments, hot) as load:
                 self._measure_table(load, hot)
@@ -104,6 +114,8 @@ class Measurement:
         if plan.flat_payments:
             with self._filled("flat", plan.flat_payments, accounts) as load:
                 self._measure_flat(load)
+        if plan.stock:
+            self._measure_stocked(plan.stock)
         return self.results
 
     def _warm(self, load: Deployment) -> None:
@@ -180,6 +192,42 @@ class Measurement:
             run = self._run_writer(load, setup, self.plan.flat_payments // 500 + 60)
             self._found(flat=[*self.results.flat, Flat(client, run)])
 
+    def _measure_take_overs(self, load: Deployment) -> None:
+        """A group that has read everything starts again and again; its log tells the seconds."""
+        plan = self.plan
+        for client in self.clients:
+            self.say(f"take-overs: {client}")
+            setup = Setup(client, plan.batch_size, group=secrets.token_hex(4))
+            self._run_writer(load, setup, plan.seconds)
+            found = TakeOver(client, plan.partitions)
+            for _ in range(plan.pairs):
+                program = load.consume(
+                    *("auto", "--exit-eof"), log_format="json", **setup.settings()
+                )
+                _check(program, ExitCode.DONE)
+                found = evolve(found, seconds=[*found.seconds, _take_over(program)])
+            self._found(take_overs=[*self.results.take_overs, found])
+
+    def _measure_stocked(self, stock: Stock) -> None:
+        """One group reads on and on, first into empty tables; the last client, which is fast."""
+        plan, client = self.plan, self.clients[-1]
+        setup = Setup(client, plan.batch_size, group=secrets.token_hex(4))
+        tables = ("empty", "full", "full, beside a purge")
+        limit = ("--max-messages", str(plan.payments))
+        total = plan.payments * plan.pairs * len(tables)
+        with self._filled("stocked", total, plan.accounts[0]) as load:
+            self.stack.empty(load)
+            for name in tables:
+                self.say(f"tables: {name}")
+                if name == "full":
+                    fill_tables(load, stock)
+                runs = []
+                for _ in range(plan.pairs):
+                    with _purging(load, stock.chunk) if "purge" in name else nullcontext():
+                        runs.append(self._run_limited(load, setup, *limit))
+                found = Stocked(client, name, runs)
+                self._found(stocked=[*self.results.stocked, found])
+
     def _found(self, **figures: Any) -> None:
         self.results = evolve(self.results, **figures)
         self.save(self.results)
@@ -196,15 +244,19 @@ class Measurement:
     def _run_writer(self, load: Deployment, setup: Setup, seconds: int) -> Run:
         """Measure `voltpay consume` as a new group on a full topic, up to a limit of time."""
         self.stack.empty(load)
-        before = counters(load)
         limits = ("--exit-eof", "--workers", str(setup.workers), "--timeout", str(seconds))
+        return self._run_limited(load, setup, *limits)
+
+    def _run_limited(self, load: Deployment, setup: Setup, *limits: str) -> Run:
+        """Measure `voltpay consume` until it ends."""
+        before, since = counters(load), time.time()
         variables = (f"{name}={value}" for name, value in setup.environment.items())
         program = load.consume(
             *("auto", *limits), program=("env", *variables, VOLTPAY), **setup.settings()
         )
         with self._sampler(program) as sampler:
             _check(program, ExitCode.DONE, ExitCode.STOPPED)
-        found = commits(load)
+        found = commits(load, since)
         total = sum(commit.payments for commit in found)
         run = _run(Window(*steady_window(found)), sampler, total, before, counters(load))
         return evolve(run, payments_a_transaction=total / len(found), tenths=rates_of_tenths(found))
@@ -275,6 +327,24 @@ def _check(program: Program, *accepted: int) -> None:
     code = program.exit_code(seconds=24 * 3600)
     if code not in accepted:
         raise SystemExit(f"bench: {program.name} ended with {code}:\n{program.printed()[-3000:]}")
+
+
+def _take_over(program: Program) -> float:
+    """The seconds of the first take-over, which its log tells."""
+    events = (json.loads(line) for line in program.printed().splitlines() if line[:1] == "{")
+    return next(float(each["seconds"]) for each in events if each.get("event") == "took-over")
+
+
+@contextmanager
+def _purging(load: Deployment, chunk: int) -> Iterator[None]:
+    """Purge expired claims meanwhile."""
+    flags = ("--force", "--older-than", "48h", "--chunk", str(chunk))
+    purge = load.start("idempotency", "purge", *flags)
+    try:
+        yield
+    finally:
+        purge.send(SIGTERM)
+    _check(purge, ExitCode.STOPPED)  # it was not done before
 
 
 def _claims(load: Deployment) -> int:

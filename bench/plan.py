@@ -8,6 +8,23 @@ from attrs import frozen
 
 
 @frozen
+class Stock:
+    """What full tables hold already, made in bulk.
+
+    Attributes:
+        payments: Of this month.
+        claims: Of today.
+        expired: Older claims, for a purge that lasts longer than the runs beside it.
+        chunk: Claims in a transaction of the purge.
+    """
+
+    payments: int
+    claims: int
+    expired: int
+    chunk: int = 10_000
+
+
+@frozen
 class Plan:
     """The size of a benchmark.
 
@@ -24,6 +41,7 @@ class Plan:
         steady_seconds: The length of the steady load.
         table_steady_seconds: The same for each cell of the first table.
         flat_payments: The payments of the long run in one go; 0 for none.
+        stock: For the runs with full tables, if there are any.
     """
 
     form: str
@@ -36,6 +54,7 @@ class Plan:
     steady_seconds: int
     table_steady_seconds: int
     flat_payments: int = 0
+    stock: Stock | None = None
     workers: tuple[int, ...] = (1, 2)
     batch_size: int = 5000
     accounts: tuple[int, ...] = (10_000, 10)
@@ -47,6 +66,7 @@ SHORT = Plan("short", 50_000, 6, 5, 30, ("account", "20", "batch"), (500, 5000),
 LONG = Plan(
     *("long", 200_000, 2, 5, 120, ("account", "10", "20", "50", "batch"), (100, 500, 1000, 5000)),
     *(60, 20, 1_000_000),
+    stock=Stock(payments=20_000_000, claims=25_000_000, expired=25_000_000),
 )
 
 

@@ -29,7 +29,9 @@ def report(results: Results, pictures: Mapping[str, str]) -> str:
             *_watched(results),
             *_cells(results),
             *_latencies(results),
+            *_take_overs(results),
             *_flat(results),
+            *_stocked(results),
             *(f"![{title}]({path})" for title, path in pictures.items()),
         ]
     )
@@ -185,6 +187,34 @@ def _flat(results: Results) -> Iterable[str]:
                 f"{one.run.last_to_second_tenth:.2f}",
             )
             for one in results.flat
+        ),
+    )
+
+
+def _take_overs(results: Results) -> Iterable[str]:
+    if not results.take_overs:
+        return
+    yield "## Take-over"
+    yield "Seconds until one process owns all partitions of a group that has read everything."
+    yield _table(
+        ("client", "partitions", "seconds"),
+        (
+            (one.client, str(one.partitions), _spread(Spread.of(one.seconds), ".2f"))
+            for one in results.take_overs
+        ),
+    )
+
+
+def _stocked(results: Results) -> Iterable[str]:
+    if not results.stocked:
+        return
+    yield "## Full tables"
+    first = results.stocked[0].rate.median
+    yield _table(
+        ("tables", "payments/s", "of empty tables"),
+        (
+            (f"{one.client}, {one.tables}", _rate(one.rate), f"{one.rate.median / first:.2f}")
+            for one in results.stocked
         ),
     )
 

@@ -17,7 +17,8 @@ from tests.harness.stack.kafka import KafkaCluster
 from tests.harness.stack.postgres import PostgresServer
 
 from bench.figures import Commit
-from bench.payments import records
+from bench.payments import COMMENT, records
+from bench.plan import Stock
 from voltpay_adapters.kafka.requirements import Topic, exactly
 from voltpay_adapters.kafka.topics import create
 from voltpay_adapters.retrying import backoff
@@ -94,6 +95,27 @@ def prepared(kafka: KafkaCluster, postgres: PostgresServer) -> Iterator[Stack]:
         yield Stack(kafka, postgres, database, Path(folder))
 
 
+def fill_tables(deployment: Deployment, stock: Stock) -> None:
+    """Fill the tables in bulk; the ids of claims are random, as those of messages are."""
+    month = "date_trunc('month', now(), 'UTC')"
+    payments = f"FROM generate_series(1, {stock.payments}) n"
+    payment_id = "lpad(n::text, 26, '0') || '-999'"
+    claims = f"FROM generate_series(1, {stock.expired + stock.claims}) n"
+    claimed = f"now() - interval '1 year' * (n <= {stock.expired})::int"
+    core = f"{payment_id}, 9.5, 2, 'EUR', 1, 'VSA', {month}"
+    for statement in (
+        f"INSERT INTO write.payment_core SELECT {core} {payments}",
+        f"INSERT INTO write.payment_metadata SELECT {payment_id}, {month}, {month}, 1 {payments}",
+        f"INSERT INTO write.payment_notes SELECT {payment_id}, {month}, '', '{COMMENT}' {payments}",
+        "ALTER TABLE write.idempotency DROP CONSTRAINT idempotency_pkey",
+        f"INSERT INTO write.idempotency SELECT gen_random_uuid(), {claimed} {claims}",
+        "ALTER TABLE write.idempotency ADD CONSTRAINT idempotency_pkey PRIMARY KEY (message_id)",
+        *(f"VACUUM (ANALYZE) write.{table}" for table in _TABLES),
+        "CHECKPOINT",
+    ):
+        deployment.rows(statement)
+
+
 def fill(deployment: Deployment, count: int, accounts: int) -> None:
     """Put this number of payments on the input topic."""
     rest = records(Codec(deployment.topics), count, accounts, seed=1)
@@ -110,11 +132,14 @@ def counters(deployment: Deployment) -> tuple[int, int]:
     return int(wal_bytes), int(transactions)
 
 
-def commits(deployment: Deployment) -> list[Commit]:
-    """All transactions that wrote payments; a payment's id ends with the id of its process."""
+def commits(deployment: Deployment, since: float) -> list[Commit]:
+    """The transactions that wrote payments made since then.
+
+    A payment's id ends with the id of its process.
+    """
     rows = deployment.rows(
         "SELECT right(id, 3), extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8, count(*)"
-        " FROM write.payment_core GROUP BY 1, 2"
+        f" FROM write.payment_core WHERE created_at >= to_timestamp({since}) GROUP BY 1, 2"
     )
     return [Commit(node, at, payments) for node, at, payments in rows]
 

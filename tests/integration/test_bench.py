@@ -8,7 +8,7 @@ from bench.__main__ import load, save
 from bench.figures import Results
 from bench.machine import describe
 from bench.measuring import WATCHED, Measurement
-from bench.plan import Plan
+from bench.plan import Plan, Stock
 from bench.plots import draw
 from bench.report import PARTS, report
 from bench.stack import POSTGRES_SETTINGS, Stack, prepared
@@ -26,6 +26,7 @@ TINY = Plan(
     accounts=(50,),
     steady_rate=100,
     partitions=4,
+    stock=Stock(payments=1000, claims=1000, expired=100_000, chunk=10),
 )
 
 
@@ -59,6 +60,10 @@ def test_the_benchmark_measures_everything(stack: Stack, tmp_path: Path) -> None
     assert 500 < cell.run.wal_bytes < 100_000
     assert latency.payments == sum(latency.event.values()) == pytest.approx(160, abs=10)
     assert max(latency.commit) > 0
+    (take_over,) = results.take_overs
+    assert 0 < take_over.seconds[0] < 60
+    assert len(results.stocked) == 3
+    assert all(one.rate.median > 0 for one in results.stocked)
     assert load(path) == results
     pictures = draw(results, tmp_path)
     assert len(pictures) == 5

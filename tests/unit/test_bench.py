@@ -17,6 +17,8 @@ from bench.figures import (
     Results,
     Run,
     Spread,
+    Stocked,
+    TakeOver,
     Way,
     histogram,
     percentile,
@@ -45,6 +47,8 @@ RESULTS = Results(
     ],
     latencies=[STEADY],
     flat=[Flat("kafka-python", RUN)],
+    take_overs=[TakeOver("kafka-python", 100, [0.5, 0.25, 0.75])],
+    stocked=[Stocked("confluent", "empty", [COPY]), Stocked("confluent", "full", [RUN])],
 )
 
 
@@ -181,6 +185,8 @@ def test_the_report_has_every_figure() -> None:
         "| batch | 5 / 9 | 5 / 9 |",
         "| kafka-python | 1,000 | 999 | 100 | 5 | 9 | 40 | 7 | 7 | 50 |",
         "| kafka-python | 6,000 | 3,000 | 0.95 to 1.04 | 0.75 |",
+        "| kafka-python | 100 | 0.50 (0.25 to 0.75) |",
+        "| confluent, full | 3,000 (3,000 to 3,000) | 0.10 |",
         "![Memory](memory.svg)",
     ):
         assert line in text
@@ -190,7 +196,7 @@ def test_the_report_has_every_figure() -> None:
 
 def test_a_report_of_little_is_short() -> None:
     """What was not measured has no table."""
-    text = report(evolve(RESULTS, ways=[], cells=[], latencies=[], flat=[]), {})
+    text = report(Results("2026-11-28", "short", {}), {})
     assert "##" not in text
 
 
