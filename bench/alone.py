@@ -6,17 +6,19 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
+from kafka.future import Future
 from pg8000.native import Connection
 
 from bench.payments import COPIED, copy_rows, records, written
+from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_cli.settings.loading import load
 from voltpay_cli.wiring import Wiring
@@ -28,11 +30,15 @@ from voltpay_core.ports import (
     PaymentDatabase,
     Publication,
 )
+from voltpay_core.records import ProducerRecord
 
 T = TypeVar("T")
 
 TICK = 0.01
 """Seconds between two sends of the steady load."""
+
+_PATIENCE = 60
+"""Seconds for acknowledgements."""
 
 _LINGER = 1.0
 """Seconds after the end, in which the sampler sees this process once more."""
@@ -144,19 +150,34 @@ def _publish(task: Task) -> Window:
 
 
 def _steady(task: Task) -> Window:
-    """Send at a steady rate; the timestamp of a record is when it was due, however late it is."""
-    wiring = _Wiring(settings=load({}).settings)
+    """Send at a steady rate; the timestamp of a record is when it was due, however late it is.
+
+    Nothing waits for an acknowledgement: otherwise the latency would be that of the producer.
+    """
+    wiring = Wiring(settings=load({}).settings)
+    (url,) = wiring.settings.required("source")
     made = list(records(wiring.codec, task.payments, task.accounts, seed=3))
-    with wiring.input_publisher() as publisher:
-        publisher.publish(wiring.codec.warm_ups(1)).wait()
+    with closing(KafkaConnection.parse(url).producer(linger_ms=1)) as producer:
+
+        def send(record: ProducerRecord, at: float) -> Future:
+            given = {
+                "key": record.key,
+                "headers": [*record.headers],
+                "timestamp_ms": int(at * 1000),
+            }
+            return producer.send(record.topic, record.value, **given)
+
+        (warm_up,) = wiring.codec.warm_ups(1)
+        send(warm_up, time.time()).get(_PATIENCE)
         begin, sent = time.time(), 0
         due = [begin + int(number / (task.rate * TICK)) * TICK for number in range(len(made))]
         while sent < len(made):
             time.sleep(max(0.0, due[sent] - time.time()))
             until = bisect_right(due, time.time())
-            chunk = zip(made[sent:until], due[sent:until], strict=True)
-            publisher.publish([evolve(one, timestamp=int(at * 1000)) for one, at in chunk]).wait()
+            for record, at in zip(made[sent:until], due[sent:until], strict=True):
+                send(record, at)
             sent = until
+        producer.flush(_PATIENCE)
         return Window(begin, time.time(), sent)
 
 
