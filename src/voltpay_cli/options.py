@@ -6,10 +6,7 @@ import functools
 import inspect
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -49,10 +46,6 @@ _OF_ALL = ("log_level", "log_format")
 """The options of settings that all commands have."""
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_AGE = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-
-
 def number(words: str, least: int = 1, most: int | None = None) -> Any:
     """An option that takes a whole number."""
     return typer.Option(help=words, min=least, max=most, metavar="N")
@@ -72,37 +65,6 @@ def show(
     """Print a result: its values as one JSON object, or its lines."""
     for line in [json.dumps(values)] if output == "json" else lines:
         typer.echo(line, err=err)
-
-
-def age(flag: str, text: str) -> timedelta:
-    """The value of a flag such as ``7d``.
-
-    Raises:
-        Misconfigured: It has another form.
-    """
-    found = _AGE.fullmatch(text.strip())
-    if found is None:
-        raise Misconfigured(f"{flag}: needs a number and s, m, h or d, such as 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def moment(flag: str, text: str | None, now: datetime) -> datetime | None:
-    """The value of a flag that is a time with its zone, or an age before `now`.
-
-    Raises:
-        Misconfigured: It has another form.
-    """
-    if text is None:
-        return None
-    with suppress(ValueError, OverflowError):
-        if _AGE.fullmatch(text.strip()):
-            return now - age(flag, text)
-        time = datetime.fromisoformat(text.strip())
-        if time.tzinfo is not None:
-            return time
-    raise Misconfigured(
-        f"{flag}: needs a time with its zone, such as 2026-01-31T12:00Z, or an age, such as 2h"
-    )
 
 
 def with_settings(

@@ -15,7 +15,8 @@ from attrs import asdict
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, moment, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.times import moment
 from voltpay_cli.wiring import Wiring
 from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
 from voltpay_core.records import Record
@@ -27,8 +28,8 @@ Code = Annotated[str | None, typer.Option(help="only dead letters with this code
 Since = Annotated[
     str | None,
     typer.Option(
-        help="only letters that failed at this time or later: ISO 8601 with a zone, or an age such"
-        " as 2h",
+        help="only letters that failed at this time or later: ISO 8601, in UTC unless it has a"
+        " zone, or an age such as 2h",
         metavar="TIME",
     ),
 ]

@@ -12,7 +12,8 @@ from voltpay_cli.console.lines import event
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, age, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.times import age
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.purging import ClaimRetention

@@ -21,6 +21,7 @@ from attrs import define
 
 from voltpay_adapters.private_tracebacks import PrivateFormatter
 from voltpay_adapters.text_files import read_text
+from voltpay_cli.times import iso
 from voltpay_core.errors import Misconfigured
 
 Event = Literal[
@@ -222,7 +223,7 @@ def _line(
 ) -> str:
     moment = datetime.now(UTC) if time is None else datetime.fromtimestamp(time, UTC)
     found = {
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": iso(moment),
         "level": level.lower(),
         "event": word,
         "message": message,
