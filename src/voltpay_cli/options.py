@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ import typer
 from voltpay_cli.auditing import Invocation
 from voltpay_cli.console.lines import about, event
 from voltpay_cli.console.logs import log_to_stderr
-from voltpay_cli.console.progress import Output
+from voltpay_cli.console.results import Output
 from voltpay_cli.settings import OPTIONS, Loaded, load
 from voltpay_cli.settings.converters import without_password
 from voltpay_cli.settings.loading import CONFIG_FILE, CONFIG_VARIABLE, variable
@@ -57,14 +56,6 @@ def switch(name: str, words: str) -> Any:
 
 
 Format = Annotated[Output, typer.Option("--output", help="format of what is printed")]
-
-
-def show(
-    output: Output, values: Mapping[str, object], lines: Iterable[str], *, err: bool = False
-) -> None:
-    """Print a result: its values as one JSON object, or its lines."""
-    for line in [json.dumps(values)] if output == "json" else lines:
-        typer.echo(line, err=err)
 
 
 def with_settings(

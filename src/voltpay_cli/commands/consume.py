@@ -17,12 +17,12 @@ from attrs import fields
 from voltpay_cli.addresses import Address
 from voltpay_cli.console.lines import event
 from voltpay_cli.console.progress import (
-    Output,
     once_a_minute,
     progress,
     summarize,
     summarize_dry_run,
 )
+from voltpay_cli.console.results import Output
 from voltpay_cli.console.run_log import run_log
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode

@@ -9,11 +9,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from voltpay_cli.console.lines import tell
+from voltpay_cli.console.results import print_result
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
 from voltpay_cli.operations import bootstrap_database, changesets, liquibase
 from voltpay_cli.operations import maintain as maintain_database
-from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
@@ -121,7 +122,7 @@ def maintain(wiring: Wiring, *, output: Format = "text") -> None:
         }
         for each in made
     ]
-    show(output, {"partitions": rows}, map(str, made))
+    print_result(output, {"partitions": rows}, map(str, made))
 
 
 def _confirm(question: str) -> None:

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 from attrs import asdict
 
+from voltpay_cli.console.results import print_result
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.times import moment
 from voltpay_cli.wiring import Wiring
 from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
@@ -76,7 +77,7 @@ def list_letters(
     for row in shown:
         cells = (row[name] for name in _COLUMNS)
         lines.append("  ".join("-" if cell is None else str(cell) for cell in cells))
-    show(output, {"counts": by_code, "letters": shown}, lines)
+    print_result(output, {"counts": by_code, "letters": shown}, lines)
 
 
 @app.command(
@@ -102,7 +103,7 @@ def show_letter(
     if reveal:
         wiring.audit("events")
         row["record"] = wiring.envelope(record)
-    show(output, row, (f"{name} = {json.dumps(value)}" for name, value in row.items()))
+    print_result(output, row, (f"{name} = {json.dumps(value)}" for name, value in row.items()))
 
 
 @app.command(
@@ -132,7 +133,7 @@ def export_letters(
         exported = export(records, publisher, topic, oldest=None if force else oldest, stop=stop)
         if stop():
             raise KeyboardInterrupt  # removes the file
-    show(output, {"exported": exported}, [f"exported {exported}"], err=file == "-")
+    print_result(output, {"exported": exported}, [f"exported {exported}"], err=file == "-")
 
 
 @app.command(

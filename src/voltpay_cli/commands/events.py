@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli.console.progress import Output, once_a_minute
+from voltpay_cli.console.progress import once_a_minute
+from voltpay_cli.console.results import Output, print_result
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.times import iso, moment
 from voltpay_cli.wiring import Wiring
 from voltpay_core import rebuilding
@@ -68,7 +69,7 @@ def rebuild(
                 f"would publish {events} read events",
                 "nothing was published: this was a dry run; --yes publishes them",
             ]
-            show(output, {"events": events, "dry_run": True}, lines)
+            print_result(output, {"events": events, "dry_run": True}, lines)
             raise typer.Exit
         wiring.audit("store", "events")
         pace = Pace(rate, stop.flag.wait) if rate else None
@@ -117,7 +118,7 @@ def _report(done: Rebuilt, payments: PaymentRange, output: Output) -> None:
     rest = None if done.finished else f"{where} --to {iso(payments.end)}"
     row = {"events": done.published, "dry_run": False, "finished": done.finished, "rest": rest}
     lines = [f"published {done.published} read events", *([f"to continue: {rest}"] if rest else [])]
-    show(output, row, lines)
+    print_result(output, row, lines)
 
 
 def _payment_id(text: str) -> PaymentId:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from voltpay_cli.console.lines import event
+from voltpay_cli.console.results import print_result
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.times import age
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
@@ -60,7 +61,7 @@ def purge(
     def report() -> None:
         words = f"{'would delete' if dry_run else 'deleted'} {total} claims"
         row = {"claims": total, "dry_run": dry_run, "finished": not stop()}
-        show(output, row, [words])
+        print_result(output, row, [words])
 
     if not force:
         needed = ClaimRetention(wiring.topics().input_retention(), replays)

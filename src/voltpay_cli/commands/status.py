@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli.console.progress import Output
+from voltpay_cli.console.results import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.console.status import as_text, as_values
 from voltpay_cli.exit_codes import ExitCode, exit_code
