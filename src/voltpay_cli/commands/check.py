@@ -6,9 +6,9 @@ import json
 
 import typer
 
+from voltpay_cli.checks import run_checks
 from voltpay_cli.exit_codes import ExitCode, exit_code
 from voltpay_cli.groups import examples, group
-from voltpay_cli.operations import run_checks
 from voltpay_cli.options import Format, with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring
