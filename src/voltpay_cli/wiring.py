@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -53,7 +52,7 @@ from voltpay_core.ports import (
     PaymentReader,
     Retry,
 )
-from voltpay_core.records import ProducerRecord, Record
+from voltpay_core.records import Record
 from voltpay_core.relaying import publish_and_wait
 
 if TYPE_CHECKING:
@@ -242,33 +241,6 @@ class Wiring:
         ) as publisher:
             yield publisher
 
-    def produce(
-        self,
-        stop: Event,
-        count: int,
-        seed: int,
-        *,
-        accounts: int,
-        duplicates: float,
-        poison: float,
-        warm_ups: int = 0,
-        rate: int | None = None,
-    ) -> int:
-        """Send sample payments to the input topic or file, and return the number sent.
-
-        Args:
-            stop: Ends it between chunks when it is set.
-            accounts: As `Mix` has it, and so are the shares of duplicates and poison.
-            rate: Records a second, at most.
-        """
-        from voltpay_adapters.testing.samples import Mix, samples
-        from voltpay_adapters.testing.sending import send
-
-        mix = Mix(accounts, duplicates, poison)
-        records = chain(self.codec.warm_ups(warm_ups), samples(self.codec, count, seed, mix))
-        with self.input_publisher() as publisher:
-            return send(publisher, records, stop, rate=rate)
-
     def start_over(self) -> None:
         """Let a file be read from its first byte again."""
         (url,) = self.settings.required("source")
@@ -301,11 +273,7 @@ class Wiring:
 
     def envelope(self, record: Record) -> dict[str, object]:
         """A whole record as JSON can hold it: a line of an event file."""
-        found: dict[str, object] = json.loads(
-            envelope(
-                ProducerRecord("", record.key, record.value, record.headers, None, record.timestamp)
-            )
-        )
+        found: dict[str, object] = json.loads(envelope(record))
         return found
 
     def audit(self, *names: str) -> None:

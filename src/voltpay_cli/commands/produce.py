@@ -12,6 +12,7 @@ from voltpay_cli.console.results import print_result
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.groups import examples, group
 from voltpay_cli.options import Format, number, with_settings
+from voltpay_cli.samples import send_samples
 from voltpay_cli.wiring import Wiring
 
 _share = partial(typer.Option, min=0, max=1, metavar="SHARE")
@@ -38,7 +39,8 @@ def produce(
     """Write sample payments to the input topic or file."""
     seed = SystemRandom().getrandbits(32) if seed is None else seed
     with stop_on_signals() as stop:
-        sent = wiring.produce(
+        sent = send_samples(
+            wiring,
             stop.flag,
             count,
             seed,
