@@ -11,7 +11,8 @@ import typer
 
 from voltpay_adapters.local import streams
 from voltpay_adapters.private_tracebacks import traceback_without_messages
-from voltpay_cli.console.lines import asked_format, tell, use
+from voltpay_cli.config_file import asked_format
+from voltpay_cli.console.lines import tell, use
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import LazyGroup
 

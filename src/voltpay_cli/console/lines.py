@@ -7,22 +7,16 @@ import json
 import logging
 import os
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
 import typer
 from attrs import define
 
 from voltpay_adapters.private_tracebacks import PrivateFormatter
-from voltpay_adapters.text_files import read_text
 from voltpay_cli.times import iso
-from voltpay_core.errors import Misconfigured
 
 Event = Literal[
     "audit",
@@ -151,17 +145,6 @@ class JsonLines(io.TextIOBase):
             self.below.flush()
 
 
-def asked_format(arguments: Sequence[str]) -> str:
-    """The format that is asked for, before the command line and the settings are checked."""
-    asked = _flag("--log-format", arguments) or os.environ.get("VOLTPAY_LOG_FORMAT")
-    if not asked:
-        config = _flag("--config", arguments) or os.environ.get("VOLTPAY_CONFIG") or "voltpay.toml"
-        with suppress(Misconfigured, ValueError, RecursionError):
-            if (file := Path(config)).is_file():  # and no pipe, which can be read only once
-                asked = tomllib.loads(read_text(file)).get("log_format")
-    return "json" if str(asked).casefold() == "json" else "text"
-
-
 def use(form: str) -> TextIO:
     """Let stderr have this format from now on, and return the stream for whole lines."""
     if isinstance(sys.stderr, JsonLines):
@@ -201,17 +184,6 @@ def pass_on(line: str, worker: int) -> None:
         sys.stderr.pass_on(line, worker=worker)
     else:
         print(f"[{worker}] {line}", end="", file=sys.stderr)
-
-
-def _flag(name: str, arguments: Sequence[str]) -> str | None:
-    """The last value of a flag among arguments."""
-    found = None
-    for argument, after in pairwise([*arguments, ""]):
-        if argument == name:
-            found = after
-        elif argument.startswith(f"{name}="):
-            found = argument.partition("=")[2]
-    return found
 
 
 def _line(

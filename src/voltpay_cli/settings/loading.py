@@ -16,13 +16,12 @@ from typed_settings.loaders import DictLoader
 from typed_settings.types import OptionInfo
 
 from voltpay_adapters.text_files import read_text
+from voltpay_cli.config_file import CONFIG_FILE, CONFIG_VARIABLE, config_path
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings.converters import plain
 from voltpay_cli.settings.schema import OPTIONS, Settings
 from voltpay_core.errors import Misconfigured
 
-CONFIG_FILE = "voltpay.toml"
-CONFIG_VARIABLE = "VOLTPAY_CONFIG"
 PREFIX = "VOLTPAY_"
 
 variable = EnvLoader(PREFIX).get_envvar
@@ -64,7 +63,7 @@ def load(flags: Mapping[str, object], config: str | None = None) -> Loaded:
     Raises:
         Misconfigured: A value is unacceptable, or a TOML key is none of ours.
     """
-    path = Path(config or os.environ.get(CONFIG_VARIABLE) or CONFIG_FILE)
+    path = config_path(config)
     file = _toml(path)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
