@@ -19,7 +19,7 @@ from voltpay_cli.groups import examples, group
 from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.times import moment
 from voltpay_cli.wiring import Wiring
-from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
+from voltpay_core.dead_letters import DeadLetter, DeadLetters, Selection, counts, find
 from voltpay_core.records import Record
 from voltpay_core.replaying import Replayed, ReplayPlan, export, plans, replay
 
@@ -155,39 +155,27 @@ def replay_letters(
     output: Format = "text",
 ) -> None:
     """Send dead letters back to the input topic, under the same key and message id."""
-    settings, letters = wiring.settings, wiring.dead_letters()
-    waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
-    told: list[dict[str, Any]] = []
+    letters = wiring.dead_letters()
+    rows: dict[str, dict[str, Any]] = {}
 
     def tell(found: str, counted: ReplayPlan | Replayed) -> None:
+        rows.setdefault(found, {"code": found}).update(asdict(counted))
         if output == "text":
             typer.echo(f"{found}: {counted}")
-        elif told and told[-1]["code"] == found:
-            told[-1] |= asdict(counted)
-        else:
-            told.append({"code": found, **asdict(counted)})
 
     if yes:
         wiring.audit("source", "events", "group")
     with stop_on_signals() as stop:
         for found in [code] if code else counts(map(DeadLetter.read, letters.browse())):
-            plan = plans(
-                letters.browse(replays_of=found),
-                max_attempts=max_attempts,
-                now=wiring.now(),
-                claims_kept=timedelta(days=settings.limits.claims_days) - waits,
-            ).get(found, ReplayPlan())
+            plan = _plan(wiring, letters, found, max_attempts)
             tell(found, plan)
             if not yes or stop() or limit == 0:
                 continue
-            with (
-                closing(letters.source(found)) as source,
-                wiring.input_publisher() as publisher,
-            ):
+            with closing(letters.source(found)) as source, wiring.input_publisher() as publisher:
                 done = replay(
                     source,
                     publisher,
-                    settings.topics.writer,
+                    wiring.settings.topics.writer,
                     None if force else plan,
                     code=found,
                     max_attempts=max_attempts,
@@ -196,11 +184,21 @@ def replay_letters(
                 )
             tell(found, done)
             limit = None if limit is None else limit - done.replayed
-        if output == "json":
-            typer.echo(json.dumps({"dry_run": not yes, "codes": told}))
-        elif not yes:
-            typer.echo("nothing was sent: this was a dry run; --yes sends them")
+        lines = [] if yes else ["nothing was sent: this was a dry run; --yes sends them"]
+        print_result(output, {"dry_run": not yes, "codes": [*rows.values()]}, lines)
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
+
+
+def _plan(wiring: Wiring, letters: DeadLetters, code: str, max_attempts: int) -> ReplayPlan:
+    settings = wiring.settings
+    found = plans(
+        letters.browse(replays_of=code),
+        max_attempts=max_attempts,
+        now=wiring.now(),
+        claims_kept=timedelta(days=settings.limits.claims_days),
+        input_retention=timedelta(hours=settings.topics.retention_hours),
+    )
+    return found.get(code, ReplayPlan())
 
 
 def _selected(
