@@ -355,7 +355,14 @@ def read_state(path: str) -> StoreState:
     with read_only(path) as connection:
         rows, oldest = connection.execute(_AGES.format("created_at", "outbox")).fetchone()
         _, claim = connection.execute(_AGES.format("date", "idempotency")).fetchone()
-        return StoreState(rows, oldest, claim, {}, 0.0, ())
+        return StoreState(
+            outbox_rows=rows,
+            outbox_oldest=oldest,
+            oldest_claim=claim,
+            months_ahead={},
+            clock_difference=0.0,
+            node_ids=(),
+        )
 
 
 @contextmanager
