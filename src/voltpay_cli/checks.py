@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from voltpay_adapters.checking import Finding, ask
+from voltpay_adapters.findings import Finding, ask
 from voltpay_adapters.local.checking import check_readable, check_writable
 from voltpay_adapters.urls import Url
 from voltpay_cli.settings import Settings

@@ -8,7 +8,7 @@ from functools import partial
 
 from attrs import define, evolve, field, frozen
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.snapshots import GroupState, Rate, Snapshot, attempt, problems, rate
 from voltpay_cli.snapshots import group_reader, newest_dead_letters, take_snapshot
 from voltpay_cli.wiring import Wiring

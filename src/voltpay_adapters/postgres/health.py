@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from voltpay_adapters.checking import Finding, ask
+from voltpay_adapters.findings import Finding, ask
 from voltpay_adapters.postgres import inspection
 from voltpay_adapters.postgres.administration import Administration, admin_connection
 from voltpay_adapters.postgres.database import NODE_LOCKS
