@@ -12,7 +12,7 @@ from attrs import define, field
 from voltpay_adapters.probes import STALLED
 from voltpay_adapters.snapshots import Snapshot
 from voltpay_cli.console.lines import event
-from voltpay_cli.listening import Response, probe
+from voltpay_cli.http_server import Response, probe
 from voltpay_cli.remedies import with_remedy
 
 log = logging.getLogger("voltpay")

@@ -25,7 +25,7 @@ def observe(
 ) -> None:
     """Serve metrics of the group, the outbox, the months and the checks, until stopped."""
     # HTTP loads OpenSSL, which other commands do not need
-    from voltpay_cli.listening import serving  # noqa: PLC0415
+    from voltpay_cli.http_server import serving  # noqa: PLC0415
     from voltpay_cli.observing import Observation  # noqa: PLC0415
 
     log_start(wiring.settings)
