@@ -23,7 +23,7 @@ def liquibase(wiring: Wiring, *, locking: bool = False) -> Liquibase:
     """Liquibase as the migrator.
 
     Args:
-        locking: Warn where the changelog's lock is held, for which Liquibase would wait.
+        locking: Warn if somebody holds the changelog's lock, for which Liquibase would wait.
     """
     from voltpay_adapters.postgres.liquibase import Liquibase
 

@@ -1,4 +1,4 @@
-"""Metrics and probes of a writer, where `listen` asks for them."""
+"""Serves metrics and probes of a writer if `listen` is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers "how is it?": what a snapshot, the rate and the dead letters tell a person."""
+"""Makes the report of `voltpay status` from a snapshot, the rate and the dead letters."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RATE_SECONDS = 1.0
 
 @frozen
 class Report:
-    """The answer.
+    """A report.
 
     Attributes:
-        problems: What a person should do something about.
+        problems: Findings that a person should act on.
         rate: None if payments do not come from Kafka, or it cannot be read.
         letters: The newest dead letters.
     """

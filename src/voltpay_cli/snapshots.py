@@ -50,7 +50,7 @@ def newest_dead_letters(wiring: Wiring, most: int) -> Iterator[DeadLetter]:
 
 
 def _dead_letter_counter(wiring: Wiring) -> Callable[[], int] | None:
-    """Counts the dead letters; None if it is not set where events go."""
+    """Counts the dead letters; None if `events` is not set."""
     if kafka := wiring.events_kafka:
         from voltpay_adapters.kafka.groups import count_retained
 

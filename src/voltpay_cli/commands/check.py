@@ -1,4 +1,4 @@
-"""`voltpay check`: whether everything is as it should be."""
+"""`voltpay check`: checks Kafka, the database and the settings."""
 
 from __future__ import annotations
 

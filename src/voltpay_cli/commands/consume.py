@@ -1,4 +1,4 @@
-"""`voltpay consume`: payments from the source to the store, their events to the rest."""
+"""`voltpay consume`: writes payments from the source to the store, and publishes their events."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def run(
 
 
 def _is_file(settings: Settings) -> bool:
-    """Whether the source is a file, whose lines are all there; those of a pipe may not be."""
+    """Whether the source is a file, whose lines are all there; a pipe may get more."""
     source = settings.source
     return bool(source and not source.is_kafka and source.path != "-")
 

@@ -1,4 +1,4 @@
-"""`voltpay db`: bootstrap, Liquibase's own commands, and pg_partman's maintenance."""
+"""`voltpay db`: creates and maintains the schema by Liquibase and pg_partman."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`voltpay demo`: the main job on the embedded default, twice."""
+"""`voltpay demo`: consumes sample payments on files and SQLite, twice."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier demo left, and never anything else."""
+    """Remove the files of an earlier demo, and no others."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Misconfigured(f"{folder} holds files that no demo made: name another folder")
     for pattern in ("payments.jsonl", "voltpay.db*", "events/payment_*.jsonl"):

@@ -1,4 +1,4 @@
-"""`voltpay idempotency`: the care for the claims."""
+"""`voltpay idempotency`: deletes old claims."""
 
 from __future__ import annotations
 

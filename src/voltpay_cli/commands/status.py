@@ -52,7 +52,7 @@ def status(
 
 @contextmanager
 def _shown(output: Output, *, watch: bool) -> Iterator[Callable[[Report], None]]:
-    """Shows reports: on a terminal that is watched one in the place of the other."""
+    """Shows reports; with --watch on a terminal, each replaces the one before."""
     if output == "json":
         yield lambda report: typer.echo(json.dumps(as_values(report)))
     elif watch and sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""Lines on stderr as JSON: those of the log, and whatever else is written there."""
+"""Lines on stderr, as text or as JSON: those of the log, and all others."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ Event = Literal[
 
 @define
 class About:
-    """What each line in JSON says of its process; None is not known yet."""
+    """Facts about the process that each line in JSON has; None if not known yet."""
 
     node_id: int | None = None
     group: str | None = None
@@ -90,7 +90,7 @@ class JsonFormatter(PrivateFormatter):
 
 
 class JsonLines(io.TextIOBase):
-    """A stderr on which all that is written becomes lines in JSON.
+    """A stderr that writes everything as lines in JSON.
 
     Attributes:
         below: The stream that gets the lines; the log writes there itself.
@@ -106,7 +106,7 @@ class JsonLines(io.TextIOBase):
         return self.below.encoding
 
     def writable(self) -> bool:
-        """It is."""
+        """Return true."""
         return True
 
     def fileno(self) -> int:
@@ -114,7 +114,7 @@ class JsonLines(io.TextIOBase):
         return self.below.fileno()
 
     def write(self, text: str) -> int:
-        """Write the text: all until a text that ends a line is one object."""
+        """Write the text: everything up to the next end of a line becomes one object."""
         self._unfinished += text
         if text.endswith("\n"):
             whole, self._unfinished = self._unfinished.rstrip("\n"), ""
@@ -138,7 +138,7 @@ class JsonLines(io.TextIOBase):
             self.put("output", line.rstrip("\n"), "WARNING", fields)
 
     def flush(self) -> None:
-        """Write what has no line end yet."""
+        """Write an unfinished line."""
         if not self.below.closed:
             if self._unfinished:
                 self.write("\n")
@@ -161,7 +161,7 @@ def in_json() -> bool:
 
 
 def tell(word: Event, message: str, text: str | None = None, **fields: object) -> None:
-    """Write an error to stderr that is no line of the log.
+    """Write an error to stderr, beside the log.
 
     Args:
         text: What is written where the format is text; None is the message.
@@ -173,13 +173,13 @@ def tell(word: Event, message: str, text: str | None = None, **fields: object) -
 
 
 def tell_at_once(word: Event, message: str) -> None:
-    """Write to stderr past its buffer, which a signal may have found in use."""
+    """Write to stderr without its buffer, which may be in use when a signal comes."""
     line = _line(word, message, "INFO", {}) if in_json() else f"voltpay: {message}"
     os.write(2, f"{line}\n".encode())
 
 
 def pass_on(line: str, worker: int) -> None:
-    """Write a line that a worker has written to its stderr."""
+    """Write a line that a worker wrote to its stderr."""
     if isinstance(sys.stderr, JsonLines):
         sys.stderr.pass_on(line, worker=worker)
     else:

@@ -34,7 +34,7 @@ class Loaded:
 
     Attributes:
         origins: Where each setting comes from, by its dotted name.
-        warnings: What looks like a mistake and hinders nothing.
+        warnings: Probable mistakes that do not prevent the start.
     """
 
     settings: Settings
@@ -54,14 +54,14 @@ class Loaded:
 
 
 def load(flags: Mapping[str, object], config: str | None = None) -> Loaded:
-    """The settings in force; the names and texts of a table add up, the first origin first.
+    """Load the settings; the entries of a table are merged from all origins.
 
     Args:
-        flags: Values by dotted name; None stands for a flag that was not given.
-        config: The TOML file; VOLTPAY_CONFIG or ``voltpay.toml`` where there is none.
+        flags: Values by dotted name; None if the flag is not given.
+        config: The TOML file; None stands for VOLTPAY_CONFIG or ``voltpay.toml``.
 
     Raises:
-        Misconfigured: A value is unacceptable, or a TOML key is none of ours.
+        Misconfigured: A value is unacceptable, or a TOML key is unknown.
     """
     path = config_path(config)
     file = _toml(path)
