@@ -27,13 +27,13 @@ def liquibase(wiring: Wiring, *, locking: bool = False) -> Liquibase:
     """
     from voltpay_adapters.postgres.liquibase import Liquibase
 
-    given = wiring.settings.database
+    settings = wiring.settings.database
     found = Liquibase(
         _migrator(wiring),
-        given.liquibase_classpath,
-        given.liquibase,
-        given.sslmode,
-        given.sslrootcert,
+        classpath=settings.liquibase_classpath,
+        program=settings.liquibase,
+        sslmode=settings.sslmode,
+        sslrootcert=settings.sslrootcert,
     )
     if locking and (holder := found.lock_holder()):
         log.warning(
@@ -48,12 +48,12 @@ def bootstrap(wiring: Wiring) -> None:
     """Make roles, schemas and pg_partman, and set the passwords that are in the settings."""
     from voltpay_adapters.postgres.bootstrap import bootstrap as prepare
 
-    given = wiring.settings.database
+    settings = wiring.settings.database
     prepare(
-        wiring.database_url(given.superuser or _store(wiring.settings)),
-        migrator_password=given.migrator_secret(),
-        writer_password=given.writer_secret(),
-        tls=given.tls(),
+        wiring.database_url(settings.superuser or _store(wiring.settings)),
+        migrator_password=settings.migrator_secret(),
+        writer_password=settings.writer_secret(),
+        tls=settings.tls(),
     )
 
 
@@ -73,9 +73,9 @@ def maintain(wiring: Wiring) -> tuple[TablePartition, ...]:
 
 
 def _migrator(wiring: Wiring) -> DatabaseUrl:
-    given = wiring.settings.database
-    url = wiring.database_url(given.migrator or _store(wiring.settings))
-    return url.with_password(given.migrator_secret())
+    settings = wiring.settings.database
+    url = wiring.database_url(settings.migrator or _store(wiring.settings))
+    return url.with_password(settings.migrator_secret())
 
 
 def _store(settings: Settings) -> str:

@@ -80,15 +80,15 @@ class Wiring:
     @cached_property
     def codec(self) -> Codec:
         """How records and events look."""
-        given = self.settings
+        settings = self.settings
         return Codec(
             topics=self._topic_names,
-            account_field=given.wire.account_field,
-            email_statuses=given.email.statuses,
+            account_field=settings.wire.account_field,
+            email_statuses=settings.email.statuses,
             event_headers=tuple(
-                (name, text.encode()) for name, text in given.wire.event_headers.items()
+                (name, text.encode()) for name, text in settings.wire.event_headers.items()
             ),
-            max_value_bytes=given.limits.value_bytes,
+            max_value_bytes=settings.limits.value_bytes,
         )
 
     @cached_property
@@ -115,14 +115,14 @@ class Wiring:
         """The four topics as the settings want them, where they are."""
         from voltpay_adapters.kafka.payment_topics import PaymentTopics
 
-        given = self.settings.topics
+        topics = self.settings.topics
         policy = TopicPolicy(
-            self._topic_names,
-            given.partitions,
-            given.replication,
-            given.retention_hours,
-            given.dead_letter_retention_hours,
-            self.settings.limits.value_bytes,
+            names=self._topic_names,
+            partitions=topics.partitions,
+            replication=topics.replication,
+            retention_hours=topics.retention_hours,
+            dead_letter_retention_hours=topics.dead_letter_retention_hours,
+            value_bytes=self.settings.limits.value_bytes,
         )
         return PaymentTopics(self.source_kafka, self.events_kafka, policy)
 
@@ -264,8 +264,8 @@ class Wiring:
 
     def postgres(self, url: Url) -> tuple[DatabaseUrl, SSLContext | None]:
         """PostgreSQL for the writer's role, and how the connection is encrypted."""
-        given = self.settings.database
-        return self.database_url(url).with_password(given.writer_secret()), given.tls()
+        database = self.settings.database
+        return self.database_url(url).with_password(database.writer_secret()), database.tls()
 
     def new_payment_file(self, path: str) -> AbstractContextManager[EventPublisher]:
         """A publisher to a new file of payments, which a failure removes; ``-`` is stdout."""
@@ -297,33 +297,32 @@ class Wiring:
         """How a cluster is reached, security included; None where the URL does not name one."""
         if not (url and url.is_kafka):
             return None
-
-        given = self.settings.kafka
-        options = {name.replace(".", "_"): value for name, value in given.options.items()}
+        kafka = self.settings.kafka
+        options = {name.replace(".", "_"): value for name, value in kafka.options.items()}
         security = KafkaSecurity(
-            options.pop("security_protocol", given.protocol),
-            given.sasl_mechanism,
-            given.username,
-            cafile=given.cafile,
-            certfile=given.certfile,
-            keyfile=given.keyfile,
+            options.pop("security_protocol", kafka.protocol),
+            kafka.sasl_mechanism,
+            kafka.username,
+            cafile=kafka.cafile,
+            certfile=kafka.certfile,
+            keyfile=kafka.keyfile,
         )
         if security.protocol.startswith("SASL"):
-            password = read_secret(given.password, given.password_file, "kafka.password")
+            password = read_secret(kafka.password, kafka.password_file, "kafka.password")
             security = evolve(security, password=password)
         return self.kafka_client.connect(url, security, options)
 
     def _store(self, url: Url, node_ids: Sequence[int]) -> SqliteDatabase | PostgresDatabase:
-        given = self.settings.database
+        database = self.settings.database
         if url.is_sqlite:
-            return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
+            return SqliteDatabase(url.path, node_ids, float(database.lock_seconds))
         from voltpay_adapters.postgres.database import PostgresDatabase
 
         target, tls = self.postgres(url)
         return PostgresDatabase(
             target,
             node_ids,
-            Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
+            Timeouts(database.lock_seconds, database.statement_seconds, database.idle_seconds),
             tls,
             now=self.now,
             clock_skew=self.settings.limits.clock_skew_seconds,
