@@ -13,7 +13,7 @@ import typer
 from attrs import frozen
 
 from voltpay_cli.console.lines import event
-from voltpay_cli.settings.converters import MASK, names_secret, without_password
+from voltpay_cli.settings.masking import MASK, names_secret, without_password
 
 log = logging.getLogger("voltpay.audit")
 log.setLevel(logging.INFO)  # also if other loggers log only errors

@@ -16,8 +16,8 @@ from voltpay_cli.console.lines import about, event
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.results import Output
 from voltpay_cli.settings import OPTIONS, Loaded, load
-from voltpay_cli.settings.converters import without_password
 from voltpay_cli.settings.loading import variable
+from voltpay_cli.settings.masking import without_password
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 

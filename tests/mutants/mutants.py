@@ -19,7 +19,7 @@ SOURCE = "voltpay_adapters/local/source.py"
 READING = "voltpay_adapters/local/reading.py"
 APPENDING = "voltpay_adapters/local/appending.py"
 URLS = "voltpay_adapters/postgres/urls.py"
-VALUES = "voltpay_cli/settings/converters.py"
+MASKING = "voltpay_cli/settings/masking.py"
 
 LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
 SIMULATED = ("tests/properties/test_simulation.py",)
@@ -630,7 +630,7 @@ MUTANTS = (
     # URLs
     Mutant(
         "a password is masked to its first @",
-        VALUES,
+        MASKING,
         '([^:@]*):.*@"',
         '([^:@]*):[^@]*@"',
         ("tests/unit/test_urls.py",),

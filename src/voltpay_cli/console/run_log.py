@@ -13,7 +13,7 @@ from typed_settings.dict_utils import get_path
 from voltpay_cli.console.letter_log import SECONDS, LetterLog
 from voltpay_cli.console.lines import about, event, version
 from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.settings.converters import plain
+from voltpay_cli.settings.masking import plain
 from voltpay_core.errors import Fenced
 from voltpay_core.notices import (
     BatchDone,

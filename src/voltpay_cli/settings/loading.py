@@ -18,7 +18,7 @@ from typed_settings.types import OptionInfo
 from voltpay_adapters.text_files import read_text
 from voltpay_cli.config_file import CONFIG_FILE, CONFIG_VARIABLE, config_path
 from voltpay_cli.remedies import with_remedy
-from voltpay_cli.settings.converters import plain
+from voltpay_cli.settings.masking import plain
 from voltpay_cli.settings.schema import OPTIONS, Settings
 from voltpay_core.errors import Misconfigured
 

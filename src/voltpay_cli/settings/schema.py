@@ -25,7 +25,6 @@ from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.settings.converters import (
     address,
-    masked,
     one_of,
     pairs,
     statuses,
@@ -33,6 +32,7 @@ from voltpay_cli.settings.converters import (
     topic,
     whole,
 )
+from voltpay_cli.settings.masking import masked
 from voltpay_core import consuming
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
