@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_core.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from voltpay_adapters.local import streams
 from voltpay_adapters.private_tracebacks import traceback_without_messages
-from voltpay_cli.console.lines import asked_format, tell, use
+from voltpay_cli.config_file import asked_format
+from voltpay_cli.console import streams
+from voltpay_cli.console.lines import tell, use
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import LazyGroup
 

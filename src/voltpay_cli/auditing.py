@@ -13,15 +13,15 @@ import typer
 from attrs import frozen
 
 from voltpay_cli.console.lines import event
-from voltpay_cli.settings.converters import MASK, names_secret, without_password
+from voltpay_cli.settings.masking import MASK, names_secret, without_password
 
 log = logging.getLogger("voltpay.audit")
-log.setLevel(logging.INFO)  # whatever the level of the others is
+log.setLevel(logging.INFO)  # also if other loggers log only errors
 
 
 @frozen
 class Invocation:
-    """What a command was told on its command line.
+    """The command line of a command.
 
     Attributes:
         name: The names of the command, such as ``dead-letter replay``.
@@ -65,7 +65,7 @@ class Invocation:
 
 
 def _given(context: typer.Context) -> Iterator[str]:
-    """The options and arguments that were given, secrets masked."""
+    """The options and arguments of the command line, secrets masked."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is None or source.name != "COMMANDLINE":

@@ -15,11 +15,11 @@ from voltpay_cli.remedies import with_remedy
 from voltpay_core.errors import Misconfigured, Unavailable
 
 USAGE = 2
-"""What a command ends with whose command line is wrong; typer ends it."""
+"""The exit code of a wrong command line, which typer finds."""
 
 
 class ExitCode(IntEnum):
-    """What a command ends with, apart from `USAGE`."""
+    """The exit codes of commands, apart from `USAGE`."""
 
     DONE = 0
     BUG = 1
@@ -43,7 +43,7 @@ class ExitingGroup(TyperGroup):
 
 
 def exit_code(failure: Misconfigured | Unavailable) -> ExitCode:
-    """What a command that fails so ends with."""
+    """The exit code of a command that ends with this failure."""
     misconfigured = isinstance(failure, Misconfigured)
     return ExitCode.MISCONFIGURED if misconfigured else ExitCode.UNAVAILABLE
 
@@ -59,7 +59,7 @@ def _exiting() -> Iterator[None]:
         code = ExitCode.STOPPED
         tell("stopped", "stopped", exit_code=int(code))
     except BrokenPipeError:
-        code = ExitCode.DONE  # whoever reads our output has seen enough
+        code = ExitCode.DONE  # the reader of the output has closed the pipe
     except Exception as error:
         # typer keeps the class of its usage errors to itself
         if not (in_json() and hasattr(error, "format_message")):

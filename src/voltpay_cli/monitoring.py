@@ -1,4 +1,4 @@
-"""Metrics and probes of a writer, where `listen` asks for them."""
+"""Serves metrics and probes of a writer if `listen` is set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def monitored(wiring: Wiring) -> Iterator[Observer]:
 
     from voltpay_adapters.metrics import CONTENT_TYPE, WriterMetrics  # noqa: PLC0415
     from voltpay_adapters.probes import Probes  # noqa: PLC0415
-    from voltpay_cli.listening import Response, probe, serving  # noqa: PLC0415
+    from voltpay_cli.http_server import Response, probe, serving  # noqa: PLC0415
 
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics, probes = WriterMetrics(wiring.codec.topics, wiring.settings.group), Probes()

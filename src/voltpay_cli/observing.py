@@ -1,4 +1,4 @@
-"""Looks at the system again and again, and keeps what was seen last for metrics and probes."""
+"""Takes snapshots of the system at intervals, and serves the last one as metrics and probes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import define, field
 from voltpay_adapters.probes import STALLED
 from voltpay_adapters.snapshots import Snapshot
 from voltpay_cli.console.lines import event
-from voltpay_cli.listening import Response, probe
+from voltpay_cli.http_server import Response, probe
 from voltpay_cli.remedies import with_remedy
 
 log = logging.getLogger("voltpay")
@@ -40,7 +40,7 @@ class Observation:
         self._ticked = self.timer()
 
     def run(self, stop: Event) -> None:
-        """Look until `stop` is set; log each check that begins to fail, and that no longer fails.
+        """Look until `stop` is set; log each check that begins or ceases to fail.
 
         Raises:
             Misconfigured: A setting cannot work.
@@ -74,11 +74,11 @@ class Observation:
         return Response(exposition(self._last) if self._last else b"", CONTENT_TYPE)
 
     def livez(self) -> Response:
-        """Whether snapshots still come: one is late after `STALLED` beside the time between two."""
+        """Whether snapshots still come: one is late `STALLED` seconds after its time."""
         silent = self.timer() - self._ticked
         late = silent > STALLED + self.every
         return probe(f"no snapshot for {silent:.0f} s" if late else None)
 
     def readyz(self) -> Response:
-        """Whether there is a snapshot; it is ready to tell of an outage, too."""
+        """Whether there is a snapshot, which may also report an outage."""
         return probe(None if self._last else "the first snapshot is not taken yet")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from voltpay_cli.auditing import Invocation
+from voltpay_cli.config_file import CONFIG_FILE, CONFIG_VARIABLE
 from voltpay_cli.console.lines import about, event
 from voltpay_cli.console.logs import log_to_stderr
-from voltpay_cli.console.progress import Output
+from voltpay_cli.console.results import Output
 from voltpay_cli.settings import OPTIONS, Loaded, load
-from voltpay_cli.settings.converters import without_password
-from voltpay_cli.settings.loading import CONFIG_FILE, CONFIG_VARIABLE, variable
+from voltpay_cli.settings.loading import variable
+from voltpay_cli.settings.masking import without_password
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
@@ -49,10 +46,6 @@ _OF_ALL = ("log_level", "log_format")
 """The options of settings that all commands have."""
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_AGE = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-
-
 def number(words: str, least: int = 1, most: int | None = None) -> Any:
     """An option that takes a whole number."""
     return typer.Option(help=words, min=least, max=most, metavar="N")
@@ -64,45 +57,6 @@ def switch(name: str, words: str) -> Any:
 
 
 Format = Annotated[Output, typer.Option("--output", help="format of what is printed")]
-
-
-def show(
-    output: Output, values: Mapping[str, object], lines: Iterable[str], *, err: bool = False
-) -> None:
-    """Print a result: its values as one JSON object, or its lines."""
-    for line in [json.dumps(values)] if output == "json" else lines:
-        typer.echo(line, err=err)
-
-
-def age(flag: str, text: str) -> timedelta:
-    """The value of a flag such as ``7d``.
-
-    Raises:
-        Misconfigured: It has another form.
-    """
-    found = _AGE.fullmatch(text.strip())
-    if found is None:
-        raise Misconfigured(f"{flag}: needs a number and s, m, h or d, such as 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def moment(flag: str, text: str | None, now: datetime) -> datetime | None:
-    """The value of a flag that is a time with its zone, or an age before `now`.
-
-    Raises:
-        Misconfigured: It has another form.
-    """
-    if text is None:
-        return None
-    with suppress(ValueError, OverflowError):
-        if _AGE.fullmatch(text.strip()):
-            return now - age(flag, text)
-        time = datetime.fromisoformat(text.strip())
-        if time.tzinfo is not None:
-            return time
-    raise Misconfigured(
-        f"{flag}: needs a time with its zone, such as 2026-01-31T12:00Z, or an age, such as 2h"
-    )
 
 
 def with_settings(

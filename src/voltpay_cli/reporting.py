@@ -1,4 +1,4 @@
-"""Answers "how is it?": what a snapshot, the rate and the dead letters tell a person."""
+"""Makes the report of `voltpay status` from a snapshot, the rate and the dead letters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import partial
 
 from attrs import define, evolve, field, frozen
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.snapshots import GroupState, Rate, Snapshot, attempt, problems, rate
-from voltpay_cli.operations import take_snapshot
+from voltpay_cli.snapshots import group_reader, newest_dead_letters, take_snapshot
 from voltpay_cli.wiring import Wiring
 from voltpay_core.dead_letters import DeadLetter
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -23,10 +23,10 @@ RATE_SECONDS = 1.0
 
 @frozen
 class Report:
-    """The answer.
+    """A report.
 
     Attributes:
-        problems: What a person should do something about.
+        problems: Findings that a person should act on.
         rate: None if payments do not come from Kafka, or it cannot be read.
         letters: The newest dead letters.
     """
@@ -65,7 +65,7 @@ class Reporter:
         """
         snapshot, before = take_snapshot(self._wiring), self._before
         if before is None and isinstance(snapshot.group, GroupState):
-            before, read = snapshot.group, self._wiring.group_reader()
+            before, read = snapshot.group, group_reader(self._wiring)
             self._pause(RATE_SECONDS)
             snapshot = evolve(snapshot, group=attempt(read) if read else None)
         after = self._before = snapshot.group if isinstance(snapshot.group, GroupState) else None
@@ -80,6 +80,6 @@ class Reporter:
         if not isinstance(retained, int):
             return ()
         if retained != self._letters[0]:
-            letters = tuple(self._wiring.newest_dead_letters(MOST_LETTERS))
+            letters = tuple(newest_dead_letters(self._wiring, MOST_LETTERS))
             self._letters = retained, letters
         return self._letters[1]

@@ -22,7 +22,7 @@ RESTARTS, WITHIN = 5, 600.0
 """A process that dies more often than this within this number of seconds is not restarted."""
 
 _SEVERITY: dict[int, int] = {ExitCode.DONE: 0, ExitCode.STOPPED: 1, ExitCode.UNAVAILABLE: 2}
-"""Any other code is worse: it stays as it is until a person has done something."""
+"""Any other code is worse, because only a person can help."""
 
 
 @frozen
@@ -39,13 +39,13 @@ class Ended:
 
     @property
     def died(self) -> bool:
-        """Whether a signal or a bug ended it, and not its own decision."""
+        """Whether a signal or a bug ended it."""
         return self.code < 0 or self.code == ExitCode.BUG
 
 
 @define
 class Supervisor:
-    """Keeps a number of processes of one command running until each has ended by its own decision.
+    """Keeps a number of processes of one command running until each has ended without dying.
 
     A process that ends with a failure stops the others.
 

@@ -1,4 +1,4 @@
-"""Traces of a writer, where the environment asks for them by OpenTelemetry's variables."""
+"""Sends traces of a writer if OpenTelemetry's environment variables ask for them."""
 
 from __future__ import annotations
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -27,12 +26,11 @@ from voltpay_adapters.local.files import (
 )
 from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.source import FileSource, browse
-from voltpay_adapters.local.sqlite import SqliteDatabase, read_state
+from voltpay_adapters.local.sqlite import SqliteDatabase
 from voltpay_adapters.local.sqlite_reader import SqlitePaymentReader
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_adapters.retrying import backoff
-from voltpay_adapters.snapshots import GroupState, StoreState
 from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.auditing import Invocation
@@ -42,7 +40,7 @@ from voltpay_cli.remedies import with_remedy
 from voltpay_cli.settings import Settings
 from voltpay_core.codec import Codec, Topics
 from voltpay_core.consuming import PaymentConsumer
-from voltpay_core.dead_letters import DeadLetter, DeadLetters
+from voltpay_core.dead_letters import DeadLetters
 from voltpay_core.ids import NODE_IDS
 from voltpay_core.notices import Observer, ignore
 from voltpay_core.pacing import Pace, PacedSource
@@ -54,7 +52,7 @@ from voltpay_core.ports import (
     PaymentReader,
     Retry,
 )
-from voltpay_core.records import ProducerRecord, Record
+from voltpay_core.records import Record
 from voltpay_core.relaying import publish_and_wait
 
 if TYPE_CHECKING:
@@ -82,31 +80,51 @@ class Wiring:
     @cached_property
     def codec(self) -> Codec:
         """How records and events look."""
-        given = self.settings
+        settings = self.settings
         return Codec(
             topics=self._topic_names,
-            account_field=given.wire.account_field,
-            email_statuses=given.email.statuses,
+            account_field=settings.wire.account_field,
+            email_statuses=settings.email.statuses,
             event_headers=tuple(
-                (name, text.encode()) for name, text in given.wire.event_headers.items()
+                (name, text.encode()) for name, text in settings.wire.event_headers.items()
             ),
-            max_value_bytes=given.limits.value_bytes,
+            max_value_bytes=settings.limits.value_bytes,
         )
+
+    @cached_property
+    def kafka_client(self) -> KafkaClient:
+        """The adapters of the Kafka client that the settings choose.
+
+        Raises:
+            Misconfigured: It is not installed (``kafka-client-missing``).
+        """
+        return kafka_client(self.settings.kafka.client)
+
+    @cached_property
+    def source_kafka(self) -> KafkaCluster | None:
+        """The cluster of the input topic; None if payments do not come from Kafka."""
+        return self._kafka(self.settings.source)
+
+    @cached_property
+    def events_kafka(self) -> KafkaCluster | None:
+        """The cluster that events go to, which may be the same; None if it is not Kafka."""
+        same = self.settings.events_url == self.settings.source
+        return self.source_kafka if same else self._kafka(self.settings.events_url)
 
     def topics(self) -> PaymentTopics:
         """The four topics as the settings want them, where they are."""
         from voltpay_adapters.kafka.payment_topics import PaymentTopics
 
-        given = self.settings.topics
+        topics = self.settings.topics
         policy = TopicPolicy(
-            self._topic_names,
-            given.partitions,
-            given.replication,
-            given.retention_hours,
-            given.dead_letter_retention_hours,
-            self.settings.limits.value_bytes,
+            names=self._topic_names,
+            partitions=topics.partitions,
+            replication=topics.replication,
+            retention_hours=topics.retention_hours,
+            dead_letter_retention_hours=topics.dead_letter_retention_hours,
+            value_bytes=self.settings.limits.value_bytes,
         )
-        return PaymentTopics(self._source_kafka, self._events_kafka, policy)
+        return PaymentTopics(self.source_kafka, self.events_kafka, policy)
 
     @contextmanager
     def payment_consumer(
@@ -166,7 +184,7 @@ class Wiring:
             codec=self.codec,
             batch_size=self.settings.batch_size,
             commit_unit=unit if isinstance(unit, int) else {"account": 1, "batch": None}[unit],
-            overlap=self._kafka_client.overlap if self._events_kafka else 0,
+            overlap=self.kafka_client.overlap if self.events_kafka else 0,
             breaker=self.settings.limits.breaker,
             notify=notify,
             now=self.now,
@@ -208,47 +226,20 @@ class Wiring:
             stop: Called while none come; true ends them.
         """
         (url,) = self.settings.required("source")
-        if (kafka := self._source_kafka) is None:
+        if (kafka := self.source_kafka) is None:
             return browse(url.path, stop, longest=self.settings.limits.batch_bytes)
-        return self._kafka_client.browse(kafka, self.settings.topics.writer, self.settings.group)
+        return self.kafka_client.browse(kafka, self.settings.topics.writer, self.settings.group)
 
     @contextmanager
     def input_publisher(self) -> Iterator[EventPublisher]:
         """A publisher to the input topic or file, closed at the end."""
         (url,) = self.settings.required("source")
         with closing(
-            self._kafka_client.publisher(kafka, ack_timeout=self.settings.limits.publish_seconds)
-            if (kafka := self._source_kafka)
+            self.kafka_client.publisher(kafka, ack_timeout=self.settings.limits.publish_seconds)
+            if (kafka := self.source_kafka)
             else PaymentFilePublisher(url.path)
         ) as publisher:
             yield publisher
-
-    def produce(
-        self,
-        stop: Event,
-        count: int,
-        seed: int,
-        *,
-        accounts: int,
-        duplicates: float,
-        poison: float,
-        warm_ups: int = 0,
-        rate: int | None = None,
-    ) -> int:
-        """Send sample payments to the input topic or file, and return the number sent.
-
-        Args:
-            stop: Ends it between chunks when it is set.
-            accounts: As `Mix` has it, and so are the shares of duplicates and poison.
-            rate: Records a second, at most.
-        """
-        from voltpay_adapters.testing.samples import Mix, samples
-        from voltpay_adapters.testing.sending import send
-
-        mix = Mix(accounts, duplicates, poison)
-        records = chain(self.codec.warm_ups(warm_ups), samples(self.codec, count, seed, mix))
-        with self.input_publisher() as publisher:
-            return send(publisher, records, stop, rate=rate)
 
     def start_over(self) -> None:
         """Let a file be read from its first byte again."""
@@ -260,50 +251,12 @@ class Wiring:
         """The dead letters, on Kafka or in a file."""
         (url,) = self.settings.required("events")
         topic = self.settings.topics.dead_letter
-        if kafka := self._events_kafka:
+        if kafka := self.events_kafka:
             from voltpay_adapters.kafka.browsing import KafkaDeadLetters
 
-            client = self._kafka_client
+            client = self.kafka_client
             return KafkaDeadLetters(kafka, topic, self.settings.group, client.browse, client.source)
         return FileDeadLetters(Path(url.path, f"{topic}.jsonl"))
-
-    def newest_dead_letters(self, most: int) -> Iterator[DeadLetter]:
-        """The newest dead letters of each partition, or all of a file; none without events."""
-        records: Iterable[Record] = ()
-        if kafka := self._events_kafka:
-            topic = self.settings.topics.dead_letter
-            records = self._kafka_client.browse(kafka, topic, newest=most)
-        elif self.settings.events_url:
-            records = self.dead_letters().browse()
-        return map(DeadLetter.read, records)
-
-    def group_reader(self) -> Callable[[], GroupState] | None:
-        """Reads the state of the consumer group; None if payments do not come from Kafka."""
-        if (kafka := self._source_kafka) is None:
-            return None
-        from voltpay_adapters.kafka.groups import read_group
-
-        return partial(read_group, kafka, self.settings.group, self.settings.topics.writer)
-
-    def dead_letter_counter(self) -> Callable[[], int] | None:
-        """Counts the dead letters; None if it is not set where events go."""
-        if kafka := self._events_kafka:
-            from voltpay_adapters.kafka.groups import count_retained
-
-            return partial(count_retained, kafka, self.settings.topics.dead_letter)
-        if self.settings.events_url is None:
-            return None
-        return lambda: sum(1 for _ in self.dead_letters().browse())
-
-    def store_reader(self) -> Callable[[], StoreState] | None:
-        """Reads the state of the store; None if no store is set."""
-        if (url := self.settings.store) is None:
-            return None
-        if url.is_sqlite:
-            return partial(read_state, url.path)
-        from voltpay_adapters.postgres import health
-
-        return partial(health.read_state, *self.postgres(url))
 
     def database_url(self, url: str) -> DatabaseUrl:
         """A database whose sessions carry the name of the command."""
@@ -311,8 +264,8 @@ class Wiring:
 
     def postgres(self, url: Url) -> tuple[DatabaseUrl, SSLContext | None]:
         """PostgreSQL for the writer's role, and how the connection is encrypted."""
-        given = self.settings.database
-        return self.database_url(url).with_password(given.writer_secret()), given.tls()
+        database = self.settings.database
+        return self.database_url(url).with_password(database.writer_secret()), database.tls()
 
     def new_payment_file(self, path: str) -> AbstractContextManager[EventPublisher]:
         """A publisher to a new file of payments, which a failure removes; ``-`` is stdout."""
@@ -320,11 +273,7 @@ class Wiring:
 
     def envelope(self, record: Record) -> dict[str, object]:
         """A whole record as JSON can hold it: a line of an event file."""
-        found: dict[str, object] = json.loads(
-            envelope(
-                ProducerRecord("", record.key, record.value, record.headers, None, record.timestamp)
-            )
-        )
+        found: dict[str, object] = json.loads(envelope(record))
         return found
 
     def audit(self, *names: str) -> None:
@@ -344,50 +293,36 @@ class Wiring:
         given = self.settings.topics
         return Topics(given.writer, given.read, given.email, given.dead_letter)
 
-    @cached_property
-    def _kafka_client(self) -> KafkaClient:
-        return kafka_client(self.settings.kafka.client)
-
-    @cached_property
-    def _source_kafka(self) -> KafkaCluster | None:
-        return self._kafka(self.settings.source)
-
-    @cached_property
-    def _events_kafka(self) -> KafkaCluster | None:
-        same = self.settings.events_url == self.settings.source
-        return self._source_kafka if same else self._kafka(self.settings.events_url)
-
     def _kafka(self, url: Url | None) -> KafkaCluster | None:
         """How a cluster is reached, security included; None where the URL does not name one."""
         if not (url and url.is_kafka):
             return None
-
-        given = self.settings.kafka
-        options = {name.replace(".", "_"): value for name, value in given.options.items()}
+        kafka = self.settings.kafka
+        options = {name.replace(".", "_"): value for name, value in kafka.options.items()}
         security = KafkaSecurity(
-            options.pop("security_protocol", given.protocol),
-            given.sasl_mechanism,
-            given.username,
-            cafile=given.cafile,
-            certfile=given.certfile,
-            keyfile=given.keyfile,
+            options.pop("security_protocol", kafka.protocol),
+            kafka.sasl_mechanism,
+            kafka.username,
+            cafile=kafka.cafile,
+            certfile=kafka.certfile,
+            keyfile=kafka.keyfile,
         )
         if security.protocol.startswith("SASL"):
-            password = read_secret(given.password, given.password_file, "kafka.password")
+            password = read_secret(kafka.password, kafka.password_file, "kafka.password")
             security = evolve(security, password=password)
-        return self._kafka_client.connect(url, security, options)
+        return self.kafka_client.connect(url, security, options)
 
     def _store(self, url: Url, node_ids: Sequence[int]) -> SqliteDatabase | PostgresDatabase:
-        given = self.settings.database
+        database = self.settings.database
         if url.is_sqlite:
-            return SqliteDatabase(url.path, node_ids, float(given.lock_seconds))
+            return SqliteDatabase(url.path, node_ids, float(database.lock_seconds))
         from voltpay_adapters.postgres.database import PostgresDatabase
 
         target, tls = self.postgres(url)
         return PostgresDatabase(
             target,
             node_ids,
-            Timeouts(given.lock_seconds, given.statement_seconds, given.idle_seconds),
+            Timeouts(database.lock_seconds, database.statement_seconds, database.idle_seconds),
             tls,
             now=self.now,
             clock_skew=self.settings.limits.clock_skew_seconds,
@@ -398,10 +333,10 @@ class Wiring:
         self, url: Url, begin: BeginUnitOfWork, *, skip_expired: bool
     ) -> FileSource | TopicSource:
         longest = self.settings.limits.batch_bytes
-        if (kafka := self._source_kafka) is None:
+        if (kafka := self.source_kafka) is None:
             tell = partial(log.info, extra=event("source"))
             return FileSource(url.path, begin, tell, longest=longest)
-        return self._kafka_client.source(
+        return self.kafka_client.source(
             kafka,
             self.settings.topics.writer,
             self.settings.group,
@@ -413,12 +348,12 @@ class Wiring:
     def _publisher(
         self, url: Url, source: FileSource | TopicSource | None = None
     ) -> EventPublisher:
-        if (kafka := self._events_kafka) is None:
+        if (kafka := self.events_kafka) is None:
             return FilePublisher(Path(url.path))
         counted = (
             None if source is None or isinstance(source, FileSource) else source.count_partitions
         )
-        return self._kafka_client.publisher(kafka, counted, self.settings.limits.publish_seconds)
+        return self.kafka_client.publisher(kafka, counted, self.settings.limits.publish_seconds)
 
     def _warm_up(self, publisher: EventPublisher | None) -> None:
         """Send a few records that warm the path, to the input topic and never elsewhere."""

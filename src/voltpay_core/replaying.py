@@ -57,14 +57,22 @@ class ReplayPlan:
 
 
 def plans(
-    letters: Iterable[Record], *, max_attempts: int, now: datetime, claims_kept: timedelta
+    letters: Iterable[Record],
+    *,
+    max_attempts: int,
+    now: datetime,
+    claims_kept: timedelta,
+    input_retention: timedelta = timedelta(0),
 ) -> dict[str, ReplayPlan]:
     """Return the plan for a replay of each code.
 
     Args:
         max_attempts: Letters that have failed this often are parked.
         claims_kept: How long claims are kept.
+        input_retention: How long a letter may wait in the input topic after it is sent back. Its
+            claim must be kept until then.
     """
+    age_limit = claims_kept - input_retention
     found: dict[str, ReplayPlan] = {}
     for record in letters:
         letter = DeadLetter.read(record)
@@ -72,7 +80,7 @@ def plans(
         if letter.attempt >= max_attempts:
             plan = evolve(plan, parked=plan.parked + 1)
         else:
-            beyond = plan.beyond_retention + (now - letter.first_failed_at > claims_kept)
+            beyond = plan.beyond_retention + (now - letter.first_failed_at > age_limit)
             plan = evolve(plan, replayable=plan.replayable + 1, beyond_retention=beyond)
         found[letter.code] = plan
     return dict(sorted(found.items()))

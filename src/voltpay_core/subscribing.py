@@ -94,11 +94,12 @@ class Subscription(Generic[E]):
                 self._source.seek_to_committed(self._in_doubt)
                 self._in_doubt.clear()
             polled = self._source.poll(self._limit)
-        except (Fenced, Unavailable) as failure:
+        except Fenced as fence:
             self._in_doubt |= self._owned
-            raise (
-                failure if isinstance(failure, Unavailable) else Unavailable(str(failure))
-            ) from failure
+            raise Unavailable(str(fence)) from fence  # the retry policy waits, and polls again
+        except Unavailable:
+            self._in_doubt |= self._owned
+            raise
         self._rebalance(polled)
         return polled
 

@@ -38,9 +38,10 @@ from voltpay_adapters.kafka.requirements import Stake
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
 from voltpay_adapters.metrics import WriterMetrics
 from voltpay_adapters.snapshot_metrics import exposition
+from voltpay_cli.config_file import CONFIG_VARIABLE
 from voltpay_cli.console.lines import Event
 from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.settings.loading import CONFIG_VARIABLE, load
+from voltpay_cli.settings.loading import load
 from voltpay_core.codec import EVENT_ID_HEADER, REBUILT_PREFIX, Codec, Topics
 from voltpay_core.errors import DEAD_LETTER_CODES
 from voltpay_core.ids import PaymentId

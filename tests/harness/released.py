@@ -17,7 +17,7 @@ import zstandard
 from attrs import frozen
 
 from voltpay_adapters.postgres import database
-from voltpay_adapters.postgres.connection import Session
+from voltpay_adapters.postgres.session import Session
 from voltpay_core import relaying, writer
 from voltpay_core.errors import Fenced
 from voltpay_core.payments import Payment

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.snapshots import GroupState, Member, Snapshot, StoreState
 
 NOW = datetime(2025, 1, 31, 12, 30, tzinfo=UTC)

@@ -24,12 +24,12 @@ from tests.harness.stack.postgres import PostgresAddress
 
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import bootstrap
+from voltpay_adapters.postgres.changelog import schema_version
 from voltpay_adapters.postgres.inspection import (
     PAYMENT_TABLES,
     missing_months,
     partitions,
     privileges,
-    schema_version,
 )
 from voltpay_adapters.postgres.liquibase import Liquibase
 from voltpay_adapters.postgres.maintenance import maintain

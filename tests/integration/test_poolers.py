@@ -17,8 +17,8 @@ from typer.testing import Result
 
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER
-from voltpay_adapters.postgres.connection import Session
 from voltpay_adapters.postgres.poolers import is_pooled
+from voltpay_adapters.postgres.session import Session
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Misconfigured

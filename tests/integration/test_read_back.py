@@ -24,7 +24,7 @@ from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import create
-from voltpay_adapters.postgres.connection import Session
+from voltpay_adapters.postgres.session import Session
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Unavailable

@@ -25,10 +25,10 @@ from tests.harness.stack.postgres import PostgresAddress
 from voltpay_adapters.postgres import session_settings
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.bootstrap import MIGRATOR, WRITER
-from voltpay_adapters.postgres.connection import Session
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.inspection import missing_months
 from voltpay_adapters.postgres.maintenance import maintain
+from voltpay_adapters.postgres.session import Session
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Unavailable

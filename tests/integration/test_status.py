@@ -21,6 +21,7 @@ from tests.harness.stack.kafka import KafkaAddress, KafkaCluster
 
 from voltpay_adapters.postgres.inspection import PAYMENT_TABLES
 from voltpay_cli.settings.loading import load
+from voltpay_cli.snapshots import newest_dead_letters
 from voltpay_cli.wiring import Wiring
 from voltpay_core.codec import Codec
 
@@ -207,7 +208,7 @@ def test_the_newest_letters_of_each_partition_are_read(deployment: Deployment) -
         for record in records
         if record.offset >= ends[record.partition] - 2
     }
-    read = [letter.location for letter in wiring.newest_dead_letters(2 * 4 + 3)]
+    read = [letter.location for letter in newest_dead_letters(wiring, 2 * 4 + 3)]
     assert len(records) > len(read)
     assert sorted(read) == sorted(expected)
 

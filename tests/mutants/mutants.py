@@ -13,11 +13,13 @@ CODEC = "voltpay_core/codec.py"
 IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
+SQLITE_STORES = "voltpay_adapters/local/sqlite_stores.py"
+NODE_LEASE = "voltpay_adapters/local/node_lease.py"
 SOURCE = "voltpay_adapters/local/source.py"
 READING = "voltpay_adapters/local/reading.py"
 APPENDING = "voltpay_adapters/local/appending.py"
 URLS = "voltpay_adapters/postgres/urls.py"
-VALUES = "voltpay_cli/settings/converters.py"
+MASKING = "voltpay_cli/settings/masking.py"
 
 LAWS = ("tests/properties/test_every_step.py", "tests/properties/test_sqlite_laws.py")
 SIMULATED = ("tests/properties/test_simulation.py",)
@@ -486,42 +488,42 @@ MUTANTS = (
     ),
     Mutant(
         "every key is free",
-        SQLITE,
+        SQLITE_STORES,
         "        return {key for (key,) in rows}\n",
         "        return set(keys)\n",
         LAWS,
     ),
     Mutant(
         "amounts are rounded",
-        SQLITE,
+        SQLITE_STORES,
         "                    str(payment.stated.amount),\n",
         "                    str(float(payment.stated.amount)),\n",
         ("tests/unit/test_sqlite.py",),
     ),
     Mutant(
         "the epoch is not raised",
-        SQLITE,
+        SQLITE_STORES,
         '" ON CONFLICT DO UPDATE SET epoch = epoch + 1"',
         '" ON CONFLICT DO NOTHING"',
         ("tests/unit/test_sqlite.py",),
     ),
     Mutant(
         "the fence lets everybody in",
-        SQLITE,
+        SQLITE_STORES,
         "        if bumped:\n",
         "        if not epochs:\n",
         ("tests/unit/test_sqlite.py",),
     ),
     Mutant(
         "the outbox is read backwards",
-        SQLITE,
+        SQLITE_STORES,
         "FROM outbox ORDER BY id",
         "FROM outbox ORDER BY id DESC",
         ("tests/unit/test_sqlite.py",),
     ),
     Mutant(
         "the outbox is everybody's",
-        SQLITE,
+        SQLITE_STORES,
         "            if Partition(topic, number) in partitions\n",
         "",
         ("tests/unit/test_sqlite.py",),
@@ -535,21 +537,21 @@ MUTANTS = (
     ),
     Mutant(
         "a purge forgets the outbox",
-        SQLITE,
+        SQLITE_STORES,
         "coalesce(min(created_at), '9999')",
         "'9999'",
         ("tests/unit/test_sqlite.py",),
     ),
     Mutant(
         "a purge without bounds",
-        SQLITE,
+        SQLITE_STORES,
         "WHERE date < ? LIMIT ?)",
         "WHERE date < ? LIMIT ? * 1000)",
         ("tests/unit/test_sqlite.py",),
     ),
     Mutant(
         "a node id is anybody's",
-        SQLITE,
+        NODE_LEASE,
         "                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
         ("tests/unit/test_sqlite.py",),
@@ -628,7 +630,7 @@ MUTANTS = (
     # URLs
     Mutant(
         "a password is masked to its first @",
-        VALUES,
+        MASKING,
         '([^:@]*):.*@"',
         '([^:@]*):[^@]*@"',
         ("tests/unit/test_urls.py",),

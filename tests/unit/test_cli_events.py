@@ -106,7 +106,7 @@ def test_a_range_is_of_times_and_ids() -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--from", "yesterday"), "--from: needs a date or a time such as 2026-11-01"),
+        (("--from", "yesterday"), "--from: needs a date or a time, in UTC unless it has a zone"),
         (("--to", "2026-13-01"), "--to: needs a date or a time"),
         (("--from", "0001-01-01T00:00+14:00"), "--from: needs a date or a time"),
         (("--after", "7"), "--after: a payment id has the form ULID-NNN"),

@@ -19,7 +19,8 @@ from tests.harness.cli import LOCAL, ended, start, voltpay
 
 import voltpay_cli
 from voltpay_adapters.local.files import PaymentFilePublisher
-from voltpay_cli.console.lines import Event, asked_format, pass_on, use
+from voltpay_cli.config_file import asked_format
+from voltpay_cli.console.lines import Event, pass_on, use
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.settings.loading import load
 from voltpay_core.codec import Codec

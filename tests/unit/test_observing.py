@@ -11,7 +11,7 @@ from tests.harness.snapshots import group, snapshot
 
 from voltpay_adapters.probes import STALLED
 from voltpay_adapters.snapshots import Snapshot
-from voltpay_cli.listening import Response
+from voltpay_cli.http_server import Response
 from voltpay_cli.observing import Observation
 from voltpay_core.errors import Unavailable
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from voltpay_adapters.postgres.administration import admin_connection
-from voltpay_adapters.postgres.connection import Session
+from voltpay_adapters.postgres.session import Session
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable

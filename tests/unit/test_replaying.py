@@ -173,6 +173,16 @@ def test_a_letter_is_old_after_the_time_that_claims_are_kept() -> None:
         assert planned == {"bad-json": ReplayPlan(replayable=2, beyond_retention=2 * beyond)}
 
 
+def test_a_letter_may_wait_until_it_is_read() -> None:
+    """A letter's claim is kept for as long as the letter may wait in the input topic."""
+    event = letter("bad-json", 1, b"1", b"x", NOW - timedelta(days=6))
+    record = Record(Partition("dlq", 0), 0, 0, event.key, event.value, event.headers)
+    week, day = timedelta(days=7), timedelta(days=1)
+    for wait, beyond in ((day, 0), (day + timedelta(milliseconds=1), 1)):
+        planned = plans([record], max_attempts=5, now=NOW, claims_kept=week, input_retention=wait)
+        assert planned["bad-json"].beyond_retention == beyond
+
+
 def test_a_letter_says_where_it_is_and_comes_from() -> None:
     """The place of a letter, that of its record, and everything else that its headers say."""
     event = letter("bad-json", 3, b"7", b"{")

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.harness.cli import LOCAL, voltpay
 
+from voltpay_cli.console.letter_log import LETTERS
 from voltpay_cli.console.lines import about
-from voltpay_cli.console.run_log import EVERY, LETTERS, RunLog
+from voltpay_cli.console.run_log import EVERY, RunLog
 from voltpay_core.errors import Fenced, Rejected, Unavailable
 from voltpay_core.notices import BatchDone, Idle, Notice, Retrying, TakenOver, UnitCommitted
 from voltpay_core.outcomes import DeadLettered, Tally

@@ -22,7 +22,7 @@ from voltpay_adapters.local import SqliteDatabase
 from voltpay_adapters.postgres.urls import Host
 from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing import MemoryLog, MemoryPublisher, MemorySource
-from voltpay_cli import operations
+from voltpay_cli import database
 from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.monitoring import monitored
 from voltpay_cli.settings import OPTIONS, Settings, Url
@@ -335,9 +335,9 @@ def picture(settings: Settings) -> dict[str, object]:
             "warm-ups sent": tuple(event.topic for event in sent.events),
             "replays": replays,
             "topics": wiring.topics(),
-            "liquibase": operations.liquibase(wiring),
-            "bootstrap": unreachable(lambda: operations.bootstrap_database(wiring)),
-            "maintain": unreachable(lambda: operations.maintain(wiring)),
+            "liquibase": database.liquibase(wiring),
+            "bootstrap": unreachable(lambda: database.bootstrap(wiring)),
+            "maintain": unreachable(lambda: database.maintain(wiring)),
             "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
             "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]

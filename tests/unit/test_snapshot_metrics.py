@@ -7,7 +7,7 @@ from hypothesis import given
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.snapshots import NOW, group, groups, snapshot, store
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.snapshot_metrics import exposition
 from voltpay_adapters.snapshots import GroupState, Member, Snapshot
 from voltpay_core.errors import Unavailable

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness.snapshots import NOW, group, groups, snapshot, store
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.postgres.inspection import PAYMENT_TABLES, TablePartition, months_ahead
 from voltpay_adapters.snapshots import GroupState, Member, Rate, problems, rate, take
 from voltpay_core.errors import Misconfigured, Unavailable

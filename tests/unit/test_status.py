@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.harness.cli import LOCAL, voltpay
 from tests.harness.snapshots import NOW, group, groups, snapshot, store
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.snapshots import GroupState, Member, Rate
 from voltpay_cli.console.status import MOST_HOURS, MOST_MEMBERS, as_text, as_values, number_ranges
 from voltpay_cli.reporting import Report

@@ -140,7 +140,7 @@ def test_no_file_becomes_a_standard_stream() -> None:
     """Where standard streams are closed, files that are opened later get other numbers."""
     opening = (
         "import os\n"
-        "from voltpay_adapters.local import streams\n"
+        "from voltpay_cli.console import streams\n"
         "streams.settle()\n"
         "descriptor = os.open('number', os.O_WRONLY | os.O_CREAT)\n"
         "os.write(descriptor, b'%d' % descriptor)\n"
@@ -156,7 +156,7 @@ def test_a_stream_that_does_not_block_is_waited_for(stream: str) -> None:
     """All is written to a stream that somebody has made non-blocking, however slow its reader."""
     writing = (
         "import sys\n"
-        "from voltpay_adapters.local import streams\n"
+        "from voltpay_cli.console import streams\n"
         "streams.settle()\n"
         f"sys.{stream}.write('x' * 1_000_000)\n"
     )
@@ -223,7 +223,7 @@ def test_a_line_on_stderr_is_there_at_once() -> None:
     """What a process has said before it was killed is not lost in a buffer."""
     script = """
 import os, signal, sys
-from voltpay_adapters.local import streams
+from voltpay_cli.console import streams
 streams.settle()
 print("last words", file=sys.stderr)
 os.kill(os.getpid(), signal.SIGKILL)

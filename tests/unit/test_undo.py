@@ -1,6 +1,6 @@
 """What a rollback of the schema tells before it is run."""
 
-from voltpay_adapters.postgres.inspection import MANY_ROWS, Undo
+from voltpay_adapters.postgres.changelog import MANY_ROWS, Undo
 from voltpay_adapters.postgres.resources import changeset_ids, rollbacks
 
 

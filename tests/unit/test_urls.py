@@ -11,7 +11,7 @@ from tests.harness.cli import voltpay
 from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_adapters.urls import database_url, store_url
 from voltpay_cli.remedies import with_remedy
-from voltpay_cli.settings import converters
+from voltpay_cli.settings.masking import without_password
 from voltpay_core.errors import Misconfigured
 
 SECRET = "hunter2"
@@ -142,9 +142,7 @@ def test_what_is_percent_encoded_is_read_back(
     secret = "" if password is None else f":{quote(password, safe='')}"
     url = f"postgresql://{quote(user, safe='')}{secret}@h/{quote(database, safe='')}"
     assert DatabaseUrl.parse(url) == DatabaseUrl(LOCAL, database, user, password)
-    assert converters.without_password(url) == url.replace(
-        f"{secret}@", ":***@" if secret else "@", 1
-    )
+    assert without_password(url) == url.replace(f"{secret}@", ":***@" if secret else "@", 1)
 
 
 pieces = st.sampled_from(
@@ -200,7 +198,7 @@ def test_passwords_beside_several_hosts_are_masked(
 
 def test_a_password_is_masked_to_its_end() -> None:
     """A password that is not percent-encoded is masked whole, in whatever URL it stands."""
-    masked = converters.without_password(f"http://me:{SECRET}@/?#{SECRET} {SECRET}@proxy:1")
+    masked = without_password(f"http://me:{SECRET}@/?#{SECRET} {SECRET}@proxy:1")
     assert masked == "http://me:***@proxy:1"
 
 

@@ -15,8 +15,8 @@ from voltpay_adapters.confluent.connection import (
 )
 from voltpay_adapters.confluent.records import record_of
 from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
+from voltpay_adapters.kafka.failures import no_records, no_topic
 from voltpay_adapters.kafka.resuming import browse_from, is_of_another
-from voltpay_core.errors import Unavailable
 from voltpay_core.records import Partition, Record
 
 _CHUNK = 500
@@ -45,7 +45,7 @@ def browse(
         admin = ConfluentTopicAdmin(connection.admin(), TIMEOUT)
         found = admin.describe(topic)
         if found is None:
-            raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
+            raise no_topic(topic, halt=True)
         numbers = [n for n in range(found.shape.partitions) if only in {None, n}]
         tps = [TopicPartition(topic, number) for number in numbers]
         starts, ends = admin.starts(tps), admin.ends(tps)
@@ -68,7 +68,7 @@ def _read(consumer: Consumer, partition: Partition, end: int) -> Iterator[Record
     while True:
         messages = consumer.consume(1, TIMEOUT) + consumer.consume(_CHUNK, 0)
         if not messages:
-            raise Unavailable(f"Kafka: {partition} returns no records at the moment", code="kafka")
+            raise no_records(partition)
         for message in messages:
             error = message.error()
             if error is None and message.offset() < end:

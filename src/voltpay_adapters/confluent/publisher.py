@@ -16,6 +16,7 @@ from voltpay_adapters.confluent.connection import (
     translate_errors,
 )
 from voltpay_adapters.kafka.defaults import ACK_TIMEOUT
+from voltpay_adapters.kafka.failures import no_topic
 from voltpay_adapters.kafka.requirements import whole_number
 from voltpay_core.errors import Unavailable
 from voltpay_core.ports import Publication
@@ -72,7 +73,7 @@ class _Session:
             shapes, configurations = admin.shapes(new), admin.configurations(new)
         for topic in new:
             if topic not in shapes:
-                raise Unavailable(f"Kafka has no topic {topic}", code="no-topic")
+                raise no_topic(topic)
             longest = whole_number(configurations[topic].get("max.message.bytes", ""))
             same = shapes[topic].partitions == self._source_partitions
             self._targets[topic] = _Target(

@@ -21,6 +21,7 @@ from voltpay_adapters.confluent.records import record_of
 from voltpay_adapters.confluent.topic_admin import ConfluentTopicAdmin
 from voltpay_adapters.confluent.topic_watch import TopicWatch
 from voltpay_adapters.kafka.defaults import BATCH_BYTES
+from voltpay_adapters.kafka.failures import no_topic, not_assigned, topic_replaced
 from voltpay_adapters.kafka.resuming import is_of_another, mark, resume_at
 from voltpay_core.errors import Fenced, Misconfigured, Unavailable
 from voltpay_core.ports import PollResult
@@ -173,8 +174,7 @@ class ConfluentSource:
         """Commit these offsets."""
         foreign = [place for place in positions if place.number not in self._positions]
         if foreign:
-            # the broker would accept them from any member of the group
-            raise Fenced(foreign, "the group has assigned them to another member")
+            raise not_assigned(foreign)
         with translate_errors(f"committing offsets of {self._group}", frozenset(positions)):
             self._commit({place.number: offset for place, offset in positions.items()})
 
@@ -372,7 +372,7 @@ class ConfluentSource:
             admin = self._topic_admin()
             found = admin.describe(self._topic)
             if found is None:
-                raise Unavailable(f"Kafka has no topic {self._topic}", code="no-topic")
+                raise no_topic(self._topic)
             tps = [TopicPartition(self._topic, n) for n in range(found.shape.partitions)]
             starts, ends = admin.starts(tps), admin.ends(tps)
             self._ends = {number: end for number, end in ends.items() if end > starts[number]}
@@ -422,9 +422,7 @@ class ConfluentSource:
         """Leave the group because the topic was deleted or replaced; the next poll joins again."""
         self._rebalance.lose(self._rebalance.owned | self._positions.keys())
         self._close_consumer()
-        return Unavailable(
-            f"Kafka: {self._topic} was deleted, or another topic has its name", code="kafka"
-        )
+        return topic_replaced(self._topic)
 
     def _close_consumer(self) -> None:
         self._held = []

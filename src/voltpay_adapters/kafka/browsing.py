@@ -9,13 +9,13 @@ from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
+from voltpay_adapters.kafka.failures import no_records, no_topic
 from voltpay_adapters.kafka.offsets import TIMEOUT_MS, committed, find_offsets
 from voltpay_adapters.kafka.resuming import browse_from
 from voltpay_adapters.kafka.source import records_of
 from voltpay_adapters.kafka.topics import KafkaCluster
-from voltpay_core.errors import Unavailable
 from voltpay_core.ports import MessageSource
-from voltpay_core.records import Record
+from voltpay_core.records import Partition, Record
 from voltpay_core.replaying import replay_group
 
 
@@ -81,7 +81,7 @@ def browse(
     ):
         tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
         if not tps:
-            raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
+            raise no_topic(topic, halt=True)
         tps = [tp for tp in tps if only in {None, tp.partition}]
         ends = find_offsets(consumer.end_offsets, tps)
         most = None if newest is None else newest // max(1, len(tps))
@@ -108,6 +108,4 @@ def _read(consumer: KafkaConsumer, tp: TopicPartition, start: int, end: int) -> 
             yield from (record for record in records_of(tp, polled) if record.offset < end)
         before, start = start, consumer.position(tp, timeout_ms=TIMEOUT_MS)
         if start == before:
-            raise Unavailable(
-                f"Kafka: {tp.topic}-{tp.partition} returns no records at the moment", code="kafka"
-            )
+            raise no_records(Partition(tp.topic, tp.partition))

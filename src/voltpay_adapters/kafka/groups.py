@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from voltpay_adapters.kafka.failures import no_topic
 from voltpay_adapters.kafka.topics import KafkaCluster, TopicAdmin
 from voltpay_adapters.snapshots import GroupState
-from voltpay_core.errors import Unavailable
 
 
 def read_group(cluster: KafkaCluster, group: str, topic: str) -> GroupState:
@@ -40,4 +40,4 @@ def count_retained(cluster: KafkaCluster, topic: str) -> int:
 def _offsets(admin: TopicAdmin, topic: str) -> dict[int, range]:
     if offsets := admin.offsets(topic):
         return offsets
-    raise Unavailable(f"Kafka has no topic {topic}", halt=True, code="no-topic")
+    raise no_topic(topic, halt=True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from voltpay_adapters.checking import Finding, ask
+from voltpay_adapters.findings import Finding, ask
 from voltpay_adapters.kafka import topics
 from voltpay_adapters.kafka.requirements import Difference, Stake, Topic, whole_number
 from voltpay_adapters.kafka.topic_policy import TopicPolicy

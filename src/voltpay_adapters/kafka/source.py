@@ -20,6 +20,7 @@ from kafka.errors import (
 from voltpay_adapters.kafka import quirks
 from voltpay_adapters.kafka.connection import KafkaConnection, translate_errors
 from voltpay_adapters.kafka.defaults import BATCH_BYTES
+from voltpay_adapters.kafka.failures import no_topic, not_assigned, topic_replaced
 from voltpay_adapters.kafka.lookahead import Lookahead
 from voltpay_adapters.kafka.offsets import (
     TIMEOUT_MS,
@@ -29,7 +30,7 @@ from voltpay_adapters.kafka.offsets import (
 )
 from voltpay_adapters.kafka.quirks import topic_id
 from voltpay_adapters.kafka.resuming import resume_at
-from voltpay_core.errors import Fenced, Unavailable
+from voltpay_core.errors import Unavailable
 from voltpay_core.ports import PollResult
 from voltpay_core.records import Partition, Record
 
@@ -143,8 +144,7 @@ class KafkaSource:
             if _topic_partition(partition) not in self._positions
         ]
         if foreign:
-            # the broker would accept them from any member of the group
-            raise Fenced(foreign, "the group has assigned them to another member")
+            raise not_assigned(foreign)
         with translate_errors(f"committing offsets of {self._group}", frozenset(positions)):
             self._commit({_topic_partition(p): offset for p, offset in positions.items()})
 
@@ -214,9 +214,7 @@ class KafkaSource:
             self._rebalance.on_partitions_revoked(consumer.assignment() | self._positions.keys())
             self._positions.clear()
             self.close()
-            raise Unavailable(
-                f"Kafka: {self._topic} was deleted, or another topic has its name", code="kafka"
-            )
+            raise topic_replaced(self._topic)
 
     def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._consumer().commit(
@@ -249,7 +247,7 @@ class KafkaSource:
             for number in consumer.partitions_for_topic(self._topic)
         ]
         if not tps:
-            raise Unavailable(f"Kafka has no topic {self._topic}", code="no-topic")
+            raise no_topic(self._topic)
         starts = find_offsets(consumer.beginning_offsets, tps)
         ends = find_offsets(consumer.end_offsets, tps)
         return {tp: end for tp, end in ends.items() if end > starts[tp]}

@@ -15,10 +15,11 @@ from attrs import define, frozen
 
 from voltpay_adapters.local.appending import append, cannot, complete, cut_off, locked
 from voltpay_adapters.local.lines import envelope, payment_line, read_envelope
-from voltpay_adapters.local.reading import STDIN
 from voltpay_core.errors import Misconfigured, Unavailable
 from voltpay_core.ports import Publication
 from voltpay_core.records import Partition, ProducerRecord, Record
+
+STDOUT = "-"
 
 
 @define
@@ -82,7 +83,7 @@ class PaymentFilePublisher:
             Misconfigured: It cannot be written, or is a pipe or a device.
             Unavailable: The disk is full.
         """
-        if self._path != STDIN:
+        if self._path != STDOUT:
             try:
                 with locked(Path(self._path)):
                     pass
@@ -93,7 +94,7 @@ class PaymentFilePublisher:
         """Append the records; to a file, all or none."""
         text = b"".join(payment_line(event) + b"\n" for event in events)
         try:
-            if self._path == STDIN:
+            if self._path == STDOUT:
                 sys.stdout.buffer.write(text)
                 sys.stdout.buffer.flush()
             else:
@@ -119,7 +120,7 @@ def new_payment_file(path: str) -> Iterator[PaymentFilePublisher]:
         Misconfigured: There is such a file, or it cannot be written.
         Unavailable: The disk is full.
     """
-    if path == STDIN:
+    if path == STDOUT:
         yield PaymentFilePublisher(path)
         return
     try:

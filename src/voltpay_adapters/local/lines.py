@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from attrs import frozen
 
-from voltpay_core.records import Headers, ProducerRecord
+from voltpay_core.records import Headers, ProducerRecord, Record
 
 
 @frozen
@@ -91,19 +91,19 @@ def payment_line(event: ProducerRecord) -> bytes:
     return value if read_line(value) == Line(event.key, value) else envelope(event)
 
 
-def envelope(event: ProducerRecord) -> bytes:
-    """A line with an event's key, value, headers and timestamp, whatever their bytes."""
-    line = _Envelope(timestamp=event.timestamp)
-    line.key, line.key_base64 = _text(event.key)
-    text, line.value_base64 = _text(event.value)
+def envelope(record: Record | ProducerRecord) -> bytes:
+    """A line with a record's key, value, headers and timestamp, whatever their bytes."""
+    line = _Envelope(timestamp=record.timestamp)
+    line.key, line.key_base64 = _text(record.key)
+    text, line.value_base64 = _text(record.value)
     line.value = text if line.value_base64 is None else msgspec.UNSET
-    texts = {name: text for name, value in event.headers if (text := _text(value)[0]) is not None}
-    if len(texts) == len(event.headers):
+    texts = {name: text for name, value in record.headers if (text := _text(value)[0]) is not None}
+    if len(texts) == len(record.headers):
         line.headers = texts
     else:  # a JSON object cannot hold bytes, nulls and repeated names
         line.headers_base64 = [
             (name, None if value is None else b64encode(value).decode())
-            for name, value in event.headers
+            for name, value in record.headers
         ]
     return _encode(line)
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
-from typing import IO
 
 from attrs import define, field, frozen
 
-from voltpay_adapters.local.appending import cannot
+from voltpay_adapters.local.node_lease import NodeLease
+from voltpay_adapters.local.sqlite_stores import (
+    SqliteFence,
+    SqliteIdempotency,
+    SqliteOutbox,
+    SqlitePayments,
+    SqlitePositions,
+)
 from voltpay_adapters.snapshots import StoreState
-from voltpay_core.errors import Fenced, Misconfigured, PaymentIdTaken, Rejected, Unavailable
+from voltpay_core.errors import PaymentIdTaken, Rejected, Unavailable
 from voltpay_core.ids import NODE_IDS
-from voltpay_core.payments import Payment
-from voltpay_core.ports import OutboxRow, PurgeStep, UnitOfWork
-from voltpay_core.records import Partition
+from voltpay_core.ports import UnitOfWork
 
 MEMORY = ":memory:"
 BUSY_TIMEOUT = 30.0
@@ -50,176 +50,6 @@ CREATE TABLE IF NOT EXISTS partition_fence (
     PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 """
-
-
-@frozen
-class SqlitePayments:
-    """The payment tables."""
-
-    _connection: sqlite3.Connection
-
-    def add(self, payments: Sequence[Payment]) -> None:
-        """Write these payments into all three tables."""
-        run = self._connection.executemany
-        run(
-            "INSERT INTO payment_core VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    payment.id.text,
-                    str(payment.stated.amount),
-                    payment.stated.status.value,
-                    payment.stated.currency,
-                    payment.stated.account_id,
-                    payment.stated.type,
-                    payment.created_at.isoformat(),
-                )
-                for payment in payments
-            ),
-        )
-        run(
-            "INSERT INTO payment_metadata VALUES (?, ?, ?, ?)",
-            (
-                (p.id.text, p.created_at.isoformat(), p.created_at.isoformat(), p.version)
-                for p in payments
-            ),
-        )
-        run(
-            "INSERT INTO payment_notes VALUES (?, ?, ?, ?)",
-            (
-                (p.id.text, p.created_at.isoformat(), p.stated.external_ref_id, p.stated.comment)
-                for p in payments
-            ),
-        )
-
-
-@frozen
-class SqliteIdempotency:
-    """The claims."""
-
-    _connection: sqlite3.Connection
-    _now: str
-
-    def claim(self, keys: Sequence[str]) -> set[str]:
-        """Claim the keys, and return those that were free."""
-        rows = self._connection.execute(
-            "INSERT INTO idempotency SELECT value, ? FROM json_each(?) WHERE true"
-            " ON CONFLICT DO NOTHING RETURNING message_id",
-            (self._now, json.dumps(keys)),
-        )
-        return {key for (key,) in rows}
-
-    def purge(self, older_than: timedelta, limit: int, start: int = 0) -> PurgeStep:
-        """Delete at most `limit` claims older than `older_than`; each step searches all claims."""
-        deleted = self._connection.execute(
-            "DELETE FROM idempotency WHERE message_id IN"
-            " (SELECT message_id FROM idempotency WHERE date < ? LIMIT ?)",
-            (self._cutoff(older_than), limit),
-        ).rowcount
-        return PurgeStep(deleted, start if deleted == limit else None)
-
-    def expired(self, older_than: timedelta) -> int:
-        """The number of claims older than `older_than`."""
-        (count,) = self._connection.execute(
-            "SELECT count(*) FROM idempotency WHERE date < ?", (self._cutoff(older_than),)
-        ).fetchone()
-        return int(count)
-
-    def _cutoff(self, older_than: timedelta) -> str:
-        (cutoff,) = self._connection.execute(
-            "SELECT min(strftime('%Y-%m-%d %H:%M:%f', 'now', ?), coalesce(min(created_at), '9999'))"
-            " FROM outbox",
-            (f"-{older_than.total_seconds()} seconds",),
-        ).fetchone()
-        return str(cutoff)
-
-
-@frozen
-class SqliteOutbox:
-    """Committed events until they are published."""
-
-    _connection: sqlite3.Connection
-    _now: str
-
-    def put(self, payloads: Mapping[Partition, bytes]) -> frozenset[int]:
-        """Add one row for each source partition."""
-        return frozenset(
-            int(
-                self._connection.execute(
-                    "INSERT INTO outbox (topic, partition, payload, created_at)"
-                    " VALUES (?, ?, ?, ?) RETURNING id",
-                    (partition.topic, partition.number, payload, self._now),
-                ).fetchone()[0]
-            )
-            for partition, payload in payloads.items()
-        )
-
-    def pending(self, partitions: Collection[Partition]) -> list[OutboxRow]:
-        """All rows of these partitions in order."""
-        rows = self._connection.execute(
-            "SELECT id, payload, topic, partition FROM outbox ORDER BY id"
-        )
-        return [
-            OutboxRow(row_id, payload)
-            for row_id, payload, topic, number in rows
-            if Partition(topic, number) in partitions
-        ]
-
-    def delete(self, ids: Collection[int]) -> None:
-        """Delete these rows."""
-        self._connection.executemany("DELETE FROM outbox WHERE id = ?", ((i,) for i in ids))
-
-
-@frozen
-class SqliteFence:
-    """The epochs; an open transaction locks the whole database."""
-
-    _connection: sqlite3.Connection
-
-    def hold(self, epochs: Mapping[Partition, int]) -> None:
-        """Compare the epochs with the database's."""
-        bumped = {p for p, epoch in epochs.items() if self._epoch(p) != epoch}
-        if bumped:
-            raise Fenced(bumped, "another process has bumped their epochs", code="epoch-bumped")
-
-    def bump_epochs(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Increase the epochs by one."""
-        for partition in partitions:
-            self._connection.execute(
-                "INSERT INTO partition_fence VALUES (?, ?, 1, NULL)"
-                " ON CONFLICT DO UPDATE SET epoch = epoch + 1",
-                (partition.topic, partition.number),
-            )
-        return {partition: self._epoch(partition) or 0 for partition in partitions}
-
-    def _epoch(self, partition: Partition) -> int | None:
-        row = self._connection.execute(
-            "SELECT epoch FROM partition_fence WHERE topic = ? AND partition = ?",
-            (partition.topic, partition.number),
-        ).fetchone()
-        return row[0] if row else None
-
-
-@frozen
-class SqlitePositions:
-    """The read positions of sources that cannot store their own."""
-
-    _connection: sqlite3.Connection
-
-    def load(self, partition: Partition) -> int | None:
-        """Return the next offset of a partition."""
-        row = self._connection.execute(
-            "SELECT next_offset FROM partition_fence WHERE topic = ? AND partition = ?",
-            (partition.topic, partition.number),
-        ).fetchone()
-        return row[0] if row else None
-
-    def save(self, partition: Partition, position: int) -> None:
-        """Set the next offset of a partition."""
-        self._connection.execute(
-            "INSERT INTO partition_fence VALUES (?, ?, 0, ?)"
-            " ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
-            (partition.topic, partition.number, position),
-        )
 
 
 @frozen
@@ -355,7 +185,14 @@ def read_state(path: str) -> StoreState:
     with read_only(path) as connection:
         rows, oldest = connection.execute(_AGES.format("created_at", "outbox")).fetchone()
         _, claim = connection.execute(_AGES.format("date", "idempotency")).fetchone()
-        return StoreState(rows, oldest, claim, {}, 0.0, ())
+        return StoreState(
+            outbox_rows=rows,
+            outbox_oldest=oldest,
+            oldest_claim=claim,
+            months_ahead={},
+            clock_difference=0.0,
+            node_ids=(),
+        )
 
 
 @contextmanager
@@ -381,44 +218,6 @@ _AGES = "SELECT count(*), coalesce((julianday('now') - julianday(min({0}))) * 86
 def _no_uri(path: str) -> str:
     """A path that SQLite does not read as a URI, even if it begins with ``file:``."""
     return path if path == MEMORY or path.startswith("/") else f"./{path}"
-
-
-@frozen
-class NodeLease:
-    """A node id, leased while its lock file beside the database stays locked (G7)."""
-
-    node_id: int
-    _lock: IO[bytes]
-
-    @classmethod
-    def take(cls, database: Path, node_ids: Sequence[int]) -> NodeLease:
-        """Lease the first free one of these node ids.
-
-        Raises:
-            Misconfigured: Other running processes hold all of them, or the path is wrong.
-            Unavailable: The disk is full.
-        """
-        if os.path.isdir(database):  # noqa: PTH112 - a Path raises where a name is too long
-            raise Misconfigured(f"{database} is a folder: name a file for the database")
-        for candidate in node_ids:
-            try:
-                lock = Path(f"{database}.node-{candidate:03}").open("ab")  # noqa: SIM115 - it is the lease
-            except OSError as error:
-                raise cannot(f"write beside {database}", error) from None
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-            else:
-                return cls(candidate, lock)
-        raise Misconfigured(
-            f"node id {node_ids[0]} is taken by another process that uses {database}",
-            code="node-id-taken",
-        )
-
-    def release(self) -> None:
-        """Release the node id."""
-        self._lock.close()
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 
 from attrs import frozen
 
-from voltpay_adapters.postgres.connection import Row
 from voltpay_adapters.postgres.driver import PostgresConnection
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.postgres.hosts import connect
+from voltpay_adapters.postgres.session import Row
 from voltpay_adapters.postgres.urls import DatabaseUrl
 
 _ANSWER_SECONDS = 600  # seconds for one answer: maintenance may read a whole month

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from attrs import define, field, frozen
 
-from voltpay_adapters.postgres.connection import Session
 from voltpay_adapters.postgres.defaults import CLOCK_SKEW
 from voltpay_adapters.postgres.inspection import encoding_shortfall
+from voltpay_adapters.postgres.session import Session
 from voltpay_adapters.postgres.stores import (
     PostgresFence,
     PostgresIdempotency,

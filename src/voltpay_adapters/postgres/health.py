@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from voltpay_adapters.checking import Finding, ask
-from voltpay_adapters.postgres import inspection
+from voltpay_adapters.findings import Finding, ask
+from voltpay_adapters.postgres import changelog, inspection
 from voltpay_adapters.postgres.administration import Administration, admin_connection
 from voltpay_adapters.postgres.database import NODE_LOCKS
 from voltpay_adapters.postgres.resources import changeset_ids
@@ -63,7 +63,7 @@ def read_state(target: DatabaseUrl, tls: ssl.SSLContext | None = None) -> StoreS
         Unavailable: The database cannot be reached, or has no tables.
     """
     with admin_connection(target, tls, statement_seconds=_STATEMENT_SECONDS) as connection:
-        if inspection.schema_version(connection) is None:
+        if changelog.schema_version(connection) is None:
             raise Unavailable("the database has no schema", halt=True, code="no-schema")
         backlog = inspection.outbox_backlog(connection)
         return StoreState(
@@ -91,7 +91,7 @@ def _encoding(connection: Administration) -> str:
 
 
 def _schema(connection: Administration) -> str:
-    version, known = inspection.schema_version(connection), changeset_ids()
+    version, known = changelog.schema_version(connection), changeset_ids()
     if version is None:
         raise Misconfigured("does not exist", code="no-schema")
     if version not in known:

@@ -1,23 +1,16 @@
-"""Read-only queries about a database: schema version, partitions, privileges, outbox, clock."""
+"""Read-only queries about a database: partitions, privileges, outbox, claims, clock."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from attrs import frozen
 
 from voltpay_adapters.postgres.administration import Administration
-from voltpay_adapters.postgres.resources import rollbacks
 
 PAYMENT_TABLES = ("payment_core", "payment_metadata", "payment_notes")
-
-MANY_ROWS = 10_000
-"""Rows of a table that is dropped are counted up to this number."""
-
-_DROPPED = re.compile(r"DROP TABLE (write\.\w+)")
 
 _WRITER_NEEDS = {
     "databasechangelog": ("SELECT",),
@@ -91,28 +84,6 @@ class Privileges:
 
 
 @frozen
-class Undo:
-    """The rollback of one changeset.
-
-    Attributes:
-        sql: What it runs.
-        dropped: The number of rows in each table that it drops, counted up to `MANY_ROWS`.
-    """
-
-    changeset: str
-    sql: str
-    dropped: Mapping[str, int]
-
-    def __str__(self) -> str:
-        tables = [f"{table} ({_rows(count)})" for table, count in self.dropped.items()]
-        return f"{self.changeset}: " + (f"drops {', '.join(tables)}" if tables else self.sql)
-
-
-def _rows(count: int) -> str:
-    return f"{MANY_ROWS} rows or more" if count >= MANY_ROWS else f"{count} rows"
-
-
-@frozen
 class Backlog:
     """The outbox: its number of rows, and the age of the oldest in seconds."""
 
@@ -172,51 +143,6 @@ def held_node_ids(connection: Administration, first_key: int) -> tuple[int, ...]
     return tuple(int(node_id) for (node_id,) in rows)
 
 
-def schema_version(connection: Administration) -> str | None:
-    """The id of the last changeset that was run; None if there was none.
-
-    The schema is up to date if it is the last of
-    `voltpay_adapters.postgres.resources.changeset_ids`.
-    """
-    return next(reversed(applied_changesets(connection)), None)
-
-
-def applied_changesets(connection: Administration) -> dict[str, datetime]:
-    """The ids of the changesets that were run, in order, each with its time."""
-    if connection.run("SELECT to_regclass('write.databasechangelog')") == [[None]]:
-        return {}
-    rows = connection.run(
-        "SELECT id, dateexecuted AT TIME ZONE 'UTC' FROM write.databasechangelog"
-        " ORDER BY orderexecuted"
-    )
-    return {str(changeset): at for changeset, at in rows}
-
-
-def undo_plan(connection: Administration, count: int) -> tuple[Undo, ...]:
-    """What a rollback of the last changesets would do, in its order.
-
-    Args:
-        count: The number of changesets.
-    """
-    known, newest = rollbacks(), [*applied_changesets(connection)][: -count - 1 : -1]
-    return tuple(
-        Undo(
-            changeset,
-            sql,
-            {table: _count_rows(connection, table) for table in _DROPPED.findall(sql)},
-        )
-        for changeset in newest
-        for sql in (known.get(changeset, "not known to this program"),)
-    )
-
-
-def _count_rows(connection: Administration, table: str) -> int:
-    ((rows,),) = connection.run(
-        f"SELECT count(*) FROM (SELECT FROM {table} LIMIT {MANY_ROWS}) AS found"  # noqa: S608 - ours
-    )
-    return int(rows)
-
-
 def encoding_shortfall(encoding: str) -> str | None:
     """The problem with a database in this encoding, and its solution; None for UTF8."""
     if encoding == "UTF8":
@@ -230,17 +156,6 @@ def encoding_shortfall(encoding: str) -> str | None:
         f"{loss}: payments with text that the database rejects become dead letters; move them to a"
         " database with ENCODING 'UTF8'"
     )
-
-
-def changelog_lock(connection: Administration) -> str | None:
-    """The holder of Liquibase's lock, and the time since when; None if it is free."""
-    if connection.run("SELECT to_regclass('write.databasechangeloglock')") == [[None]]:
-        return None
-    rows = connection.run(
-        "SELECT concat_ws(' since ', lockedby, lockgranted)"
-        " FROM write.databasechangeloglock WHERE locked"
-    )
-    return rows[0][0] if rows else None
 
 
 def partitions(connection: Administration) -> tuple[TablePartition, ...]:

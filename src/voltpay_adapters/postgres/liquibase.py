@@ -15,8 +15,8 @@ from tempfile import NamedTemporaryFile
 from attrs import frozen
 
 from voltpay_adapters.postgres.administration import Administration, admin_connection
+from voltpay_adapters.postgres.changelog import Undo, applied_changesets, changelog_lock, undo_plan
 from voltpay_adapters.postgres.defaults import LIQUIBASE, SSLMODE
-from voltpay_adapters.postgres.inspection import Undo, applied_changesets, changelog_lock, undo_plan
 from voltpay_adapters.postgres.resources import changelog_folder
 from voltpay_adapters.postgres.tls import tls_context
 from voltpay_adapters.postgres.urls import DatabaseUrl

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from voltpay_adapters.postgres.connection import Row, Session
+from voltpay_adapters.postgres.session import Row, Session
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
 from voltpay_core.errors import Unavailable

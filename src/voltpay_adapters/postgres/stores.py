@@ -11,7 +11,7 @@ import msgspec
 import zstandard
 from attrs import frozen
 
-from voltpay_adapters.postgres.connection import Session
+from voltpay_adapters.postgres.session import Session
 from voltpay_core.errors import Fenced
 from voltpay_core.payments import Payment
 from voltpay_core.ports import OutboxRow, PurgeStep

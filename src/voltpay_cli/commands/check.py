@@ -1,4 +1,4 @@
-"""`voltpay check`: whether everything is as it should be."""
+"""`voltpay check`: checks Kafka, the database and the settings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 
 import typer
 
+from voltpay_cli.checks import run_checks
 from voltpay_cli.exit_codes import ExitCode, exit_code
 from voltpay_cli.groups import examples, group
-from voltpay_cli.operations import run_checks
 from voltpay_cli.options import Format, with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring

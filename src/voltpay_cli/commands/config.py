@@ -1,4 +1,4 @@
-"""`voltpay config`: what is in force, and where it comes from."""
+"""`voltpay config`: shows the settings in force, and their origins."""
 
 from __future__ import annotations
 

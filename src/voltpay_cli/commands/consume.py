@@ -1,28 +1,24 @@
-"""`voltpay consume`: payments from the source to the store, their events to the rest."""
+"""`voltpay consume`: writes payments from the source to the store, and publishes their events."""
 
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
-from attrs import fields
 
-from voltpay_cli.addresses import Address
 from voltpay_cli.console.lines import event
 from voltpay_cli.console.progress import (
-    Output,
     once_a_minute,
     progress,
     summarize,
     summarize_dry_run,
 )
+from voltpay_cli.console.results import Output
 from voltpay_cli.console.run_log import run_log
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
@@ -30,14 +26,13 @@ from voltpay_cli.groups import examples, group
 from voltpay_cli.monitoring import monitored
 from voltpay_cli.options import number, switch, with_settings
 from voltpay_cli.settings import Settings
-from voltpay_cli.supervising import Supervisor, worst
 from voltpay_cli.tracing import traced
 from voltpay_cli.wiring import Wiring
+from voltpay_cli.workers import check_shareable, share
 from voltpay_core import dry_running
 from voltpay_core.consuming import PaymentConsumer
-from voltpay_core.errors import Misconfigured, Unavailable
+from voltpay_core.errors import Unavailable
 from voltpay_core.notices import to_all
-from voltpay_core.outcomes import Tally
 from voltpay_core.pacing import Pace
 
 log = logging.getLogger("voltpay")
@@ -88,8 +83,8 @@ def consume(
     if skip_expired:
         wiring.audit("source", "group")
     if workers > 1:
-        _check_shareable(wiring.settings, max_messages, dry_run=dry_run)
-        raise typer.Exit(_share(workers, wiring.settings.listen, output))
+        check_shareable(wiring.settings, max_messages, dry_run=dry_run)
+        raise typer.Exit(share(workers, wiring.settings.listen, output))
     with stop_on_signals(timeout) as stop:
         pace = Pace(rate, stop.flag.wait) if rate else None
         if dry_run:
@@ -145,7 +140,7 @@ def run(
 
 
 def _is_file(settings: Settings) -> bool:
-    """Whether the source is a file, whose lines are all there; those of a pipe may not be."""
+    """Whether the source is a file, whose lines are all there; a pipe may get more."""
     source = settings.source
     return bool(source and not source.is_kafka and source.path != "-")
 
@@ -165,38 +160,6 @@ def _run_dry(
     )
     summarize_dry_run(done, time.monotonic() - started, output)
     return ExitCode.STOPPED if stop() else ExitCode.DONE
-
-
-def _check_shareable(settings: Settings, max_messages: int | None, *, dry_run: bool) -> None:
-    if dry_run:
-        raise Misconfigured("--workers and --dry-run: a dry run is one process")
-    if not (settings.source and settings.source.is_kafka):
-        raise Misconfigured("--workers: only a Kafka topic can be shared by several processes")
-    if isinstance(settings.node_id, int):
-        raise Misconfigured("--workers: each process needs its own node id; set node_id to auto")
-    if max_messages is not None:
-        raise Misconfigured("--workers and --max-messages: the number is that of one process")
-
-
-def _share(workers: int, listen: str | None, output: Output) -> int:
-    """Run this command in several processes, print one summary, and return the worst exit code."""
-    started = time.monotonic()
-    program = (sys.executable, "-m", "voltpay_cli", *sys.argv[1:])
-    alone = ("--workers", "1", "--output", "json")
-    addresses = Address.parse(listen).counted_up(workers) if listen else []
-
-    def command(number: int) -> tuple[str, ...]:
-        at = ("--listen", str(addresses[number - 1])) if addresses else ()
-        return (*program, *alone, *at)
-
-    with stop_on_signals() as stop:
-        supervisor = Supervisor(command, stop.flag)
-        stop.abort = supervisor.abort
-        ends = supervisor.run(workers)
-    summaries = [json.loads(ended.output) for ended in ends if ended.output]
-    counts = {each.name: sum(one[each.name] for one in summaries) for each in fields(Tally)}
-    summarize(Tally(**counts), time.monotonic() - started, output)
-    return worst(ends)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`voltpay db`: bootstrap, Liquibase's own commands, and pg_partman's maintenance."""
+"""`voltpay db`: creates and maintains the schema by Liquibase and pg_partman."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from voltpay_cli import database
 from voltpay_cli.console.lines import tell
+from voltpay_cli.console.results import print_result
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.operations import bootstrap_database, changesets, liquibase
-from voltpay_cli.operations import maintain as maintain_database
-from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
 
@@ -25,7 +25,7 @@ app = group(no_args_is_help=True, help="Create and maintain the PostgreSQL schem
 def bootstrap(wiring: Wiring) -> None:
     """Create roles, schemas and pg_partman, as a superuser."""
     wiring.audit("superuser")
-    bootstrap_database(wiring)
+    database.bootstrap(wiring)
     typer.echo("roles, schemas and pg_partman are in place; next: voltpay db update")
 
 
@@ -38,9 +38,9 @@ def update(
 ) -> None:
     """Run the changesets that the database does not have yet."""
     if sql:
-        _end(liquibase(wiring).update_sql())
+        _end(database.liquibase(wiring).update_sql())
     wiring.audit("migrator")
-    _end(liquibase(wiring, locking=True).update())
+    _end(database.liquibase(wiring, locking=True).update())
 
 
 @app.command(epilog=examples("voltpay db rollback --count 1"))
@@ -52,7 +52,7 @@ def rollback(
     yes: Annotated[bool, switch("--yes", "undo them without a question")] = False,
 ) -> None:
     """Undo the last changesets. If they drop a payment table, its rows are lost."""
-    changelog = liquibase(wiring, locking=True)
+    changelog = database.liquibase(wiring, locking=True)
     for undo in changelog.undo_plan(count):
         typer.echo(str(undo))
     if not yes:
@@ -66,8 +66,8 @@ def rollback(
 def status(wiring: Wiring, *, output: Format = "text") -> None:
     """List the changesets that the database does not have yet."""
     if output == "text":
-        _end(liquibase(wiring).status())
-    applied, pending = changesets(wiring)
+        _end(database.liquibase(wiring).status())
+    applied, pending = database.changesets(wiring)
     typer.echo(json.dumps({"schema": next(reversed(applied), None), "pending": pending}))
 
 
@@ -76,8 +76,8 @@ def status(wiring: Wiring, *, output: Format = "text") -> None:
 def history(wiring: Wiring, *, output: Format = "text") -> None:
     """List the changesets that were run, and when."""
     if output == "text":
-        _end(liquibase(wiring).history())
-    applied, _ = changesets(wiring)
+        _end(database.liquibase(wiring).history())
+    applied, _ = database.changesets(wiring)
     rows = [{"changeset": each, "at": at.isoformat()} for each, at in applied.items()]
     typer.echo(json.dumps({"changesets": rows}))
 
@@ -87,14 +87,14 @@ def history(wiring: Wiring, *, output: Format = "text") -> None:
 def clear_checksums(wiring: Wiring) -> None:
     """Delete the stored checksums of the changesets."""
     wiring.audit("migrator")
-    _end(liquibase(wiring).clear_checksums())
+    _end(database.liquibase(wiring).clear_checksums())
 
 
 @app.command(epilog=examples("voltpay db release-locks"))
 @with_settings("store")
 def release_locks(wiring: Wiring) -> None:
     """Release the changelog's lock that a killed update has left."""
-    changelog = liquibase(wiring)
+    changelog = database.liquibase(wiring)
     typer.echo(f"the changelog's lock was held by {changelog.lock_holder() or 'nobody'}")
     wiring.audit("migrator")
     _end(changelog.release_locks())
@@ -104,14 +104,14 @@ def release_locks(wiring: Wiring) -> None:
 @with_settings("store")
 def validate(wiring: Wiring) -> None:
     """Check the changelog."""
-    _end(liquibase(wiring).validate())
+    _end(database.liquibase(wiring).validate())
 
 
 @app.command(epilog=examples("voltpay db maintain", "voltpay db maintain --output json"))
 @with_settings("store")
 def maintain(wiring: Wiring, *, output: Format = "text") -> None:
     """Create the partitions of the coming months. Run it daily."""
-    made = maintain_database(wiring)
+    made = database.maintain(wiring)
     rows = [
         {
             "table": each.table,
@@ -121,7 +121,7 @@ def maintain(wiring: Wiring, *, output: Format = "text") -> None:
         }
         for each in made
     ]
-    show(output, {"partitions": rows}, map(str, made))
+    print_result(output, {"partitions": rows}, map(str, made))
 
 
 def _confirm(question: str) -> None:

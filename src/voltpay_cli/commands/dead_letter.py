@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import typer
 from attrs import asdict
 
+from voltpay_cli.console.results import print_result
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, moment, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
+from voltpay_cli.times import moment
 from voltpay_cli.wiring import Wiring
-from voltpay_core.dead_letters import DeadLetter, Selection, counts, find
+from voltpay_core.dead_letters import DeadLetter, DeadLetters, Selection, counts, find
 from voltpay_core.records import Record
 from voltpay_core.replaying import Replayed, ReplayPlan, export, plans, replay
 
@@ -27,8 +29,8 @@ Code = Annotated[str | None, typer.Option(help="only dead letters with this code
 Since = Annotated[
     str | None,
     typer.Option(
-        help="only letters that failed at this time or later: ISO 8601 with a zone, or an age such"
-        " as 2h",
+        help="only letters that failed at this time or later: ISO 8601, in UTC unless it has a"
+        " zone, or an age such as 2h",
         metavar="TIME",
     ),
 ]
@@ -75,7 +77,7 @@ def list_letters(
     for row in shown:
         cells = (row[name] for name in _COLUMNS)
         lines.append("  ".join("-" if cell is None else str(cell) for cell in cells))
-    show(output, {"counts": by_code, "letters": shown}, lines)
+    print_result(output, {"counts": by_code, "letters": shown}, lines)
 
 
 @app.command(
@@ -101,7 +103,7 @@ def show_letter(
     if reveal:
         wiring.audit("events")
         row["record"] = wiring.envelope(record)
-    show(output, row, (f"{name} = {json.dumps(value)}" for name, value in row.items()))
+    print_result(output, row, (f"{name} = {json.dumps(value)}" for name, value in row.items()))
 
 
 @app.command(
@@ -131,7 +133,7 @@ def export_letters(
         exported = export(records, publisher, topic, oldest=None if force else oldest, stop=stop)
         if stop():
             raise KeyboardInterrupt  # removes the file
-    show(output, {"exported": exported}, [f"exported {exported}"], err=file == "-")
+    print_result(output, {"exported": exported}, [f"exported {exported}"], err=file == "-")
 
 
 @app.command(
@@ -153,39 +155,27 @@ def replay_letters(
     output: Format = "text",
 ) -> None:
     """Send dead letters back to the input topic, under the same key and message id."""
-    settings, letters = wiring.settings, wiring.dead_letters()
-    waits = timedelta(hours=settings.topics.retention_hours)  # at most, once it is sent back
-    told: list[dict[str, Any]] = []
+    letters = wiring.dead_letters()
+    rows: dict[str, dict[str, Any]] = {}
 
     def tell(found: str, counted: ReplayPlan | Replayed) -> None:
+        rows.setdefault(found, {"code": found}).update(asdict(counted))
         if output == "text":
             typer.echo(f"{found}: {counted}")
-        elif told and told[-1]["code"] == found:
-            told[-1] |= asdict(counted)
-        else:
-            told.append({"code": found, **asdict(counted)})
 
     if yes:
         wiring.audit("source", "events", "group")
     with stop_on_signals() as stop:
         for found in [code] if code else counts(map(DeadLetter.read, letters.browse())):
-            plan = plans(
-                letters.browse(replays_of=found),
-                max_attempts=max_attempts,
-                now=wiring.now(),
-                claims_kept=timedelta(days=settings.limits.claims_days) - waits,
-            ).get(found, ReplayPlan())
+            plan = _plan(wiring, letters, found, max_attempts)
             tell(found, plan)
             if not yes or stop() or limit == 0:
                 continue
-            with (
-                closing(letters.source(found)) as source,
-                wiring.input_publisher() as publisher,
-            ):
+            with closing(letters.source(found)) as source, wiring.input_publisher() as publisher:
                 done = replay(
                     source,
                     publisher,
-                    settings.topics.writer,
+                    wiring.settings.topics.writer,
                     None if force else plan,
                     code=found,
                     max_attempts=max_attempts,
@@ -194,11 +184,21 @@ def replay_letters(
                 )
             tell(found, done)
             limit = None if limit is None else limit - done.replayed
-        if output == "json":
-            typer.echo(json.dumps({"dry_run": not yes, "codes": told}))
-        elif not yes:
-            typer.echo("nothing was sent: this was a dry run; --yes sends them")
+        lines = [] if yes else ["nothing was sent: this was a dry run; --yes sends them"]
+        print_result(output, {"dry_run": not yes, "codes": [*rows.values()]}, lines)
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
+
+
+def _plan(wiring: Wiring, letters: DeadLetters, code: str, max_attempts: int) -> ReplayPlan:
+    settings = wiring.settings
+    found = plans(
+        letters.browse(replays_of=code),
+        max_attempts=max_attempts,
+        now=wiring.now(),
+        claims_kept=timedelta(days=settings.limits.claims_days),
+        input_retention=timedelta(hours=settings.topics.retention_hours),
+    )
+    return found.get(code, ReplayPlan())
 
 
 def _selected(

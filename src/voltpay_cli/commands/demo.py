@@ -1,4 +1,4 @@
-"""`voltpay demo`: the main job on the embedded default, twice."""
+"""`voltpay demo`: consumes sample payments on files and SQLite, twice."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from voltpay_cli.console.logs import log_to_stderr
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
+from voltpay_cli.samples import send_samples
 from voltpay_cli.settings import Settings, Url
 from voltpay_cli.wiring import Wiring
 from voltpay_core.errors import Misconfigured
@@ -71,12 +72,12 @@ def _make(folder: Path, wiring: Wiring, stop: StopFlag) -> None:
     except OSError as error:
         reason = f"cannot write to {folder}: {error.strerror}: name another folder"
         raise Misconfigured(reason) from None
-    sent = wiring.produce(stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03)
+    sent = send_samples(wiring, stop.flag, COUNT, SEED, accounts=200, duplicates=0.05, poison=0.03)
     typer.echo(f"{folder}/payments.jsonl: {sent} records, duplicates and poison among them")
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier demo left, and never anything else."""
+    """Remove the files of an earlier demo, and no others."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Misconfigured(f"{folder} holds files that no demo made: name another folder")
     for pattern in ("payments.jsonl", "voltpay.db*", "events/payment_*.jsonl"):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from voltpay_cli.console.progress import Output, once_a_minute
+from voltpay_cli.console.progress import once_a_minute
+from voltpay_cli.console.results import Output, print_result
 from voltpay_cli.console.signals import StopFlag, stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
+from voltpay_cli.times import iso, moment
 from voltpay_cli.wiring import Wiring
 from voltpay_core import rebuilding
 from voltpay_core.errors import Misconfigured, Unavailable
@@ -36,7 +37,10 @@ def rebuild(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", help="first time of the payments, in UTC [default: all]", metavar="TIME"
+            "--from",
+            help="first time of the payments: ISO 8601, in UTC unless it has a zone, or an age such"
+            " as 30d [default: all]",
+            metavar="TIME",
         ),
     ] = None,
     end: Annotated[
@@ -52,9 +56,9 @@ def rebuild(
     output: Format = "text",
 ) -> None:
     """Publish read events again from the tables, for a reader that starts from nothing."""
+    now = wiring.now()
     payments = PaymentRange(
-        wiring.now() if end is None else _time("--to", end),
-        UNIX_EPOCH if start is None else _time("--from", start),
+        moment("--to", end, now) or now, moment("--from", start, now) or UNIX_EPOCH
     )
     if after is not None:
         payments = payments.rest(_payment_id(after))
@@ -65,7 +69,7 @@ def rebuild(
                 f"would publish {events} read events",
                 "nothing was published: this was a dry run; --yes publishes them",
             ]
-            show(output, {"events": events, "dry_run": True}, lines)
+            print_result(output, {"events": events, "dry_run": True}, lines)
             raise typer.Exit
         wiring.audit("store", "events")
         pace = Pace(rate, stop.flag.wait) if rate else None
@@ -110,25 +114,11 @@ def _publish(
 
 
 def _report(done: Rebuilt, payments: PaymentRange, output: Output) -> None:
-    where = f"--after {done.last}" if done.last else f"--from {_text(payments.start)}"
-    rest = None if done.finished else f"{where} --to {_text(payments.end)}"
+    where = f"--after {done.last}" if done.last else f"--from {iso(payments.start)}"
+    rest = None if done.finished else f"{where} --to {iso(payments.end)}"
     row = {"events": done.published, "dry_run": False, "finished": done.finished, "rest": rest}
     lines = [f"published {done.published} read events", *([f"to continue: {rest}"] if rest else [])]
-    show(output, row, lines)
-
-
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _time(flag: str, text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text.strip())
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Misconfigured(
-            f"{flag}: needs a date or a time such as 2026-11-01 or 2026-11-01T09:30:00Z"
-        ) from None
+    print_result(output, row, lines)
 
 
 def _payment_id(text: str) -> PaymentId:

@@ -1,4 +1,4 @@
-"""`voltpay idempotency`: the care for the claims."""
+"""`voltpay idempotency`: deletes old claims."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from voltpay_cli.console.lines import event
+from voltpay_cli.console.results import Output, print_result
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, age, number, show, switch, with_settings
+from voltpay_cli.options import Format, number, switch, with_settings
+from voltpay_cli.times import age
 from voltpay_cli.wiring import Wiring
 from voltpay_core import purging
 from voltpay_core.purging import ClaimRetention
@@ -47,31 +49,32 @@ def purge(
     output: Format = "text",
 ) -> None:
     """Delete old claims in chunks. It can be stopped and run again."""
-    replays = timedelta(days=wiring.settings.limits.claims_days)
-    oldest = replays if older_than is None else age("--older-than", older_than)
-    needed, total = None, 0
+    claims_kept = timedelta(days=wiring.settings.limits.claims_days)
+    oldest = claims_kept if older_than is None else age("--older-than", older_than)
+    retention = None
+    if not force:
+        retention = ClaimRetention(wiring.topics().input_retention(), replays=claims_kept)
+        retention.check(oldest)  # a dry run is rejected, too
+    total = 0
 
     def count(deleted: int) -> None:
         nonlocal total
         total = deleted
         log.info("deleted %d claims", deleted, extra=event("claims-deleted", claims=deleted))
 
-    def report() -> None:
-        words = f"{'would delete' if dry_run else 'deleted'} {total} claims"
-        row = {"claims": total, "dry_run": dry_run, "finished": not stop()}
-        show(output, row, [words])
-
-    if not force:
-        needed = ClaimRetention(wiring.topics().input_retention(), replays)
-        needed.check(oldest)
     with stop_on_signals() as stop, wiring.database() as begin:
         if dry_run:
             total = purging.expired(begin, oldest)
-            report()
+            _report(total, output, dry_run=True, finished=not stop())
         else:
             wiring.audit("store")
             try:
-                purging.purge(begin, oldest, needed, chunk=chunk, stop=stop, notify=count)
+                purging.purge(begin, oldest, retention, chunk=chunk, stop=stop, notify=count)
             finally:
-                report()
+                _report(total, output, dry_run=False, finished=not stop())
     raise typer.Exit(ExitCode.STOPPED if stop() else ExitCode.DONE)
+
+
+def _report(claims: int, output: Output, *, dry_run: bool, finished: bool) -> None:
+    line = f"{'would delete' if dry_run else 'deleted'} {claims} claims"
+    print_result(output, {"claims": claims, "dry_run": dry_run, "finished": finished}, [line])

@@ -9,8 +9,8 @@ from voltpay_cli.addresses import DEFAULT
 from voltpay_cli.console.run_log import log_start
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.groups import examples, group
-from voltpay_cli.operations import take_snapshot
 from voltpay_cli.options import number, with_settings
+from voltpay_cli.snapshots import take_snapshot
 from voltpay_cli.wiring import Wiring
 
 app = group()
@@ -25,7 +25,7 @@ def observe(
 ) -> None:
     """Serve metrics of the group, the outbox, the months and the checks, until stopped."""
     # HTTP loads OpenSSL, which other commands do not need
-    from voltpay_cli.listening import serving  # noqa: PLC0415
+    from voltpay_cli.http_server import serving  # noqa: PLC0415
     from voltpay_cli.observing import Observation  # noqa: PLC0415
 
     log_start(wiring.settings)

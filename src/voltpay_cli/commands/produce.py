@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from voltpay_cli.console.results import print_result
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, number, show, with_settings
+from voltpay_cli.options import Format, number, with_settings
+from voltpay_cli.samples import send_samples
 from voltpay_cli.wiring import Wiring
 
 _share = partial(typer.Option, min=0, max=1, metavar="SHARE")
@@ -37,7 +39,8 @@ def produce(
     """Write sample payments to the input topic or file."""
     seed = SystemRandom().getrandbits(32) if seed is None else seed
     with stop_on_signals() as stop:
-        sent = wiring.produce(
+        sent = send_samples(
+            wiring,
             stop.flag,
             count,
             seed,
@@ -49,4 +52,4 @@ def produce(
         )
     lines = [f"produced {sent} records with --seed {seed}"]
     to_stderr = wiring.settings.source == "file:-"
-    show(output, {"produced": sent, "seed": seed}, lines, err=to_stderr)
+    print_result(output, {"produced": sent, "seed": seed}, lines, err=to_stderr)

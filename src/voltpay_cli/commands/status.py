@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from voltpay_cli.console.progress import Output
+from voltpay_cli.console.results import Output
 from voltpay_cli.console.signals import stop_on_signals
 from voltpay_cli.console.status import as_text, as_values
 from voltpay_cli.exit_codes import ExitCode, exit_code
@@ -52,7 +52,7 @@ def status(
 
 @contextmanager
 def _shown(output: Output, *, watch: bool) -> Iterator[Callable[[Report], None]]:
-    """Shows reports: on a terminal that is watched one in the place of the other."""
+    """Shows reports; with --watch on a terminal, each replaces the one before."""
     if output == "json":
         yield lambda report: typer.echo(json.dumps(as_values(report)))
     elif watch and sys.stdout.isatty():

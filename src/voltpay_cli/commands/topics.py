@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from voltpay_cli.console.results import print_result
 from voltpay_cli.exit_codes import ExitCode
 from voltpay_cli.groups import examples, group
-from voltpay_cli.options import Format, show, with_settings
+from voltpay_cli.options import Format, with_settings
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.wiring import Wiring
 
@@ -19,7 +20,7 @@ def create(wiring: Wiring, *, output: Format = "text") -> None:
     """Create the topics that do not exist yet."""
     made = wiring.topics().create()
     lines = [f"created {name}" for name in made] or ["all topics are there"]
-    show(output, {"created": made}, lines)
+    print_result(output, {"created": made}, lines)
 
 
 @app.command(epilog=examples("voltpay topics check"))
@@ -31,5 +32,5 @@ def check(wiring: Wiring, *, output: Format = "text") -> None:
         {"topic": each.topic, "code": each.code, "message": with_remedy(each)} for each in found
     ]
     lines = [row["message"] for row in rows] or ["all topics are as they should be"]
-    show(output, {"differences": rows}, lines)
+    print_result(output, {"differences": rows}, lines)
     raise typer.Exit(ExitCode.MISCONFIGURED if found else ExitCode.DONE)

@@ -1,4 +1,4 @@
-"""Lines on stderr as JSON: those of the log, and whatever else is written there."""
+"""Lines on stderr, as text or as JSON: those of the log, and all others."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import json
 import logging
 import os
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
 import typer
 from attrs import define
 
 from voltpay_adapters.private_tracebacks import PrivateFormatter
-from voltpay_adapters.text_files import read_text
-from voltpay_core.errors import Misconfigured
+from voltpay_cli.times import iso
 
 Event = Literal[
     "audit",
@@ -63,7 +58,7 @@ Event = Literal[
 
 @define
 class About:
-    """What each line in JSON says of its process; None is not known yet."""
+    """Facts about the process that each line in JSON has; None if not known yet."""
 
     node_id: int | None = None
     group: str | None = None
@@ -95,7 +90,7 @@ class JsonFormatter(PrivateFormatter):
 
 
 class JsonLines(io.TextIOBase):
-    """A stderr on which all that is written becomes lines in JSON.
+    """A stderr that writes everything as lines in JSON.
 
     Attributes:
         below: The stream that gets the lines; the log writes there itself.
@@ -111,7 +106,7 @@ class JsonLines(io.TextIOBase):
         return self.below.encoding
 
     def writable(self) -> bool:
-        """It is."""
+        """Return true."""
         return True
 
     def fileno(self) -> int:
@@ -119,7 +114,7 @@ class JsonLines(io.TextIOBase):
         return self.below.fileno()
 
     def write(self, text: str) -> int:
-        """Write the text: all until a text that ends a line is one object."""
+        """Write the text: everything up to the next end of a line becomes one object."""
         self._unfinished += text
         if text.endswith("\n"):
             whole, self._unfinished = self._unfinished.rstrip("\n"), ""
@@ -143,22 +138,11 @@ class JsonLines(io.TextIOBase):
             self.put("output", line.rstrip("\n"), "WARNING", fields)
 
     def flush(self) -> None:
-        """Write what has no line end yet."""
+        """Write an unfinished line."""
         if not self.below.closed:
             if self._unfinished:
                 self.write("\n")
             self.below.flush()
-
-
-def asked_format(arguments: Sequence[str]) -> str:
-    """The format that is asked for, before the command line and the settings are checked."""
-    asked = _flag("--log-format", arguments) or os.environ.get("VOLTPAY_LOG_FORMAT")
-    if not asked:
-        config = _flag("--config", arguments) or os.environ.get("VOLTPAY_CONFIG") or "voltpay.toml"
-        with suppress(Misconfigured, ValueError, RecursionError):
-            if (file := Path(config)).is_file():  # and no pipe, which can be read only once
-                asked = tomllib.loads(read_text(file)).get("log_format")
-    return "json" if str(asked).casefold() == "json" else "text"
 
 
 def use(form: str) -> TextIO:
@@ -177,7 +161,7 @@ def in_json() -> bool:
 
 
 def tell(word: Event, message: str, text: str | None = None, **fields: object) -> None:
-    """Write an error to stderr that is no line of the log.
+    """Write an error to stderr, beside the log.
 
     Args:
         text: What is written where the format is text; None is the message.
@@ -189,28 +173,17 @@ def tell(word: Event, message: str, text: str | None = None, **fields: object) -
 
 
 def tell_at_once(word: Event, message: str) -> None:
-    """Write to stderr past its buffer, which a signal may have found in use."""
+    """Write to stderr without its buffer, which may be in use when a signal comes."""
     line = _line(word, message, "INFO", {}) if in_json() else f"voltpay: {message}"
     os.write(2, f"{line}\n".encode())
 
 
 def pass_on(line: str, worker: int) -> None:
-    """Write a line that a worker has written to its stderr."""
+    """Write a line that a worker wrote to its stderr."""
     if isinstance(sys.stderr, JsonLines):
         sys.stderr.pass_on(line, worker=worker)
     else:
         print(f"[{worker}] {line}", end="", file=sys.stderr)
-
-
-def _flag(name: str, arguments: Sequence[str]) -> str | None:
-    """The last value of a flag among arguments."""
-    found = None
-    for argument, after in pairwise([*arguments, ""]):
-        if argument == name:
-            found = after
-        elif argument.startswith(f"{name}="):
-            found = argument.partition("=")[2]
-    return found
 
 
 def _line(
@@ -222,7 +195,7 @@ def _line(
 ) -> str:
     moment = datetime.now(UTC) if time is None else datetime.fromtimestamp(time, UTC)
     found = {
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": iso(moment),
         "level": level.lower(),
         "event": word,
         "message": message,

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
-import typer
 from attrs import asdict
 
 from voltpay_cli.console.lines import event
 from voltpay_cli.console.remaining import Remaining
+from voltpay_cli.console.results import Output, print_result
 from voltpay_core.dry_running import DryRun
 from voltpay_core.notices import BatchDone, Notice, Observer
 from voltpay_core.outcomes import Tally
 
 log = logging.getLogger("voltpay")
-
-Output = Literal["text", "json"]
 
 _LOG_EVERY = 60.0  # seconds
 
@@ -54,20 +50,18 @@ def progress(*, finite: bool = False) -> Iterator[Observer]:
 
 def summarize(total: Tally, seconds: float, output: Output) -> None:
     """Print the one summary of a run on stdout."""
-    if output == "json":
-        typer.echo(json.dumps({**asdict(total), "seconds": round(seconds, 3)}))
-    else:
-        typer.echo(f"{total} in {seconds:.1f} s")
+    values = {**asdict(total), "seconds": round(seconds, 3)}
+    print_result(output, values, [f"{total} in {seconds:.1f} s"])
 
 
 def summarize_dry_run(found: DryRun, seconds: float, output: Output) -> None:
     """Print the one summary of a dry run on stdout."""
-    if output == "json":
-        counts = {**asdict(found), "dead_letters": found.dead_letters}
-        typer.echo(json.dumps({"dry_run": True, **counts, "seconds": round(seconds, 3)}))
-    else:
-        typer.echo(f"{found} in {seconds:.1f} s")
-        typer.echo("nothing was written, published or acknowledged: this was a dry run")
+    counts = {**asdict(found), "dead_letters": found.dead_letters}
+    lines = [
+        f"{found} in {seconds:.1f} s",
+        "nothing was written, published or acknowledged: this was a dry run",
+    ]
+    print_result(output, {"dry_run": True, **counts, "seconds": round(seconds, 3)}, lines)
 
 
 def once_a_minute() -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""How far a run is whose records are all there, such as those of a file."""
+"""The progress of a run whose number of records is known, such as that of a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Remaining:
 
     Attributes:
         percent: The share of its records that are done, rounded down.
-        time: The time that the others take if they take as long as those.
+        time: The time that the other records need at the same rate.
     """
 
     percent: int

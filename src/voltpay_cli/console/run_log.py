@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from attrs import asdict, define, field, frozen
 from typed_settings.dict_utils import get_path
 
+from voltpay_cli.console.letter_log import SECONDS, LetterLog
 from voltpay_cli.console.lines import about, event, version
 from voltpay_cli.settings import OPTIONS, Settings
-from voltpay_cli.settings.converters import plain
-from voltpay_core.codec import attempts
-from voltpay_core.dead_letters import correlation_id, trace_id
+from voltpay_cli.settings.masking import plain
 from voltpay_core.errors import Fenced
 from voltpay_core.notices import (
     BatchDone,
@@ -26,15 +24,11 @@ from voltpay_core.notices import (
     TakenOver,
     UnitCommitted,
 )
-from voltpay_core.outcomes import DeadLettered
 
 log = logging.getLogger("voltpay")
 
 EVERY = 60.0
 """Seconds between two lines that say that nothing has changed."""
-
-LETTERS = 10
-"""Lines for dead letters of one code within these seconds, at most."""
 
 
 @contextmanager
@@ -83,15 +77,6 @@ class _Outage:
 
 
 @define
-class _Letters:
-    """The dead letters of one code: when the last lines were, and how many had none."""
-
-    shown: deque[float] = field(factory=lambda: deque(maxlen=LETTERS))
-    left_out: int = 0
-    since: float = 0.0
-
-
-@define
 class RunLog:
     """An observer that logs.
 
@@ -104,7 +89,7 @@ class RunLog:
     _quiet_since: float = field(init=False)
     _idle_logged: float = field(init=False)
     _outage: _Outage | None = field(default=None, init=False)
-    _letters: dict[str, _Letters] = field(factory=dict, init=False)
+    _letters: LetterLog = field(factory=LetterLog, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin to count the time."""
@@ -116,7 +101,7 @@ class RunLog:
         match notice:
             case UnitCommitted() if notice.tally.dead_letters:
                 for letter in notice.dead_letters:
-                    self._log_letter(letter, now)
+                    self._letters.add(letter, now)
             case BatchDone():
                 self._quiet_since = self._idle_logged = now
                 self._end_outage(now)
@@ -129,45 +114,11 @@ class RunLog:
                 self._log_take_over(notice)
             case Fenced():
                 log.info("%s", notice, extra=event("fenced", code=notice.code))
-        self._log_left_out(now - EVERY)
+        self._letters.log_left_out(now - SECONDS)
 
     def finish(self) -> None:
         """Log how many dead letters had no line of their own."""
-        self._log_left_out(self._timer())
-
-    def _log_letter(self, letter: DeadLettered, now: float) -> None:
-        record, reason = letter.record, letter.reason
-        letters = self._letters.setdefault(reason.code, _Letters())
-        if len(letters.shown) == LETTERS and now - letters.shown[0] < EVERY:
-            letters.since = letters.since if letters.left_out else now
-            letters.left_out += 1
-            return
-        letters.shown.append(now)
-        fields = {
-            "place": f"{record.partition}@{record.offset}",
-            "code": reason.code,
-            "sqlstate": reason.sqlstate,
-            "attempt": attempts(record.headers) + 1,
-            "trace_id": trace_id(record.headers),
-            "correlation_id": correlation_id(record.headers),
-        }
-        known = [f"{name} {value}" for name, value in fields.items() if value is not None]
-        words = ", ".join(known[1:])
-        log.warning(
-            "dead letter %s: %s", fields["place"], words, extra=event("dead-letter", **fields)
-        )
-
-    def _log_left_out(self, until: float) -> None:
-        """Log the number of letters without a line, for each code since that time or before."""
-        for code, letters in self._letters.items():
-            if letters.left_out and letters.since <= until:
-                log.warning(
-                    "%d more dead letters with the code %s",
-                    letters.left_out,
-                    code,
-                    extra=event("dead-letters-left-out", code=code, count=letters.left_out),
-                )
-                letters.left_out = 0
+        self._letters.log_left_out(self._timer())
 
     def _log_idle(self, idle: Idle, now: float) -> None:
         if now - self._idle_logged < EVERY:

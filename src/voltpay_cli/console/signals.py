@@ -17,11 +17,11 @@ from voltpay_cli.exit_codes import ExitCode
 
 @define
 class StopFlag:
-    """Whether to stop, asked between batches and waited for between retries.
+    """Whether to stop: batches check it, and retries wait for it.
 
     Attributes:
-        flag: Set once somebody or something asked.
-        timed_out: It was the time limit that asked.
+        flag: Set by the first signal, or by the time limit.
+        timed_out: Whether the time limit has set it.
         abort: Called when a second signal ends this process at once.
         doing: What happens after the first signal, in words.
     """
@@ -54,7 +54,7 @@ class StopFlag:
 def stop_on_signals(
     time_limit: float | None = None, doing: str = "finishing the batch"
 ) -> Iterator[StopFlag]:
-    """Listen to the signals, and to the clock where there is a limit in seconds."""
+    """Set the flag at a signal, or after a limit in seconds."""
     stop = StopFlag(doing=doing)
     before = {number: signal.signal(number, stop._signalled) for number in _SIGNALS}
     timer = Timer(time_limit or 0, stop._time_out)

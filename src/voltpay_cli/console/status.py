@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from voltpay_adapters.snapshots import GroupState, StoreState
+from voltpay_adapters.snapshots import GroupState, Rate, StoreState
 from voltpay_cli.remedies import with_remedy
 from voltpay_cli.reporting import Report
 from voltpay_core.dead_letters import counts, hourly, printable
@@ -37,8 +37,8 @@ def as_text(report: Report) -> list[str]:
 
 def as_values(report: Report) -> dict[str, Any]:
     """The same and more; null stands for a part that is not there or could not be read."""
-    snapshot, group, store = report.snapshot, report.snapshot.group, report.snapshot.store
-    retained = snapshot.dead_letters
+    snapshot, rate = report.snapshot, report.rate
+    group, store, retained = snapshot.group, snapshot.store, snapshot.dead_letters
     return {
         "at": snapshot.at.isoformat(timespec="milliseconds"),
         "verdict": verdict(report),
@@ -47,40 +47,10 @@ def as_values(report: Report) -> dict[str, Any]:
             for each in report.problems
             if each.failure
         ],
-        "group": {
-            "members": [
-                {"client_id": m.client_id, "host": m.host, "partitions": list(m.partitions)}
-                for m in group.members
-            ],
-            "unowned": list(group.unowned),
-            "lag": sum(group.lag.values()),
-            "lag_by_partition": {str(number): lag for number, lag in group.lag.items()},
-        }
-        if isinstance(group, GroupState)
-        else None,
-        "rate": report.rate
-        and {
-            "produced": round(report.rate.produced, 1),
-            "acknowledged": round(report.rate.acknowledged, 1),
-        },
-        "store": {
-            "outbox_rows": store.outbox_rows,
-            "outbox_oldest_seconds": round(store.outbox_oldest, 3),
-            "oldest_claim_seconds": round(store.oldest_claim, 3),
-            "months_ahead": dict(store.months_ahead),
-            "clock_difference_seconds": round(store.clock_difference, 3),
-            "node_ids": list(store.node_ids),
-        }
-        if isinstance(store, StoreState)
-        else None,
-        "dead_letters": {
-            "retained": retained,
-            "read": len(report.letters),
-            "by_code": counts(report.letters),
-            "by_hour": {hour.isoformat(): codes for hour, codes in hourly(report.letters).items()},
-        }
-        if isinstance(retained, int)
-        else None,
+        "group": _group_values(group) if isinstance(group, GroupState) else None,
+        "rate": _rate_values(rate) if rate else None,
+        "store": _store_values(store) if isinstance(store, StoreState) else None,
+        "dead_letters": _letter_values(report, retained) if isinstance(retained, int) else None,
         "checks": [
             {"name": each.name, "ok": each.failure is None, "message": str(each.answer)}
             for each in snapshot.checks
@@ -97,6 +67,43 @@ def number_ranges(numbers: Iterable[int]) -> str:
         else:
             ranges.append([number])
     return ", ".join("-".join(map(str, each)) for each in ranges) or "-"
+
+
+def _group_values(group: GroupState) -> dict[str, Any]:
+    return {
+        "members": [
+            {"client_id": m.client_id, "host": m.host, "partitions": list(m.partitions)}
+            for m in group.members
+        ],
+        "unowned": list(group.unowned),
+        "lag": sum(group.lag.values()),
+        "lag_by_partition": {str(number): lag for number, lag in group.lag.items()},
+    }
+
+
+def _rate_values(rate: Rate) -> dict[str, float]:
+    return {"produced": round(rate.produced, 1), "acknowledged": round(rate.acknowledged, 1)}
+
+
+def _store_values(store: StoreState) -> dict[str, Any]:
+    return {
+        "outbox_rows": store.outbox_rows,
+        "outbox_oldest_seconds": round(store.outbox_oldest, 3),
+        "oldest_claim_seconds": round(store.oldest_claim, 3),
+        "months_ahead": dict(store.months_ahead),
+        "clock_difference_seconds": round(store.clock_difference, 3),
+        "node_ids": list(store.node_ids),
+    }
+
+
+def _letter_values(report: Report, retained: int) -> dict[str, Any]:
+    letters = report.letters
+    return {
+        "retained": retained,
+        "read": len(letters),
+        "by_code": counts(letters),
+        "by_hour": {hour.isoformat(): codes for hour, codes in hourly(letters).items()},
+    }
 
 
 def _verdict(report: Report) -> Iterator[str]:

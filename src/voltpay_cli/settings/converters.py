@@ -10,11 +10,6 @@ from typing import Any
 from voltpay_cli.addresses import Address
 from voltpay_core.payments import Status
 
-MASK = "***"
-
-_SECRET_IN_URL = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
-_SECRET_WORDS = ("password", "secret", "token")
-
 
 def whole(least: int, most: int, *words: str) -> Callable[[object], int | str]:
     """Whole numbers from `least` to `most`, or one of the words in any case."""
@@ -84,34 +79,6 @@ def pairs(value: object) -> Mapping[str, str]:
     if not all(name.strip() and equals for name, equals, _ in found):
         raise ValueError("needs name=value, and a comma between two")
     return {name.strip(): item for name, _, item in found}
-
-
-def without_password(value: str) -> str:
-    """A URL with its password masked."""
-    return _SECRET_IN_URL.sub(rf"\1:{MASK}@", value)
-
-
-def names_secret(name: str) -> bool:
-    """Whether the value of this name is a secret, as in the options of a client."""
-    return any(word in name.lower() for word in _SECRET_WORDS)
-
-
-def masked(value: object) -> object:
-    """A value without the passwords that its URLs and its named texts hold."""
-    if isinstance(value, str):
-        return without_password(value)
-    if isinstance(value, Mapping):
-        return {name: MASK if names_secret(name) else masked(item) for name, item in value.items()}
-    return value
-
-
-def plain(value: object, *, secret: bool = False) -> object:
-    """A setting as JSON can have it, without secrets."""
-    if secret:
-        return MASK if value else None
-    if isinstance(value, frozenset):
-        return sorted(status.name for status in value)
-    return masked(value)
 
 
 def _scalar(value: object) -> str:

@@ -16,13 +16,12 @@ from typed_settings.loaders import DictLoader
 from typed_settings.types import OptionInfo
 
 from voltpay_adapters.text_files import read_text
+from voltpay_cli.config_file import CONFIG_FILE, CONFIG_VARIABLE, config_path
 from voltpay_cli.remedies import with_remedy
-from voltpay_cli.settings.converters import plain
+from voltpay_cli.settings.masking import plain
 from voltpay_cli.settings.schema import OPTIONS, Settings
 from voltpay_core.errors import Misconfigured
 
-CONFIG_FILE = "voltpay.toml"
-CONFIG_VARIABLE = "VOLTPAY_CONFIG"
 PREFIX = "VOLTPAY_"
 
 variable = EnvLoader(PREFIX).get_envvar
@@ -35,7 +34,7 @@ class Loaded:
 
     Attributes:
         origins: Where each setting comes from, by its dotted name.
-        warnings: What looks like a mistake and hinders nothing.
+        warnings: Probable mistakes that do not prevent the start.
     """
 
     settings: Settings
@@ -55,16 +54,16 @@ class Loaded:
 
 
 def load(flags: Mapping[str, object], config: str | None = None) -> Loaded:
-    """The settings in force; the names and texts of a table add up, the first origin first.
+    """Load the settings; the entries of a table are merged from all origins.
 
     Args:
-        flags: Values by dotted name; None stands for a flag that was not given.
-        config: The TOML file; VOLTPAY_CONFIG or ``voltpay.toml`` where there is none.
+        flags: Values by dotted name; None if the flag is not given.
+        config: The TOML file; None stands for VOLTPAY_CONFIG or ``voltpay.toml``.
 
     Raises:
-        Misconfigured: A value is unacceptable, or a TOML key is none of ours.
+        Misconfigured: A value is unacceptable, or a TOML key is unknown.
     """
-    path = Path(config or os.environ.get(CONFIG_VARIABLE) or CONFIG_FILE)
+    path = config_path(config)
     file = _toml(path)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

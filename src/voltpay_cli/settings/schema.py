@@ -25,7 +25,6 @@ from voltpay_adapters.text_files import read_secret
 from voltpay_adapters.urls import Url
 from voltpay_cli.settings.converters import (
     address,
-    masked,
     one_of,
     pairs,
     statuses,
@@ -33,6 +32,7 @@ from voltpay_cli.settings.converters import (
     topic,
     whole,
 )
+from voltpay_cli.settings.masking import masked
 from voltpay_core import consuming
 from voltpay_core.breaker import Breaker
 from voltpay_core.codec import Codec
@@ -70,7 +70,7 @@ def setting(
 
 @frozen
 class TopicSettings:
-    """The four topics, and what `voltpay topics create` makes of them."""
+    """The four topics, and how `voltpay topics create` creates them."""
 
     writer: str = setting(_POLICY.names.writer, topic)
     read: str = setting(_POLICY.names.read, topic)
@@ -105,7 +105,7 @@ class EmailSettings:
 
 @frozen
 class LimitSettings:
-    """What holds the writer back."""
+    """Limits of the writer."""
 
     retry_seconds: int = setting(300, whole(0, 1_000_000))
     breaker: int = setting(Breaker().limit, whole(1, 1_000_000))
@@ -160,17 +160,17 @@ class DatabaseSettings:
     liquibase_classpath: str | None = setting(None, text)
 
     def writer_secret(self) -> str | None:
-        """The writer's password, where its URL has none."""
+        """The writer's password, for a URL without one."""
         return read_secret(self.password, self.password_file, "database.password")
 
     def migrator_secret(self) -> str | None:
-        """The migrator's password, where its URL has none."""
+        """The migrator's password, for a URL without one."""
         return read_secret(
             self.migrator_password, self.migrator_password_file, "database.migrator_password"
         )
 
     def tls(self) -> SSLContext | None:
-        """How connections are encrypted; None where they are not."""
+        """How connections are encrypted; None if they are not."""
         from voltpay_adapters.postgres.tls import tls_context  # noqa: PLC0415 - loads OpenSSL
 
         return tls_context(self.sslmode, self.sslrootcert)
@@ -227,7 +227,7 @@ class Settings:
 
     @property
     def events_url(self) -> Url | None:
-        """Where events go: the source where nothing else is said and that is Kafka."""
+        """Where events go; by default the source, if that is Kafka."""
         return self.events or (self.source if self.source and self.source.is_kafka else None)
 
     def required(self, *names: str) -> list[Url]:

@@ -1,4 +1,4 @@
-"""Answers to questions about the infrastructure, for its operators."""
+"""Findings: the answers to questions about the infrastructure, for its operators."""
 
 from __future__ import annotations
 

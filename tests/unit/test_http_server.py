@@ -10,7 +10,7 @@ from socket import create_server
 import pytest
 
 from voltpay_cli.addresses import DEFAULT, Address
-from voltpay_cli.listening import Response, listening, probe
+from voltpay_cli.http_server import Response, listening, probe
 from voltpay_core.errors import Misconfigured
 
 FREE = Address("127.0.0.1", 0)
