@@ -1,5 +1,6 @@
 """Databases that hold the project's schema: made by Liquibase once, then copied for each test."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -85,7 +86,10 @@ def migrated(server: PostgresAddress) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: PostgresAddress) -> Iterator[str]:
-    """A template on the server that all share."""
+    """A template on the server that all share: the one of STACK_TEMPLATE, or our own."""
+    if name := os.environ.get("STACK_TEMPLATE"):
+        yield name
+        return
     with migrated(postgres) as name:
         yield name
 

@@ -66,16 +66,8 @@ def kafka(request: pytest.FixtureRequest) -> KafkaAddress:
 
 @pytest.fixture(scope="session")
 def kafka_cluster() -> Iterator[KafkaCluster]:
-    """A Kafka cluster of our own, for tests that take brokers away; they bring them back.
-
-    It gives up members after a second of silence already, and can forbid things.
-    """
-    properties = {
-        "allow.everyone.if.no.acl.found": "true",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "group.min.session.timeout.ms": "1000",
-    }
-    with available(lambda: KafkaCluster(properties, thrifty=True)) as cluster:
+    """A Kafka cluster of our own, for tests that take brokers away; they bring them back."""
+    with available(KafkaCluster.for_tests) as cluster:
         yield cluster
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
@@ -19,11 +21,14 @@ from tests.harness.stack.kafka import KafkaAddress
 from tests.harness.stack.postgres import PostgresAddress
 from tests.integration.test_sessions import bent, unusual
 
+from voltpay_adapters.confluent import ConfluentConnection, ConfluentSource
+from voltpay_adapters.confluent.publisher import _Session
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.source import KafkaSource
 from voltpay_adapters.kafka.topics import create
+from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.session import Session
 from voltpay_adapters.postgres.timeouts import Timeouts
 from voltpay_adapters.postgres.urls import DatabaseUrl
@@ -89,6 +94,20 @@ def test_a_session_has_its_timeouts(migrated_database: Database) -> None:
     session = Session.open(DatabaseUrl.parse(migrated_database.writer), Timeouts(1, 2, 3))
     with closing(session):
         assert {name: session.run(f"SHOW {name}")[0][0] for name in TIMEOUTS} == TIMEOUTS
+
+
+@pytest.mark.parametrize(("seconds", "statement", "answer"), [(None, "0", 600), (3, "3s", 6)])
+def test_an_administrators_session_has_its_timeouts(
+    seconds: int | None, statement: str, answer: float, migrated_database: Database
+) -> None:
+    """The server cancels what takes too long; the client waits for longer, or for maintenance."""
+    target = DatabaseUrl.parse(migrated_database.writer)
+    with admin_connection(target, statement_seconds=seconds) as connection:
+        assert connection.run("SHOW statement_timeout") == [[statement]]
+        link: socket.socket = connection._connection._usock
+        assert link.gettimeout() == answer
+        assert (connection.pooled, connection.encoding) == (False, "UTF8")
+        assert connection.settings["statement_timeout"] == statement
 
 
 def test_a_socket_to_postgresql_is_configured(migrated_database: Database) -> None:
@@ -249,6 +268,87 @@ def test_the_options_of_a_producer(connection: KafkaConnection) -> None:
     with closing(KafkaPublisher(connection, None, 30)) as publisher:
         longest = {"delivery_timeout_ms": 120_000, "max_block_ms": 30_000}
         read_back(publisher._producer(), {**PRODUCER, **longest, "request_timeout_ms": 30_000})
+
+
+LIBRDKAFKA = {
+    "debug": "conf",
+    "default_topic_conf": "set",
+    "error_cb": "set",
+    "log.queue": "true",
+    "log_cb": "set",
+    "opaque": "set",
+    "security.protocol": "plaintext",
+    "topic.metadata.refresh.interval.ms": "5000",
+}
+"""What each client of librdkafka is given."""
+LIBRDKAFKA_CONSUMER = LIBRDKAFKA | {
+    "allow.auto.create.topics": "false",
+    "auto.offset.reset": "error",
+    "check.crcs": "true",
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "enable.partition.eof": "true",
+    "fetch.max.bytes": str(16 * 1024 * 1024),
+    "fetch.queue.backoff.ms": "20",
+    "fetch.wait.max.ms": "100",
+    "group.id": "group",
+    "heartbeat.interval.ms": "1000",
+    "isolation.level": "read_committed",
+    "offset_commit_cb": "set",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "queued.max.messages.kbytes": str(16 * 1024),
+    "rebalance_cb": "set",
+    "receive.message.max.bytes": "100000000",
+    "session.timeout.ms": "10000",
+}
+LIBRDKAFKA_PRODUCER = LIBRDKAFKA | {
+    "batch.num.messages": "100000",
+    "batch.size": "4711",
+    "dr_msg_cb": "set",
+    "enable.idempotence": "true",
+    "message.max.bytes": str(8 * 1024 * 1024),
+    "message.timeout.ms": "0",
+    "partitioner": "murmur2_random",
+    "queue.buffering.max.kbytes": str(256 * 1024),
+    "queue.buffering.max.messages": "1000000",
+    "queue.buffering.max.ms": "10",
+    "request.required.acks": "-1",  # all
+}
+
+
+@pytest.fixture
+def talkative(kafka: KafkaAddress, caplog: pytest.LogCaptureFixture) -> ConfluentConnection:
+    """Clients of librdkafka that log their options."""
+    caplog.set_level(logging.DEBUG, "voltpay.kafka.librdkafka")
+    return ConfluentConnection.parse(kafka.url, {"debug": "conf"})
+
+
+def logged_options(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """The options that a client has logged: those that it was given, addresses as "set"."""
+    lines = (re.search(r"CONF .*\]: +(\S+) = (.*)", each.getMessage()) for each in caplog.records)
+    options = {line[1]: "set" if line[2].startswith("0x") else line[2] for line in lines if line}
+    del options["metadata.broker.list"]
+    return {name: it for name, it in options.items() if not name.startswith("client.software")}
+
+
+def test_the_options_of_a_consumer_of_librdkafka(
+    talkative: ConfluentConnection, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A consumer of payments has the options that the guarantees rest on, and no other."""
+    with closing(ConfluentSource(talkative, topic, "group")) as source:
+        source.count_partitions()
+        caplog.clear()  # what the client for topics has logged
+        source.poll(0)
+        assert logged_options(caplog) == LIBRDKAFKA_CONSUMER
+
+
+def test_the_options_of_a_producer_of_librdkafka(
+    talkative: ConfluentConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A producer of events has the options that the guarantees rest on, and no other."""
+    with closing(_Session(talkative, None, 1)._producer(4711)) as producer:
+        producer.poll(1)
+        assert logged_options(caplog) == LIBRDKAFKA_PRODUCER
 
 
 def test_an_aborted_record_is_never_read(connection: KafkaConnection, topic: str) -> None:

@@ -9,10 +9,11 @@ import random
 import re
 import resource
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import sqrt
 from pathlib import Path
 
@@ -22,15 +23,28 @@ from mutmut.configuration import config
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import copy_src_dir
+from mutmut.workers import isolation
+from mutmut.workers.timeout import register_timeout
 
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 MEMORY = 4 * 1024**3
 """Bytes that a run may take: a mutant may loop and collect for ever."""
+PATIENCE = 10
+"""How many times longer than with mutmut a run may take by the wall clock, which ends what waits
+for ever. CPU time ends what loops. So a mutant is not caught because the machine is busy."""
 LEAST = {"voltpay_core": 1.0, "voltpay_adapters": 0.85}
 """The share of a package's mutants that must be caught."""
 NEEDS_SERVERS = "voltpay_adapters"
-"""The package of which functions are not judged that no test without a server reaches."""
+"""The package of which functions are not judged that none of the tests reaches."""
+SERVER_TESTS = (
+    *("tests/integration/test_kafka.py", "tests/integration/test_topic_admin.py"),
+    *("tests/integration/test_postgres.py", "tests/integration/test_health.py"),
+    "tests/integration/test_read_back.py",
+    # it suspends the brokers, which are not its own here
+    "--deselect=tests/integration/test_kafka.py::test_what_is_overdue_is_not_published",
+)
+"""What `--servers` adds to the tests without a server."""
 CAUGHT = {
     *("killed", "timeout", "segfault", "caught by type check"),
     "check was interrupted by user",  # what pytest says of a test file that cannot be imported
@@ -70,18 +84,31 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", default=["voltpay_core"], help="or packages")
     parser.add_argument("--sample", type=int, help="try that many, the same ones each time")
+    parser.add_argument("--servers", action="store_true", help="use tests on real servers too")
     given = parser.parse_args(arguments)
     os.chdir(ROOT)
+    if given.servers and "STACK_TEMPLATE" not in os.environ:
+        again = [sys.executable, "-m", "tests.mutants.generated", *arguments]
+        return subprocess.call([sys.executable, "-m", "tests.harness.stack", "--run", *again])
     os.environ.setdefault("HYPOTHESIS_PROFILE", "mutation")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     processes = int(os.environ.get("MUTATION_PROCESSES", "1"))
+    tests = config().pytest_add_cli_args_test_selection
     if all(module.startswith(NEEDS_SERVERS) for module in given.modules):
-        config().pytest_add_cli_args_test_selection.remove("tests/properties")  # of the core
+        tests.remove("tests/properties")  # of the core
+    if given.servers:
+        tests.extend(SERVER_TESTS)
+    vars(isolation).update(register_timeout=register_patiently)
     made = generate([f"{module}." for module in given.modules], processes)
     chosen = random.Random(0).sample(made, min(given.sample or len(made), len(made)))
     mutmut._run(chosen, processes)
     print(f"tried {len(chosen)} of {len(made)} mutants")
-    return judge(list(mutants()))
+    return judge(list(mutants(chosen)))
+
+
+def register_patiently(pid: int, timeout_s: float) -> None:
+    """Have mutmut end a run after `PATIENCE` times that many seconds."""
+    register_timeout(pid, PATIENCE * timeout_s)
 
 
 def generate(prefixes: Sequence[str], processes: int) -> list[str]:
@@ -102,7 +129,7 @@ def generate(prefixes: Sequence[str], processes: int) -> list[str]:
 
 
 def judge(made: Sequence[Mutant]) -> int:
-    """Print each survivor that is not listed, and the score of each module and package."""
+    """Print each survivor that is not listed, each timeout, and the score of each place."""
     listed = {(each["function"], each["old"], each["new"]) for each in equivalents()}
     passed = set()
     totals, caught, unreached = Counter[str](), Counter[str](), Counter[str]()
@@ -118,7 +145,7 @@ def judge(made: Sequence[Mutant]) -> int:
             continue
         totals.update(places)
         caught.update(places if is_caught else ())
-        if not is_caught:
+        if not is_caught or mutant.status == "timeout":
             print(f"{mutant.status} {mutant.name}\n- {mutant.old}\n+ {mutant.new}")
     for place in sorted(totals | unreached):
         share, error = _share(caught[place], totals[place])
@@ -145,8 +172,9 @@ def equivalents() -> list[dict[str, str]]:
     return found
 
 
-def mutants() -> Iterator[Mutant]:
-    """What mutmut has made, and has tried so far."""
+def mutants(chosen: Collection[str]) -> Iterator[Mutant]:
+    """What mutmut has made, and what became of the chosen ones."""
+    tried = set(chosen)
     for meta in sorted(Path("mutants/src").rglob("*.meta")):
         path = meta.relative_to("mutants").with_suffix("")
         for name, code in _exit_codes(meta).items():
@@ -155,7 +183,8 @@ def mutants() -> Iterator[Mutant]:
                 " ".join(line[1:].strip() for line in lines if line.startswith(sign))
                 for sign in "-+"
             )
-            yield Mutant(name, _function(name), old, new, status_by_exit_code[code])
+            status = status_by_exit_code[code if name in tried else None]
+            yield Mutant(name, _function(name), old, new, status)
 
 
 def _exit_codes(meta: Path) -> dict[str, int | None]:

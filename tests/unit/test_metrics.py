@@ -197,7 +197,7 @@ NOT_OF_THE_WRITER = {"kafka-credentials", "no-database-file", "outbox-waits"}
 """The first is raised only with ``halt``, the others by other commands."""
 
 
-@pytest.mark.parametrize(("place", "codes"), list(transient_codes()))
-def test_each_retry_has_a_target(place: str, codes: list[str]) -> None:
+def test_each_retry_has_a_target() -> None:
     """What an adapter raises to be retried has a code that tells the system."""
-    assert set(codes) <= TARGETS.keys() | NOT_OF_THE_WRITER, place
+    known = TARGETS.keys() | NOT_OF_THE_WRITER
+    assert [found for found in transient_codes() if not known >= set(found[1])] == []

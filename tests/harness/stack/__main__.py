@@ -6,9 +6,10 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from tests.harness.databases import migrated
 from tests.harness.stack.kafka import KafkaCluster
 from tests.harness.stack.monitors import NodeExporter, PostgresExporter, Prometheus, Target
 from tests.harness.stack.places import MissingError, jars
@@ -25,12 +26,20 @@ def main() -> int:
     """Start, prepare, print `export` lines to be sourced, and wait; 1 when that fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.harness.stack", description=__doc__)
     parser.add_argument("--bare", action="store_true", help="servers only: no tables, no topics")
-    bare = parser.parse_args().bare
+    parser.add_argument(
+        "--run",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="servers for tests, until this command ends, which finds them in its environment",
+    )
+    given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if given.run:
+            return run(given.run)
         with PostgresServer(tcp_auth="trust") as postgres, KafkaCluster() as kafka:
             postgres.create_database(DATABASE)
-            if bare:
+            if given.bare:
                 show(addresses(postgres, kafka))
                 signal.pause()
             prepare(postgres, kafka)
@@ -44,6 +53,21 @@ def main() -> int:
         print(f"stack: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def run(command: Sequence[str]) -> int:
+    """Run a command with the servers that tests start otherwise; its exit code."""
+    with (
+        PostgresServer(durable=False) as postgres,
+        KafkaCluster.for_tests() as kafka,
+        migrated(postgres) as template,
+    ):
+        stack = {
+            "STACK_KAFKA": kafka.bootstrap,
+            "STACK_POSTGRES": postgres.superuser_url(),
+            "STACK_TEMPLATE": template,
+        }
+        return subprocess.call(command, env=os.environ | stack)
 
 
 def prepare(postgres: PostgresServer, kafka: KafkaCluster) -> None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 from kafka import KafkaAdminClient
 from tests.harness.stack.places import THRIFTY, jars, java
@@ -74,6 +75,16 @@ class KafkaCluster(Server, KafkaAddress):
         self._processes: dict[int, Process] = {}
         super().__init__(self.bootstrap_by("PLAINTEXT"))
         self.folder = Path(tempfile.mkdtemp(prefix="voltpay-kafka-"))
+
+    @classmethod
+    def for_tests(cls) -> Self:
+        """One that gives up members after a second of silence already, and can forbid things."""
+        properties = {
+            "allow.everyone.if.no.acl.found": "true",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "group.min.session.timeout.ms": "1000",
+        }
+        return cls(properties, thrifty=True)
 
     def _open(self) -> None:
         """Make the cluster and start it."""
