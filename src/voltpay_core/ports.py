@@ -55,7 +55,7 @@ class MessageSource(Protocol):
         """Continue at the committed offsets of these partitions; skip those that are not assigned.
 
         Raises:
-            Fenced: The group is rebalancing.
+            Fenced: The group is rebalancing, or has removed this member.
             Unavailable: The offsets cannot be read, or (halt) records expired unread.
         """
 

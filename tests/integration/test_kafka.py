@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from attrs import define, evolve, field
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaConnectionError
 from tests.harness.deployment import eventually
@@ -39,6 +39,7 @@ from voltpay_adapters.testing.contracts.source import (
     own,
     owning,
     polls,
+    wait_until_assigned,
 )
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.ports import EventPublisher, MessageSource
@@ -114,6 +115,14 @@ class KafkaGroup:
         self.events.close()
         self.events = KafkaPublisher(self.connection, lambda: self.count)
         return self.partitions[-1]
+
+    def remove_members(self) -> None:
+        group = "group-" + self.topic
+        with closing(self.connection.admin()) as admin:
+            (described,) = admin.describe_groups([group]).values()
+            members = [MemberToRemove(member["member_id"]) for member in described["members"]]
+            removed = admin.remove_group_members(group, members)
+            assert [error.errno for error in removed.values()] == [0]
 
     def open(self, **options: Any) -> Any:
         source = self.source(self.topic, "group-" + self.topic, **options)
@@ -196,6 +205,23 @@ class SourceLaws(SharedSourceContract, GapsContract):
         with pytest.raises(Unavailable, match="ends at 0, but 7 is acknowledged") as told:
             collect(harness.open(), 1)
         assert told.value.halt
+
+    def test_a_removed_member_is_fenced(self, harness: KafkaGroup) -> None:
+        """A member that its group has removed can commit nothing: it is fenced, and joins again."""
+        self.fill(harness, 1)
+        source, places = harness.open(), set(harness.partitions)
+        wait_until_assigned(source, harness.partitions)
+        harness.remove_members()
+        with pytest.raises(Fenced) as told:
+            source.seek_to_committed(places)  # which commits where a new group begins
+        assert told.value.partitions == places
+        own(source, harness.partitions)
+        harness.remove_members()
+        with pytest.raises(Fenced) as told:
+            source.acknowledge(dict.fromkeys(places, 1))
+        assert told.value.partitions == places
+        own(source, harness.partitions)
+        collect(source, len(places))
 
     def test_what_was_skipped_is_not_missed_again(self, harness: KafkaGroup) -> None:
         """Expired records are reported once: skipping them is acknowledged."""

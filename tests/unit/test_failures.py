@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager
 from threading import Event
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from kafka import errors as kafka_errors
 from pg8000.exceptions import DatabaseError, InterfaceError
 
+from voltpay_adapters.confluent.connection import translate_errors as of_librdkafka
 from voltpay_adapters.kafka.connection import translate_errors as of_kafka
 from voltpay_adapters.postgres.error_mapping import translate_errors
 from voltpay_adapters.retrying import backoff
@@ -40,6 +42,7 @@ KAFKA = {
             "TopicAuthorizationFailedError",
             "TransactionalIdAuthorizationFailedError",
             "UnsupportedCodecError",
+            "UnsupportedCompressionTypeError",
             "UnsupportedSaslMechanismError",
         ),
         HALTS,
@@ -47,6 +50,20 @@ KAFKA = {
     "KafkaConfigurationError": MISCONFIGURED,
 }
 """The errors of kafka-python that are not simply tried again."""
+
+LIBRDKAFKA = {
+    "_ASSIGNMENT_LOST": FENCES,
+    **dict.fromkeys(("_AUTHENTICATION", "_BAD_COMPRESSION", "_BAD_MSG"), HALTS),
+    "_INVALID_ARG": MISCONFIGURED,
+}
+"""The errors of librdkafka's own, which no broker sends, that are not simply tried again."""
+
+CODES = {
+    name: code
+    for name, code in vars(KafkaError).items()
+    if name.isupper() and isinstance(code, int)
+}
+"""The errors that librdkafka knows: those of the protocol, and below 0 its own."""
 
 ALL_OF_KAFKA = [
     error
@@ -96,6 +113,23 @@ def test_an_error_of_kafka_has_one_kind(error: type[Exception]) -> None:
 def test_the_table_names_errors_of_kafka() -> None:
     """No row is of an error that kafka-python does not have."""
     assert set(KAFKA) <= {error.__name__ for error in ALL_OF_KAFKA}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_an_error_of_librdkafka_has_one_kind(name: str) -> None:
+    """A broker's error is of the same kind by either client; the table has librdkafka's own."""
+    error = KafkaError(CODES[name])
+    by_librdkafka = kind(KafkaException(error), of_librdkafka("reading", OWNED))
+    if error.code() > 0:
+        known = kafka_errors.for_code(error.code())("x")
+        assert by_librdkafka == kind(known, of_kafka("reading", OWNED))
+    else:
+        assert by_librdkafka == LIBRDKAFKA.get(name, RETRIED)
+
+
+def test_the_table_names_errors_of_librdkafka() -> None:
+    """No row is of an error that librdkafka does not have."""
+    assert set(LIBRDKAFKA) <= set(CODES)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ from voltpay_core.records import Partition
 _log = logging.getLogger("voltpay.kafka.librdkafka")
 
 _FENCING_ERRORS = {
-    KafkaError.FENCED_INSTANCE_ID,
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -36,10 +35,12 @@ _FENCING_ERRORS = {
 }
 _FATAL_ERRORS = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.INVALID_MSG,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
     KafkaError._AUTHENTICATION,

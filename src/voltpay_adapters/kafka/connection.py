@@ -28,6 +28,7 @@ _FATAL_ERRORS = (
     kafka_errors.CorruptRecordError,  # kafka-python's next poll would never return
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedCodecError,
+    kafka_errors.UnsupportedCompressionTypeError,
     kafka_errors.UnsupportedSaslMechanismError,
 )
 BOOTSTRAP_MS = 10_000

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
+from threading import Lock
 from typing import Protocol
 
 import pytest
@@ -304,6 +305,37 @@ class SharedSourceContract(SourceContract):
             if sum(map(len, read)) == len(harness.partitions):
                 break
         assert [set(partitions) for partitions in read] == owned
+
+    def test_a_seek_during_a_rebalance(self, harness: SourceHarness) -> None:
+        """While partitions move, a seek works or raises `Fenced`; no record is missing after it."""
+        self.fill(harness, 3)
+        members = [owning(harness), harness.open()]
+        owned = [set(harness.partitions), set[Partition]()]
+        in_doubt: set[int] = set()
+        read: set[tuple[Partition, int]] = set()
+        lock, deadline = Lock(), time.monotonic() + PATIENCE
+
+        def is_done() -> bool:
+            return len(read) == 3 * len(harness.partitions) or time.monotonic() > deadline
+
+        def run(who: int) -> None:
+            while not is_done():
+                polled = members[who].poll(100)
+                with lock:
+                    note(owned[who], polled)
+                    shared = sorted([*owned[0], *owned[1]]) == sorted(harness.partitions)
+                    if polled.assigned or not shared or not all(owned):
+                        in_doubt.update((0, 1))
+                    if who not in in_doubt:
+                        read.update((record.partition, record.offset) for record in polled.records)
+                        continue
+                with suppress(Fenced):
+                    members[who].seek_to_committed(set(harness.partitions))
+                    in_doubt.discard(who)
+
+        with ThreadPoolExecutor() as pool:  # a member that does not poll would delay the others
+            list(pool.map(run, (0, 1)))
+        assert len(read) == 3 * len(harness.partitions)
 
     def test_members_share_and_none_is_left_out(self, harness: SourceHarness) -> None:
         """Partitions move to a new member, and each new record goes to the one that owns it."""
