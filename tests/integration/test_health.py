@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.harness.databases import Database, connected
 
-from voltpay_adapters.checking import Finding
+from voltpay_adapters.findings import Finding
 from voltpay_adapters.postgres.administration import admin_connection
 from voltpay_adapters.postgres.database import PostgresDatabase
 from voltpay_adapters.postgres.health import check, read_state
