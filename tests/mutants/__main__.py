@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.trial import ROOT, failing
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 300
 WORKERS = os.cpu_count() or 1
 
 
@@ -27,10 +22,11 @@ def main(words: Sequence[str]) -> int:
     """
     chosen = [mutant for mutant in MUTANTS if not words or any(w in mutant.name for w in words)]
     tests = sorted({test for mutant in chosen for test in mutant.tests})
-    if failure := failing("", "", "", tests):
-        print(f"the laws fail without any mutant:\n{failure}")
-        return 1
     with ThreadPoolExecutor(WORKERS) as pool:
+        failures = pool.map(lambda test: failing("", "", "", [test]), tests)
+        if failure := next(filter(None, failures), None):
+            print(f"the laws fail without any mutant:\n{failure}")
+            return 1
         survived = sum(not caught for caught in pool.map(is_caught, chosen))
     print(f"{len(chosen) - survived} of {len(chosen)} mutants caught")
     return survived
@@ -49,45 +45,6 @@ def is_caught(mutant: Mutant) -> bool:
     told = f"{verdict} {time.monotonic() - start:5.1f} s  {mutant.name}"
     print(f"{told}: {failure}" if failure else told, flush=True)
     return bool(failure)
-
-
-def failing(file: str, old: str, new: str, tests: Sequence[str]) -> str:
-    """The first law that fails with this replacement made, or nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        sources = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", sources, ignore=shutil.ignore_patterns("__pycache__"))
-        if file:
-            path = sources / file
-            path.write_text(path.read_text().replace(old, new))
-        return first_failure(sources, Path(folder), tests)
-
-
-def first_failure(sources: Path, folder: Path, tests: Sequence[str]) -> str:
-    """Run the tests against these sources until one fails."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(sources),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HYPOTHESIS_PROFILE": "mutants",
-        "TMPDIR": str(folder),
-    }
-    try:
-        done = subprocess.run(
-            [*command, "--basetemp", str(folder / "pytest"), *tests],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no end within {SECONDS} seconds"
-    if done.returncode == 0:
-        return ""
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return lines[0].partition(" - ")[0] if lines else done.stdout[-500:] + done.stderr[-500:]
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from voltpay_adapters.local.lines import envelope
 from voltpay_adapters.local.reading import CHUNK_BYTES
 from voltpay_adapters.local.source import FileSource
 from voltpay_adapters.local.sqlite import SqliteDatabase
+from voltpay_adapters.testing.contracts import source as contract
 from voltpay_adapters.testing.contracts.events import EventsContract
 from voltpay_adapters.testing.contracts.source import SourceContract, collect
 from voltpay_cli.remedies import with_remedy
@@ -91,7 +92,8 @@ def topic(tmp_path: Path) -> Iterator[FileTopic]:
 
 class TestFileSource(SourceContract):
     @pytest.fixture
-    def harness(self, topic: FileTopic) -> FileTopic:
+    def harness(self, topic: FileTopic, monkeypatch: pytest.MonkeyPatch) -> FileTopic:
+        monkeypatch.setattr(contract, "PATIENCE", 10)  # a file has at once what it will ever have
         return topic
 
 

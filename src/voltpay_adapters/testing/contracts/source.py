@@ -542,12 +542,12 @@ def value(number: int) -> bytes:
     return b'{"messageId": "%d", "accountId": 1}' % number
 
 
-def polls(source: MessageSource, limit: int, patience: float = PATIENCE) -> Iterator[PollResult]:
+def polls(source: MessageSource, limit: int) -> Iterator[PollResult]:
     """Poll after poll; missing the deadline fails the test."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         yield source.poll(limit)
-    pytest.fail(f"not within {patience} seconds")
+    pytest.fail(f"not within {PATIENCE} seconds")
 
 
 def collect(source: MessageSource, count: int, limit: int = 100) -> list[Record]:
