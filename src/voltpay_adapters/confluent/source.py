@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from uuid import UUID
 
 from attrs import define, field
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from voltpay_adapters.confluent.bounded import BoundedCalls
 from voltpay_adapters.confluent.connection import (
     METADATA_MS,
     TIMEOUT,
@@ -107,6 +109,7 @@ class ConfluentSource:
     _skip_expired: bool = False
     _notify: Callable[[str], None] = lambda _: None
     _rebalance: _Rebalance = field(factory=_Rebalance, init=False)
+    _commits: BoundedCalls = field(factory=lambda: BoundedCalls(TIMEOUT), init=False)
     _opened: Consumer | None = field(default=None, init=False)
     _admin: ConfluentTopicAdmin | None = field(default=None, init=False)
     _watch: TopicWatch = field(init=False)
@@ -213,7 +216,7 @@ class ConfluentSource:
         return len(self._partitions)
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group; it notices by itself if an offset commit has no answer yet."""
         self._close_consumer()
         self._admin = None
 
@@ -350,13 +353,15 @@ class ConfluentSource:
         if not offsets:
             return  # librdkafka would commit stored offsets
         metadata = mark(self._topic_id)
-        done = self._consumer().commit(
+        commit = partial(
+            self._consumer().commit,
             offsets=[
                 TopicPartition(self._topic, number, offset, metadata)
                 for number, offset in offsets.items()
             ],
             asynchronous=False,
         )
+        done = self._commits.make(commit)  # a silent coordinator would be waited for without end
         for tp in done or ():
             if tp.error is not None:
                 partitions = frozenset(map(self._partition, offsets))
@@ -428,7 +433,8 @@ class ConfluentSource:
         self._held = []
         self._positions.clear()
         if self._opened is not None:
-            self._opened.close()
+            if not self._commits.is_busy:
+                self._opened.close()
             self._opened = None
 
     def _partition(self, number: int) -> Partition:
