@@ -1,7 +1,8 @@
-"""Tries every mutant: `python -m tests.mutants [part of a name …]`."""
+"""Tries every mutant: `python -m tests.mutants [part of a name or a file …]`."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from attrs import evolve
 from tests.mutants.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +21,17 @@ SECONDS = 300
 WORKERS = os.cpu_count() or 1
 
 
-def main(words: Sequence[str]) -> int:
-    """Try the mutants whose names hold one of the words, or all; the number of survivors.
+def main(words: Sequence[str], by: Sequence[str] = ()) -> int:
+    """Try the mutants whose files or names hold one of the words, or all; the number of survivors.
 
     Each is one replacement in a copy of the sources; the laws run against the copy, and one of them
     must fail. A replacement that no longer applies counts as a survivor.
     """
-    chosen = [mutant for mutant in MUTANTS if not words or any(w in mutant.name for w in words)]
+    chosen = [
+        evolve(mutant, tests=tuple(by) or mutant.tests)
+        for mutant in MUTANTS
+        if not words or any(word in f"{mutant.file}: {mutant.name}" for word in words)
+    ]
     tests = sorted({test for mutant in chosen for test in mutant.tests})
     if failure := failing("", "", "", tests):
         print(f"the laws fail without any mutant:\n{failure}")
@@ -91,4 +97,8 @@ def first_failure(sources: Path, folder: Path, tests: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(sys.argv[1:]), 100))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="part of a name or a file")
+    parser.add_argument("--by", action="append", default=[], help="run this test file, no others")
+    given = parser.parse_args()
+    sys.exit(min(main(given.words, given.by), 100))
