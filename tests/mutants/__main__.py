@@ -1,26 +1,32 @@
-"""Tries every mutant: `python -m tests.mutants [part of a name …]`."""
+"""Tries every mutant: `python -m tests.mutants [part of a name or a file …]`."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from attrs import evolve
 from tests.mutants.mutants import MUTANTS, Mutant
 from tests.mutants.trial import ROOT, failing
 
 WORKERS = os.cpu_count() or 1
 
 
-def main(words: Sequence[str]) -> int:
-    """Try the mutants whose names hold one of the words, or all; the number of survivors.
+def main(words: Sequence[str], by: Sequence[str] = ()) -> int:
+    """Try the mutants whose files or names hold one of the words, or all; the number of survivors.
 
     Each is one replacement in a copy of the sources; the laws run against the copy, and one of them
     must fail. A replacement that no longer applies counts as a survivor.
     """
-    chosen = [mutant for mutant in MUTANTS if not words or any(w in mutant.name for w in words)]
+    chosen = [
+        evolve(mutant, tests=tuple(by) or mutant.tests)
+        for mutant in MUTANTS
+        if not words or any(word in f"{mutant.file}: {mutant.name}" for word in words)
+    ]
     tests = sorted({test for mutant in chosen for test in mutant.tests})
     with ThreadPoolExecutor(WORKERS) as pool:
         failures = pool.map(lambda test: failing("", "", "", [test]), tests)
@@ -48,4 +54,8 @@ def is_caught(mutant: Mutant) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(sys.argv[1:]), 100))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="part of a name or a file")
+    parser.add_argument("--by", action="append", default=[], help="run this test file, no others")
+    given = parser.parse_args()
+    sys.exit(min(main(given.words, given.by), 100))

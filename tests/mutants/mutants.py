@@ -12,6 +12,7 @@ GROUPING = "voltpay_core/grouping.py"
 CODEC = "voltpay_core/codec.py"
 IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
+REPLAYING = "voltpay_core/replaying.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
 SQLITE_STORES = "voltpay_adapters/local/sqlite_stores.py"
 NODE_LEASE = "voltpay_adapters/local/node_lease.py"
@@ -322,6 +323,27 @@ MUTANTS = (
         LAWS,
     ),
     Mutant(
+        "an idle turn leaves the batches in hand",
+        CONSUMING,
+        "        self._acknowledge()\n        self._delete_published()\n        if polled",
+        "        self._delete_published()\n        if polled",
+        SIMULATED,
+    ),
+    Mutant(
+        "an idle turn leaves rows in the outbox",
+        CONSUMING,
+        "        self._acknowledge()\n        self._delete_published()\n        if polled",
+        "        self._acknowledge()\n        if polled",
+        SIMULATED,
+    ),
+    Mutant(
+        "offsets without records are never acknowledged",
+        CONSUMING,
+        "        if polled.positions:\n            self._source.acknowledge(polled.positions)\n",
+        "",
+        SIMULATED,
+    ),
+    Mutant(
         "a bounded run polls too much",
         CONSUMING,
         "max_records - self._acknowledged - in_hand)",
@@ -448,6 +470,28 @@ MUTANTS = (
         '        if record.value == b"{}" or any(',
         '        if record.value == b"{}" and any(',
         ("tests/unit/test_codec.py",),
+    ),
+    # Replays
+    Mutant(
+        "a replay acknowledges before it sends",
+        REPLAYING,
+        "        if chunk.back:\n",
+        "        _acknowledge(source, polled, chunk.seen)\n        if chunk.back:\n",
+        SIMULATED,
+    ),
+    Mutant(
+        "a limited replay acknowledges what it leaves",
+        REPLAYING,
+        "        _acknowledge(source, polled, chunk.seen)\n",
+        "        _acknowledge(source, polled, polled.records)\n",
+        SIMULATED,
+    ),
+    Mutant(
+        "a replay forgets how often a letter has failed",
+        CODEC,
+        "    kept = (ATTEMPT_HEADER, FIRST_FAILED_HEADER)\n",
+        "    kept = (FIRST_FAILED_HEADER,)\n",
+        SIMULATED,
     ),
     # The purge
     Mutant(

@@ -194,10 +194,11 @@ class _Transaction:
 
     def roll_back(self) -> None:
         """Release every lock; the changes were nobody else's."""
-        with self.tables.changed:
-            self._release(0)
+        self._release(0)
 
     def _release(self, count: int) -> None:
+        if len(self._held) == count:
+            return
         with self.tables.changed:
             for key in self._held[count:]:
                 holders = self.tables.locks[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -73,10 +73,10 @@ class Faults:
             but_first()
             fault()
 
-    def around(self, name: str, call: Callable[[], T]) -> T:
+    def around(self, name: str, call: Callable[..., T], *args: object) -> T:
         """Make a call between its two steps."""
         self.step(f"before {name}")
-        result = call()
+        result = call(*args)
         self.step(f"after {name}")
         return result
 
@@ -93,12 +93,10 @@ class FaultySource:
         return self._source.poll(limit)
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
-        self._faults.around(
-            "seek_to_committed", partial(self._source.seek_to_committed, partitions)
-        )
+        self._faults.around("seek_to_committed", self._source.seek_to_committed, partitions)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
-        self._faults.around("acknowledge", partial(self._source.acknowledge, positions))
+        self._faults.around("acknowledge", self._source.acknowledge, positions)
 
     def drained(self) -> bool:
         return self._source.drained()
@@ -120,7 +118,7 @@ class FaultyPublisher:
     def publish(self, events: Sequence[ProducerRecord]) -> Publication:
         half = events[: len(events) // 2]
         self._faults.step("halfway publish", lambda: self._publisher.publish(half).wait())
-        publication = self._faults.around("publish", partial(self._publisher.publish, events))
+        publication = self._faults.around("publish", self._publisher.publish, events)
         return FaultyPublication(publication, self._faults)
 
     def reset(self) -> None:
@@ -155,18 +153,19 @@ def faulty_begin(begin: BeginUnitOfWork, faults: Faults) -> BeginUnitOfWork:
     return begin_faultily
 
 
-@frozen
+@define
 class FaultyDatabase:
     """A database whose units of work may fail."""
 
     _database: PaymentDatabase
     _faults: Faults
+    begin: BeginUnitOfWork = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.begin = faulty_begin(self._database.begin, self._faults)
 
     def connect(self) -> object:
         return self._database.connect()
-
-    def begin(self) -> AbstractContextManager[UnitOfWork]:
-        return faulty_begin(self._database.begin, self._faults)()
 
     def close(self) -> None:
         self._database.close()
@@ -183,7 +182,7 @@ class _FaultyWork:
         self.positions = _FaultyStore(work, "positions", faults)
 
 
-@frozen
+@define
 class _FaultyStore:
     _work: UnitOfWork
     _name: str
@@ -194,4 +193,4 @@ class _FaultyStore:
             store = getattr(self._work, self._name)  # here, since the connection may be lost by now
             return getattr(store, method)(*args)
 
-        return lambda *args: self._faults.around(f"{self._name}.{method}", partial(call, *args))
+        return partial(self._faults.around, f"{self._name}.{method}", call)

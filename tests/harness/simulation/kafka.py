@@ -85,11 +85,12 @@ class Member:
         positions: dict[Partition, int] = {}
         self._turn += 1
         turn = self._turn % (len(self._positions) or 1)
-        partitions = list(self._positions)
-        for partition in partitions[turn:] + partitions[:turn]:
-            position = self._read(partition, records, limit)
-            if position != self._positions[partition]:
-                positions[partition] = self._positions[partition] = position
+        before = list(self._positions.items())
+        for partition, position in before[turn:] + before[:turn]:
+            after = _read(self.group.log[partition], position, records, limit)
+            if after != position:
+                positions[partition] = after
+        self._positions.update(positions)
         return PollResult(records, positions, assigned, revoked)
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
@@ -122,15 +123,19 @@ class Member:
         )
 
     def lag(self) -> dict[Partition, int]:
-        """Offsets that are not polled."""
-        return {
-            partition: len(self.group.log[partition]) - position
-            for partition, position in self._positions.items()
-        }
+        """Nobody here looks at it."""
+        return {}
 
     def has_learned(self) -> bool:
         """Whether it knows of the last rebalance."""
         return self.generation == self.group.generation
+
+    def has_work(self) -> bool:
+        """Whether it has to learn of a rebalance, to take over, or to acknowledge offsets."""
+        log, committed = self.group.log, self.group.committed
+        if not self.has_learned() or self._positions.keys() != self.owned:
+            return True
+        return any(committed.get(each, 0) < len(log[each]) for each in self.owned)
 
     def in_hand(self) -> set[Partition]:
         """The partitions of which it has polled more than is acknowledged."""
@@ -165,12 +170,11 @@ class Member:
         if not self.has_learned():
             raise Fenced(partitions, "the group is rebalancing")
 
-    def _read(self, partition: Partition, records: list[Record], limit: int) -> int:
-        log, position = self.group.log[partition], self._positions[partition]
-        while position < len(log) and (log[position] is None or len(records) < limit):
-            if limit == 0:
-                break
-            if (record := log[position]) is not None:
-                records.append(record)
-            position += 1
-        return position
+
+def _read(log: list[Record | None], position: int, records: list[Record], limit: int) -> int:
+    """Read on until the limit is reached, and return the next position."""
+    while limit and position < len(log) and (log[position] is None or len(records) < limit):
+        if (record := log[position]) is not None:
+            records.append(record)
+        position += 1
+    return position

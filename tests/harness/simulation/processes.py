@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 from greenlet import getcurrent, greenlet
 from tests.harness.simulation.kafka import Member
-from tests.harness.simulation.records import CODEC, PARTITIONS
+from tests.harness.simulation.records import CODEC, PARTITIONS, REFUSED_KEY
 
 from voltpay_adapters.assembly import payment_writer
 from voltpay_adapters.testing.database import MemoryDatabase
@@ -22,10 +22,11 @@ from voltpay_adapters.testing.faults import (
 )
 from voltpay_adapters.testing.memory import MemoryPublisher
 from voltpay_core.errors import Fenced, PaymentIdTaken, Unavailable
-from voltpay_core.notices import Notice
+from voltpay_core.notices import Notice, Polled, RejectionsCounted, UnitCommitted
+from voltpay_core.outcomes import DeadLettered, Outcome, Written
 from voltpay_core.payments import Payment
 from voltpay_core.ports import EventPublisher, Publication
-from voltpay_core.records import Partition, ProducerRecord
+from voltpay_core.records import Partition, ProducerRecord, Record
 
 if TYPE_CHECKING:
     from tests.harness.simulation.world import World
@@ -34,6 +35,9 @@ PATIENT = 100
 """Attempts that outlast every outage here."""
 
 UNBREAKABLE = 10**9
+
+WAITS = frozenset({"before poll", "waiting for a lock"})
+"""A process that comes from one of these to the same one has found nothing to do."""
 
 
 @frozen
@@ -60,19 +64,58 @@ class Options:
     slow: bool = False
 
 
+@define
+class Rejections:
+    """What a process has seen of the payments that the database rejects, to judge its breaker.
+
+    Attributes:
+        limit: That of its breaker.
+        since_reset: The rejections that its breaker must have counted.
+    """
+
+    limit: int
+    since_reset: int = field(default=0, init=False)
+    _polled: set[tuple[Partition, int]] = field(factory=set, init=False)
+    _committed: set[tuple[Partition, int]] = field(factory=set, init=False)
+    _written: int = field(default=0, init=False)
+
+    def poll(self, records: Sequence[Record]) -> None:
+        """Take note of what the database may reject."""
+        self._polled.update((r.partition, r.offset) for r in records if r.key == REFUSED_KEY)
+
+    def commit(self, outcomes: Sequence[Outcome]) -> bool:
+        """Count what is committed; whether the breaker has let too many rejections pass."""
+        for outcome in outcomes:
+            self._committed.add((outcome.record.partition, outcome.record.offset))
+            if isinstance(outcome, Written):
+                self._written += 1
+                if self._written >= self.limit:
+                    self.since_reset = 0
+            elif isinstance(outcome, DeadLettered) and outcome.reason.sqlstate:
+                self.since_reset, self._written = self.since_reset + 1, 0
+        return self.since_reset >= self.limit
+
+    def may_stop_it(self) -> bool:
+        """Whether the limit is reached with those that are polled and not committed."""
+        return self.since_reset + len(self._polled - self._committed) >= self.limit
+
+
 @define(eq=False)
 class Process:
     """A writer, its connection, its member of the group and its producer.
 
     Attributes:
+        name: Its name in the story of the history.
         at: The step at which it stands.
         stopping: Whether it is asked to stop.
         collides: Whether the next payment id that it tries is taken.
         troubled: Whether something has failed for it, so that it may leave work to its successor.
         failure: What ended it.
+        rejections: What its breaker may have seen.
     """
 
     world: World
+    name: str
     options: Options
     member: Member = field(init=False)
     database: MemoryDatabase = field(init=False)
@@ -83,7 +126,11 @@ class Process:
     collides: bool = field(default=False, init=False)
     troubled: bool = field(default=False, init=False)
     failure: BaseException | None = field(default=None, init=False)
+    rejections: Rejections = field(init=False)
     _highest: str = field(default="", init=False)
+    _steps: int = field(default=0, init=False)
+    _place: str = field(default="", init=False)
+    _idle: bool = field(default=False, init=False)
     _epochs: dict[Partition, int] = field(factory=dict, init=False)
     _plan: dict[int, Fault] = field(factory=dict, init=False)
     _faults: Faults = field(init=False)
@@ -92,6 +139,7 @@ class Process:
 
     def __attrs_post_init__(self) -> None:
         self.member = Member(self.world.group)
+        self.rejections = Rejections(self.options.breaker)
         self.database = MemoryDatabase(
             self.world.tables,
             adding=self._adds,
@@ -109,24 +157,32 @@ class Process:
         """Whether it is this process that calls."""
         return getcurrent() is self._body
 
-    def advance(self, fault: Fault | None = None) -> bool:
-        """Pass the step at which it stands, with that fault, and go on to the next.
+    def advance(self, steps: int = 1, *, to: str = "", fault: Fault | None = None) -> None:
+        """Pass so many steps, but not the place, the first of them with that fault.
 
-        Returns:
-            False where it has nothing to do.
+        It stops earlier where it has nothing to do.
         """
-        if not self.alive:
-            return False
+        if fault is None and self.rests():
+            return
         if fault is not None and self._faults.trace:
             self._plan[len(self._faults.trace) - 1] = fault
-        before = self.at
+        self._steps, self._place, before = steps, to, self.at
         self._body.switch()
-        return not before == self.at == "before poll"
+        now = self.at if self.alive else self.failure or "its end"
+        self.world.tell(self.name, "fails" if fault else "goes on from", before, "...", now)
+
+    def rests(self) -> bool:
+        """Whether it does nothing until something new happens to it or to its group."""
+        if not self._idle or self.at != "before poll" or self.stopping:
+            return not self.alive
+        drained = self.options.until_drained and self.member.drained()
+        return not (drained or self.member.has_work())
 
     def kill(self, arriving: int = 0) -> None:
         """Die here; that many of its records arrive all the same, and no other."""
         if not self.alive:
             return
+        self.world.tell(self.name, "is killed", self.at)
         self.producer.arrive(arriving)
         self.alive = False
         self._body.throw(Crash)
@@ -134,11 +190,14 @@ class Process:
         self.producer.reset()
 
     def pause(self, name: str) -> None:
-        """Stand at this step until the scheduler lets it go on."""
+        """Stand at this step until the scheduler lets it go on, if it is to stand here."""
         if not self.alive:  # it is dying: nothing may happen on the way out
             return
+        self._idle = name == self.at and name in WAITS
         self.at = name
-        self._scheduler.switch()
+        self._steps -= 1
+        if self._steps < 1 or name == self._place or self._idle:
+            self._scheduler.switch()
 
     def is_in_doubt(self) -> None:
         """Something fails for it: it may take over whatever it owns."""
@@ -190,8 +249,15 @@ class Process:
         raise AssertionError("a policy needs an attempt")
 
     def _hears(self, notice: Notice) -> None:
-        if isinstance(notice, Fenced):
-            self.is_in_doubt()
+        match notice:
+            case Fenced():
+                self.is_in_doubt()
+            case Polled(records=records):
+                self.rejections.poll(records)
+            case UnitCommitted(outcomes=outcomes) if self.rejections.commit(outcomes):
+                self.world.wrong.append("G5: the breaker lets too many rejections pass")
+            case RejectionsCounted(count=count) if count != self.rejections.since_reset:
+                self.world.wrong.append(f"G5: the breaker counts {count} rejections")
 
     def _claims(self) -> None:
         if self.options.slow:
@@ -203,6 +269,8 @@ class Process:
                 self.world.wrong.append("G7: payment ids of a process do not increase")
             if not payment.id.text.endswith(f"-{self.database.node_id:03}"):
                 self.world.wrong.append("G7: a payment id has a node id that is not leased")
+            if payment.created_at > self.world.latest:
+                self.world.wrong.append("G7: a payment id has a time that has not come yet")
             self._highest = payment.id.text
         if self.collides:
             self.collides = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import TypeVar
 
 from attrs import define, field
@@ -13,22 +15,26 @@ from tests.harness.simulation.processes import PATIENT, UNBREAKABLE, Options, Pr
 from tests.harness.simulation.records import (
     CODEC,
     MANY_PLACES,
+    MESSAGES,
     PARTITIONS,
     POOLS,
     REFUSED,
+    REFUSED_KEY,
+    REJECTED,
+    WARM_UP,
 )
+from tests.harness.simulation.replays import Replays
 
 from voltpay_adapters.testing.database import MemoryTables
-from voltpay_adapters.testing.faults import unavailable
+from voltpay_adapters.testing.faults import Faults, crash, unavailable
 from voltpay_core.codec import CONNECT_ERRORS_PREFIX
 from voltpay_core.errors import Unavailable
 from voltpay_core.fencing import FencingGuard
-from voltpay_core.outcomes import DecodedPayment, WarmedUp
 from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-STEPS_TO_HEAL, STEPS_A_RECORD, TURNS_AT_REST = 300, 60, 3
-"""Steps of each process once nothing fails: to find its way back, for a record, and at rest."""
+STEPS_A_TURN, TURNS_TO_HEAL, TURNS_A_RECORD = 10, 30, 6
+"""Once nothing fails, so many turns may pass until all is well, and for each offset and process."""
 
 PLACES = (
     "before begin",
@@ -87,12 +93,16 @@ class World:
         owners: The process that has bumped the epoch of a partition last.
         incidents: Everything that may make events be published again.
         wrong: What broke a law on the way.
+        latest: The latest time that anybody has read from a clock.
+        tell: Called with the words of a sentence for everything that happens, as `print` is.
         quiet: Whether nothing fails any more.
         bisects: Whether a unit of work may have been bisected, which claims in any order.
     """
 
     tape: Tape
+    tell: Callable[..., None]
     group: Group = field(init=False)
+    replays: Replays = field(init=False)
     tables: MemoryTables = field(init=False)
     published: list[ProducerRecord] = field(factory=list, init=False)
     processes: list[Process] = field(factory=list, init=False)
@@ -100,10 +110,11 @@ class World:
     owners: dict[Partition, Process] = field(factory=dict, init=False)
     incidents: int = field(default=0, init=False)
     wrong: list[str] = field(factory=list, init=False)
+    latest: datetime = field(default=START, init=False)
     quiet: bool = field(default=False, init=False)
     bisects: bool = field(default=False, init=False)
     _pool: Sequence[Record | Partition] = field(init=False)
-    _refused: int = field(default=0, init=False)
+    _joined: int = field(default=0, init=False)
     _strangers: int = field(default=0, init=False)
     _largest_batch: int = field(default=1, init=False)
     _ticks: int = field(default=0, init=False)
@@ -116,13 +127,16 @@ class World:
             acknowledging=self._check_acknowledged,
             wrong=self.wrong.append,
         )
+        self.replays = Replays(self.group, self.wrong.append)
         self.tables = MemoryTables(now=self.now, wait=self._wait_for_a_lock, refused={REFUSED})
         self._pool = self.tape.choose(POOLS)
 
     def now(self) -> datetime:
         """The time, which goes on by a millisecond now and then, and may step back."""
         self._ticks += 1
-        return START + timedelta(milliseconds=self._ticks // 3)
+        now = START + timedelta(milliseconds=self._ticks // 3)
+        self.latest = max(now, self.latest)
+        return now
 
     def play(self) -> list[str]:
         """Play the tape, let everything heal, and return each broken law in a sentence."""
@@ -146,7 +160,7 @@ class World:
         kind, argument = decision // 32, decision % 32
         match kind:
             case 0:
-                self._advance(1 + argument)
+                self.current.advance(1 + argument)
             case 1 | 2:
                 self._advance_to(PLACES[argument % len(PLACES)])
             case 3:
@@ -161,6 +175,7 @@ class World:
             case 6 if argument < 16:
                 self._produce()
             case 6 if argument < 24:
+                self.tell("up to", argument - 16, "events of", self.current.name, "arrive")
                 self.current.producer.arrive(argument - 16)
             case 6 if len(self.processes) < 3:
                 self._join()
@@ -172,27 +187,22 @@ class World:
         if argument < 8:
             self.current.kill(argument)
         elif argument < 12:
+            self.tell(self.current.name, "is asked to stop")
             self.current.stopping = True
         elif argument < 16:
             self._bump_from_outside(PARTITIONS[argument % len(PARTITIONS)])
         elif argument < 20:
+            self.tell("the clock steps back")
             self._ticks -= 10 ** (argument - 15)
         elif argument < 24:
             self._collide()
+        elif argument < 28:
+            self._replay()
         else:
-            self._advance(argument)
-
-    def _advance(self, steps: int) -> None:
-        for _ in range(steps):
-            if not self.current.advance():
-                break
+            self.current.advance(argument)
 
     def _advance_to(self, place: str) -> None:
-        idle = 0
-        for _ in range(60):
-            idle = 0 if self.current.advance() else idle + 1
-            if idle > 1 or self.current.at == place:
-                break
+        self.current.advance(60, to=place)
 
     def _stall(self) -> None:
         """A process stands while another takes partitions over, and wakes somewhere on its way."""
@@ -202,8 +212,7 @@ class World:
         stalled = self.current
         self._advance_to(choose(PLACES))
         heir = choose([each for each in self.processes if each is not stalled])
-        self.incidents += 1
-        self.group.rebalance(dict.fromkeys(choose(MOVES), heir.member))
+        self._assign(dict.fromkeys(choose(MOVES), heir))
         for self.current in (heir, stalled, heir):
             self._advance_to(choose(PLACES))
 
@@ -214,23 +223,26 @@ class World:
         process.is_in_doubt()
         match argument % 4:
             case 0:
-                process.advance(unavailable)
+                process.advance(fault=unavailable)
             case 1:
+                self.tell(process.name, "loses its connection")
                 process.database.close()
                 process.advance()
             case 2:
+                self.tell("the producer of", process.name, "breaks")
                 process.producer.arrive(argument // 4)
                 process.producer.broken = True
                 process.advance()
             case _:
                 self.incidents += 1
-                process.advance(unavailable)
-                self._advance(argument // 4)
-                process.advance(unavailable)
+                process.advance(fault=unavailable)
+                process.advance(argument // 4)
+                process.advance(fault=unavailable)
 
     def _bump_from_outside(self, partition: Partition) -> None:
         """A writer of another group takes a partition over."""
         if ("fence", partition) not in self.tables.locks:
+            self.tell("a stranger takes", partition, "over")
             self.incidents += 1
             self._strangers += 1
             self.tables.epochs[partition] = self.tables.epochs.get(partition, 0) + 1
@@ -238,15 +250,26 @@ class World:
     def _collide(self) -> None:
         self._advance_to("before begin")
         if self.current.at == "before begin":
+            self.tell("the next payment id of", self.current.name, "is taken")
             self.current.collides = self.bisects = True
+
+    def _replay(self) -> None:
+        """An operator sends the letters of a code back, and may be cut short."""
+        choose = self.tape.choose
+        if codes := self.replays.codes(self.published):
+            step, fault = self.tape.take() % 24, choose((unavailable, crash))
+            code, limit = choose(codes), choose((None, 1))
+            self.tell("letters of", code, "are sent back, limit", limit, "until step", step)
+            self.replays.replay(code, Faults({step: fault}), limit)
 
     def _produce(self) -> None:
         what = self.tape.choose(self._pool)
         if isinstance(what, Partition):
+            self.tell("produced: an offset without a record in", what)
             self.group.append(None, what)
             return
-        if what.key == b"%d" % REFUSED:
-            self._refused += 1
+        self.tell("produced:", what.value, "in", what.partition)
+        if what.key == REFUSED_KEY:
             self.bisects = True
         self.group.append(what, what.partition)
 
@@ -263,10 +286,11 @@ class World:
             prompt=choose((False, False, True)),
             slow=choose((False, True)),
         )
-        process = Process(self, Options() if self.quiet else options)
-        self._largest_batch = max(
-            self._largest_batch, min(process.options.batch_size, len(self._offsets()))
-        )
+        self._joined += 1
+        name = f"writer {self._joined}"
+        process = Process(self, name, Options() if self.quiet else options)
+        self.tell(name, "joins:", process.options)
+        self._largest_batch = max(self._largest_batch, process.options.batch_size)
         self.processes.append(process)
         self.current = process
         process.advance()
@@ -274,11 +298,13 @@ class World:
 
     def _rebalance(self, *, anew: bool = False) -> None:
         """Assign every partition to one of those that live."""
+        choose = self.tape.choose
+        self._assign({partition: choose(self.processes) for partition in PARTITIONS}, anew=anew)
+
+    def _assign(self, owners: Mapping[Partition, Process], *, anew: bool = False) -> None:
+        self.tell("assigned:", {each.number: owner.name for each, owner in owners.items()})
         self.incidents += 1
-        self.group.rebalance(
-            {partition: self.tape.choose(self.processes).member for partition in PARTITIONS},
-            anew=anew,
-        )
+        self.group.rebalance({each: owner.member for each, owner in owners.items()}, anew=anew)
 
     def _replace_the_dead(self) -> None:
         for process in [each for each in self.processes if not each.alive]:
@@ -297,6 +323,7 @@ class World:
         """As an operator does it, since no member is there."""
         for partition in PARTITIONS:
             if self.tape.take() % 8 == 1 and partition in self.group.committed:
+                self.tell("the offset of", partition, "moves back")
                 self.group.committed[partition] //= 2
 
     def _judge(self, process: Process) -> None:
@@ -306,7 +333,7 @@ class World:
             case None:
                 return
             case Unavailable(code="breaker"):
-                expected = self._refused >= process.options.breaker
+                expected = process.rejections.may_stop_it()
             case Unavailable(code="another-writer"):
                 expected = self._strangers >= FencingGuard().limit
             case Unavailable(halt=False):
@@ -317,18 +344,33 @@ class World:
             self.wrong.append(f"a writer ended in {failure!r}")
 
     def _heal(self) -> None:
-        """Nothing fails any more: all that live share the work, end it within bounds, and rest."""
-        self._rebalance()
+        """All share the work, which must end; so must the replay after the database is fixed."""
+        self.tell("nothing fails any more")
         self.quiet = True
-        bound = STEPS_TO_HEAL + STEPS_A_RECORD * len(self._offsets()) * len(self.processes)
-        rest = 0
+        self._assign(dict(zip(PARTITIONS, cycle(self.processes), strict=False)))
+        self._finish()
+        if REJECTED in self.replays.codes(self.published):
+            self.tell("the database is fixed, and what it rejected is sent back")
+            self.tables.refused.clear()
+            self.replays.replay(REJECTED, Faults())
+            self._finish()
+            payments = {MESSAGES.get(record.value) for record in self._offsets() if record}
+            for message in payments - {None} - self.tables.claims.keys():
+                self.wrong.append(f"G6: {message!r} is no payment, though it is accepted now")
+
+    def _finish(self) -> None:
+        """Nothing fails any more: within bounds all work is done, and everybody rests."""
+        bound = TURNS_TO_HEAL + TURNS_A_RECORD * len(self._offsets()) * len(self.processes)
         for _ in range(bound):
-            busy = [process for process in self.processes if process.advance()]
+            for process in self.processes:
+                process.advance(STEPS_A_TURN)
             self._replace_the_dead()
-            rest = 0 if busy or not self._is_done() else rest + 1
-            if self.wrong or rest == TURNS_AT_REST:
-                return
-        self.wrong.append(f"G5: the work is not done within {bound} steps")
+            if self.wrong or all(process.rests() for process in self.processes):
+                break
+        else:
+            self.wrong.append(f"G5: there is no end within {bound} turns")
+        if not (self.wrong or self._is_done()):
+            self.wrong.append("G5: everybody rests, and work is left")
 
     def _is_done(self) -> bool:
         committed = self.group.committed
@@ -342,20 +384,15 @@ class World:
     def _check_acknowledged(self, partition: Partition, before: int, position: int) -> None:
         """What is acknowledged is published, or is a duplicate of what another publishes."""
         for event in self.published[self._heard :]:
-            self._told.add(_about(event))
+            self._told |= _about(event)
         self._heard = len(self.published)
         for record in self.group.log[partition][before:position]:
-            if record is None or (partition.number, record.offset) in self._told:
+            if record is None or record.value == WARM_UP:
                 continue
-            item = CODEC.decode(record)
-            if isinstance(item, WarmedUp):
+            message = MESSAGES.get(record.value)
+            told = {message, (partition.number, record.offset)} & self._told
+            if told or (message in MANY_PLACES and message in self.tables.claims):
                 continue
-            if isinstance(item, DecodedPayment):
-                message = item.payment.message_id
-                if message in self._told:
-                    continue
-                if message in MANY_PLACES and message in self.tables.claims:
-                    continue
             self.wrong.append(
                 f"G2: {partition}@{record.offset} is acknowledged before it is told of"
             )
@@ -371,25 +408,27 @@ class World:
             acknowledged=self.group.committed,
             codec=CODEC,
             refused=frozenset({REFUSED}),
-            most_repeats=self.incidents * BATCHES_IN_HAND * self._largest_batch,
+            most_repeats=self.incidents
+            * BATCHES_IN_HAND
+            * min(self._largest_batch, len(self._offsets())),
             ends={partition: len(log) for partition, log in self.group.log.items()},
         )
 
 
-def _about(event: ProducerRecord) -> object:
+def _about(event: ProducerRecord) -> set[object]:
     """The message id of a read event, or the place of a dead letter's record."""
     topics = CODEC.topics
     if event.topic == topics.read:
-        return CODEC.decode_payment(event.value).message_id
+        return {json.loads(event.value or b"")["messageId"]}
     if event.topic == topics.dead_letter:
         number, offset = (
             last_header(event.headers, CONNECT_ERRORS_PREFIX + name) or b""
             for name in ("partition", "offset")
         )
-        return int(number), int(offset)
-    return None
+        return {(int(number), int(offset))}
+    return set()
 
 
-def play(tape: bytes) -> list[str]:
-    """Play one history, and return what is wrong with it."""
-    return World(Tape(tape)).play()
+def play(tape: bytes, tell: Callable[..., None] = lambda *_: None) -> list[str]:
+    """Play one history, and return what is wrong with it; `tell=print` prints what happens."""
+    return World(Tape(tape), tell).play()
