@@ -23,7 +23,8 @@ from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
 from voltpay_adapters.kafka.requirements import Topic, exactly
 from voltpay_adapters.kafka.source import KafkaSource
-from voltpay_adapters.kafka.topics import create, retention
+from voltpay_adapters.kafka.topics import KafkaCluster as AnyCluster
+from voltpay_adapters.kafka.topics import Shape, create, retention
 from voltpay_adapters.testing import Crash
 from voltpay_adapters.testing.contracts.events import (
     EventsContract,
@@ -416,6 +417,22 @@ class TestKafkaSource(SourceLaws):
 class TestConfluentSource(SourceLaws):
     def source(self, url: str) -> Callable[..., MessageSource]:
         return partial(ConfluentSource, ConfluentConnection.parse(url))
+
+
+@pytest.mark.parametrize("connect", [KafkaConnection.parse, ConfluentConnection.parse])
+def test_a_topic_that_exists_already_is_left_as_it_is(
+    connect: Callable[[str], AnyCluster], kafka: KafkaAddress
+) -> None:
+    """Each client creates the topics that do not exist, and returns the others unchanged."""
+    first, second = (Topic(f"new-{secrets.token_hex(4)}", 2, 2) for _ in range(2))
+    larger = evolve(first, partitions=3)
+    with connect(kafka.url).topic_admin("creating topics") as admin:
+        assert admin.create([first]) == []
+        assert admin.create([larger, second]) == [larger]
+        assert admin.shapes([first.name, second.name]) == {
+            first.name: Shape(2, 2),
+            second.name: Shape(2, 2),
+        }
 
 
 def recreate(connection: KafkaConnection, name: str, partitions: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
@@ -59,7 +59,7 @@ class ConfluentTopicAdmin:
         """The topics of the cluster."""
         return set(self._client.list_topics(timeout=self._timeout).topics)
 
-    def create(self, topics: Sequence[Topic]) -> None:
+    def create(self, topics: Sequence[Topic]) -> list[Topic]:
         """Create these topics, and return when the brokers know them."""
         new = [
             NewTopic(
@@ -70,11 +70,13 @@ class ConfluentTopicAdmin:
             )
             for topic in topics
         ]
-        _results(self._client.create_topics(new, request_timeout=self._timeout).values())
+        answers = self._client.create_topics(new, request_timeout=self._timeout)
+        there = [topic for topic in topics if not _is_new(answers[topic.name])]
         deadline = time.monotonic() + self._timeout
         for topic in topics:
             while self.describe(topic.name) is None and time.monotonic() < deadline:
                 time.sleep(_SOON)
+        return there
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
         """The configuration of each topic; empty if Kafka does not return it."""
@@ -202,6 +204,12 @@ def _configuration(answer: Future[Any]) -> Configuration:
     return {name: str(entry.value) for name, entry in found.items()}
 
 
-def _results(answers: Iterable[Future[Any]]) -> None:
-    for answer in answers:
+def _is_new(answer: Future[Any]) -> bool:
+    """Whether a topic was created; false if it exists already."""
+    try:
         answer.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise
+    return True

@@ -33,7 +33,8 @@ class PaymentTopics:
         """Create the missing topics, the input topic first, and return their names.
 
         Raises:
-            Misconfigured: No topic is on Kafka (``no-topics``).
+            Misconfigured: No topic is on Kafka (``no-topics``), or somebody else has created one
+                meanwhile with another layout.
             Unavailable: Kafka cannot be reached, or does not permit it.
         """
         created: list[str] = []

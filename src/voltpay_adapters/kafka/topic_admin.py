@@ -8,7 +8,12 @@ from typing import Any
 from attrs import frozen
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import NoError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import (
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.resuming import is_of_another
@@ -29,19 +34,23 @@ class KafkaTopicAdmin:
         """The topics of the cluster."""
         return set(self._client.list_topics())
 
-    def create(self, topics: Sequence[Topic]) -> None:
+    def create(self, topics: Sequence[Topic]) -> list[Topic]:
         """Create these topics, and return when the brokers know them."""
-        self._client.create_topics(
-            {
-                topic.name: {
-                    "num_partitions": topic.partitions,
-                    "replication_factor": topic.replication,
-                    "configs": {r.name: r.value for r in topic.requirements if r.value},
-                }
-                for topic in topics
-            },
-            wait_for_metadata=True,
-        )
+        new = {
+            topic.name: {
+                "num_partitions": topic.partitions,
+                "replication_factor": topic.replication,
+                "configs": {r.name: r.value for r in topic.requirements if r.value},
+            }
+            for topic in topics
+        }
+        answers = self._client.create_topics(new, raise_errors=False)["topics"]
+        errors = {answer["name"]: for_code(answer["error_code"]) for answer in answers}
+        for error in errors.values():
+            if error not in {NoError, TopicAlreadyExistsError}:
+                raise error
+        self._client.wait_for_topics(list(new))
+        return [topic for topic in topics if errors[topic.name] is TopicAlreadyExistsError]
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
         """The configuration of each topic; empty if Kafka does not return it."""

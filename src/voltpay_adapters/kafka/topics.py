@@ -11,7 +11,7 @@ from attrs import frozen
 
 from voltpay_adapters.kafka.requirements import Difference, Topic, whole_number
 from voltpay_adapters.snapshots import Member
-from voltpay_core.errors import Unavailable
+from voltpay_core.errors import Misconfigured, Unavailable
 
 NOT_DESCRIBED = "the topic does not exist, or the user lacks the right DESCRIBE_CONFIGS on it"
 """Why Kafka does not return a configuration; clients hide which of the two it is."""
@@ -39,8 +39,12 @@ class TopicAdmin(Protocol):
     def names(self) -> set[str]:
         """The topics of the cluster."""
 
-    def create(self, topics: Sequence[Topic]) -> None:
-        """Create these topics, and return when the brokers know them."""
+    def create(self, topics: Sequence[Topic]) -> list[Topic]:
+        """Create these topics, and return when the brokers know them.
+
+        Returns:
+            Those that exist already; they are left as they are.
+        """
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
         """The configuration of each topic; empty if Kafka does not return it."""
@@ -80,13 +84,16 @@ def create(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[str]:
     """Create the topics that do not exist, and return their names.
 
     Raises:
+        Misconfigured: Somebody else has created a topic meanwhile, with another layout.
         Unavailable: Kafka cannot be reached, or (halt) does not permit it.
     """
     with cluster.topic_admin("creating topics") as admin:
         there = admin.names()
         missing = [topic for topic in topics if topic.name not in there]
-        if missing:
-            admin.create(missing)
+        # a client may also find its own topic if it repeats a request whose answer was lost
+        appeared = admin.create(missing) if missing else []
+        if difference := next(_shape_drift(admin, appeared), None):
+            raise Misconfigured(str(difference), code=difference.code)
         return [topic.name for topic in missing]
 
 
@@ -107,7 +114,7 @@ def find_drift(cluster: KafkaCluster, topics: Sequence[Topic]) -> list[Differenc
         known = admin.configurations([topic.name for topic in found])
         for name, configuration in known.items():
             _check_described(name, configuration)
-        return [*missing, *_shapes(admin, found), *compare(found, known)]
+        return [*missing, *_shape_drift(admin, found), *compare(found, known)]
 
 
 def configurations(cluster: KafkaCluster, topics: Collection[str]) -> dict[str, Configuration]:
@@ -168,7 +175,7 @@ def _check_described(topic: str, configuration: Configuration) -> None:
         )
 
 
-def _shapes(admin: TopicAdmin, topics: Sequence[Topic]) -> Iterator[Difference]:
+def _shape_drift(admin: TopicAdmin, topics: Sequence[Topic]) -> Iterator[Difference]:
     shapes = admin.shapes([topic.name for topic in topics])
     for topic in topics:
         found = shapes[topic.name]
