@@ -95,6 +95,7 @@ def test_a_trouble_has_its_code(
 
 def test_a_row_may_wait_for_a_while(target: DatabaseUrl, migrated_database: Database) -> None:
     """Neither a row that is younger than allowed is a trouble, nor a clock within its limit."""
+    assert troubled(check(target, clock_skew=5, outbox_age=0)) == []
     with connected(migrated_database.superuser) as superuser:
         (sql,) = (sql for trouble, sql in TROUBLES.items() if trouble[0] == "outbox")
         superuser.run(sql)

@@ -70,6 +70,13 @@ def test_options_become_what_the_client_wants() -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["1", "true", "yes", "on", "TRUE", "Yes", "0", "no", "off", ""])
+def test_a_truth_is_read_in_any_case(text: str) -> None:
+    """Four words, in any case, are true; all other text is false."""
+    options = KafkaConnection.parse(SERVER, {"check_crcs": text}).options
+    assert options["check_crcs"] is (text.casefold() in {"1", "true", "yes", "on"})
+
+
 def test_a_protocol_given_as_an_option_asks_for_its_credentials() -> None:
     """SASL has its mechanism, and needs user and password, wherever the protocol was set."""
     sasl = {"security_protocol": "SASL_PLAINTEXT"}
