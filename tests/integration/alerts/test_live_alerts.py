@@ -25,7 +25,7 @@ from tests.harness.cli import voltpay
 from tests.harness.databases import bootstrapped, connected, migrated
 from tests.harness.deployment import PATIENCE, Deployment, Program, eventually
 from tests.harness.proxy import Proxy
-from tests.harness.receiver import Receiver
+from tests.harness.receiver import Receiver, receiving
 from tests.harness.rules import ALERTS, RECORDED, metrics, panels, queries
 from tests.harness.stack.available import available
 from tests.harness.stack.kafka import KafkaCluster
@@ -359,7 +359,7 @@ def world(
         for site in sites.values():
             prepare(site)
         proc = enter(procfs(tmp_path_factory.mktemp("proc")))
-        receiver = enter(Receiver())
+        receiver = enter(receiving())
         shared = {"namespace": SHARED}
         exporters = {
             "node": enter(available(lambda: NodeExporter(proc))),
