@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 
+import msgspec
 from attrs import field, frozen
 
 from voltpay_adapters.testing.tables import Tables, rows_of
@@ -162,7 +162,7 @@ class _Known:
 
     def _tell(self, event: ProducerRecord) -> _Told | None:
         try:
-            body = json.loads(event.value or b"")
+            body = msgspec.json.decode(event.value or b"")
             payment_id = _payment_id(body["id"])
             candidates = self.messages.get(body["messageId"], [])
         except (ValueError, KeyError, TypeError):
@@ -373,7 +373,8 @@ def _all_is_done(known: _Known) -> Iterator[str]:
 
 def _nothing_is_empty(known: _Known) -> Iterator[str]:
     for event, told in known.stories:
-        if told and any(value in (None, "") for value in json.loads(event.value or b"").values()):
+        fields = msgspec.json.decode(event.value or b"") if told else {}
+        if any(value in (None, "") for value in fields.values()):
             yield f"an event on {event.topic} has a field without a value"
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Condition
+from typing import Self
 
 from attrs import define, field, frozen
 
@@ -129,6 +130,16 @@ class _Transaction:
         if self.broken:
             raise Unavailable("terminating connection due to administrator command")
         return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        try:
+            if not failed:
+                self.commit()
+        finally:
+            self.roll_back()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -346,16 +357,11 @@ class MemoryDatabase:
                 self.node_id = self._lease()
         return self
 
-    @contextmanager
-    def begin(self) -> Iterator[_Transaction]:
+    def begin(self) -> _Transaction:
         self.connect()
         assert self.node_id is not None
-        self._work = work = _Transaction(self, self.node_id, self.tables.now())
-        try:
-            yield work
-            work.commit()
-        finally:
-            work.roll_back()
+        self._work = _Transaction(self, self.node_id, self.tables.now())
+        return self._work
 
     def close(self) -> None:
         """Lose the connection, and with it the node id and the transaction with its locks."""

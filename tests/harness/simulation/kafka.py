@@ -96,9 +96,10 @@ class Member:
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the committed offsets."""
         self._check(partitions)
-        for partition in sorted(self.owned.intersection(partitions)):
-            self._positions[partition] = self.group.committed.get(partition, 0)
-            self.sought.add(partition)
+        for partition in self.group.log:
+            if partition in partitions and partition in self.owned:
+                self._positions[partition] = self.group.committed.get(partition, 0)
+                self.sought.add(partition)
 
     def acknowledge(self, positions: Mapping[Partition, int]) -> None:
         """Commit the offsets."""

@@ -269,7 +269,7 @@ class Process:
                 self.world.wrong.append("G7: payment ids of a process do not increase")
             if not payment.id.text.endswith(f"-{self.database.node_id:03}"):
                 self.world.wrong.append("G7: a payment id has a node id that is not leased")
-            if payment.created_at > self.world.latest:
+            if payment.created_at > self.world.latest():
                 self.world.wrong.append("G7: a payment id has a time that has not come yet")
             self._highest = payment.id.text
         if self.collides:

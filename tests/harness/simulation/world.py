@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import TypeVar
 
+import msgspec
 from attrs import define, field
 from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.simulation.kafka import Group
@@ -75,10 +75,8 @@ class Tape:
 
     def take(self) -> int:
         """The next decision, from 0 to 255."""
-        if not self:
-            return 0
-        self._at += 1
-        return self._bytes[self._at - 1]
+        at, self._at = self._at, self._at + 1
+        return self._bytes[at] if at < len(self._bytes) else 0
 
     def choose(self, options: Sequence[T]) -> T:
         """One of these."""
@@ -93,7 +91,6 @@ class World:
         owners: The process that has bumped the epoch of a partition last.
         incidents: Everything that may make events be published again.
         wrong: What broke a law on the way.
-        latest: The latest time that anybody has read from a clock.
         tell: Called with the words of a sentence for everything that happens, as `print` is.
         quiet: Whether nothing fails any more.
         bisects: Whether a unit of work may have been bisected, which claims in any order.
@@ -110,7 +107,6 @@ class World:
     owners: dict[Partition, Process] = field(factory=dict, init=False)
     incidents: int = field(default=0, init=False)
     wrong: list[str] = field(factory=list, init=False)
-    latest: datetime = field(default=START, init=False)
     quiet: bool = field(default=False, init=False)
     bisects: bool = field(default=False, init=False)
     _pool: Sequence[Record | Partition] = field(init=False)
@@ -118,6 +114,7 @@ class World:
     _strangers: int = field(default=0, init=False)
     _largest_batch: int = field(default=1, init=False)
     _ticks: int = field(default=0, init=False)
+    _latest: int = field(default=0, init=False)
     _told: set[object] = field(factory=set, init=False)
     _heard: int = field(default=0, init=False)
 
@@ -134,9 +131,12 @@ class World:
     def now(self) -> datetime:
         """The time, which goes on by a millisecond now and then, and may step back."""
         self._ticks += 1
-        now = START + timedelta(milliseconds=self._ticks // 3)
-        self.latest = max(now, self.latest)
-        return now
+        self._latest = max(self._ticks, self._latest)
+        return _time(self._ticks)
+
+    def latest(self) -> datetime:
+        """The latest time that anybody has read from a clock."""
+        return _time(self._latest)
 
     def play(self) -> list[str]:
         """Play the tape, let everything heal, and return each broken law in a sentence."""
@@ -415,11 +415,15 @@ class World:
         )
 
 
+def _time(ticks: int) -> datetime:
+    return START + timedelta(milliseconds=ticks // 3)
+
+
 def _about(event: ProducerRecord) -> set[object]:
     """The message id of a read event, or the place of a dead letter's record."""
     topics = CODEC.topics
     if event.topic == topics.read:
-        return {json.loads(event.value or b"")["messageId"]}
+        return {msgspec.json.decode(event.value or b"")["messageId"]}
     if event.topic == topics.dead_letter:
         number, offset = (
             last_header(event.headers, CONNECT_ERRORS_PREFIX + name) or b""
