@@ -19,6 +19,7 @@ from voltpay_adapters.postgres.urls import DatabaseUrl, Host
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 
 SOON = Timeouts(lock=1, statement=1, idle=1)
+TLS = ssl.create_default_context()  # to make it reads all certificates of the machine
 
 
 def message(code: bytes, content: bytes = b"") -> bytes:
@@ -113,7 +114,7 @@ def test_whatever_answers_a_login_is_an_outage(said: bytes) -> None:
 def test_whatever_answers_a_wish_for_tls_is_an_outage(said: bytes) -> None:
     """Any bytes in the place of TLS are an outage."""
     with server(said) as target, pytest.raises(Unavailable, match="PostgreSQL at "):
-        Session.open(target, SOON, ssl.create_default_context())
+        Session.open(target, SOON, TLS)
 
 
 @given(replies | others)
