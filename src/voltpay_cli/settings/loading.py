@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, evolve, frozen, has
-from typed_settings import EnvLoader
+from attrs import asdict, frozen
+from typed_settings import EnvLoader, load_settings
 from typed_settings.dict_utils import get_path, set_path
+from typed_settings.loaders import DictLoader
 from typed_settings.types import OptionInfo
 
 from voltpay_adapters.text_files import read_text
@@ -84,16 +85,8 @@ def load(flags: Mapping[str, object], config: str | None = None) -> Loaded:
                 origins[name] = origin
         if name in origins:
             set_path(values, name, value)
-    return Loaded(_with(Settings(), values), origins, tuple(_unknown_variables()))
-
-
-def _with(settings: Any, values: dict[str, Any]) -> Any:
-    """A copy that has these values, those of each table in its group.
-
-    typed-settings would parse the sources of all groups again, for their docstrings.
-    """
-    groups = {name: group for name in values if has(type(group := getattr(settings, name)))}
-    return evolve(settings, **values | {n: _with(g, values[n]) for n, g in groups.items()})
+    settings = load_settings(Settings, [DictLoader(values)])
+    return Loaded(settings, origins, tuple(_unknown_variables()))
 
 
 def _converted(option: OptionInfo, origin: str, value: object) -> object:
