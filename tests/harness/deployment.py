@@ -281,9 +281,19 @@ def busy(deployment: Deployment, *flags: str, seed: int = SEED, **settings: Any)
     return consumer
 
 
-def eventually(holds: Callable[[], object], *, seconds: float = PATIENCE) -> None:
-    """Return once it holds; fail when it does not in time."""
+def eventually(
+    holds: Callable[[], object],
+    *,
+    seconds: float = PATIENCE,
+    every: float = 0.05,
+    otherwise: Callable[[], str] = lambda: "it did not happen in time",
+) -> None:
+    """Return once it holds; fail with what `otherwise` says when it does not in time.
+
+    Args:
+        every: Seconds between two looks.
+    """
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(every)

@@ -58,6 +58,13 @@ def metrics(expression: str) -> set[str]:
     return set(_NAME.findall(re.sub(r"\b(by|on|without) \([^)]*\)", "", expression)))
 
 
+def operands(expression: str) -> list[str]:
+    """What an expression compares and combines, except numbers and what is not complete."""
+    parts = re.split(r"\s(?:==|[<>]|and(?: on \([^)]*\))?|or)\s", expression)
+    named = [" ".join(part.split()) for part in parts if re.search("[a-z]", part)]
+    return [part for part in named if part.count("(") == part.count(")")]
+
+
 def exposed() -> set[str]:
     """The samples that a writer and an observer expose."""
     writer = WriterMetrics(Topics(), "group").exposition()
