@@ -45,11 +45,13 @@ class MemoryCluster:
     def names(self) -> set[str]:
         return set(self.shaped)
 
-    def create(self, topics: Sequence[Topic]) -> None:
+    def create(self, topics: Sequence[Topic]) -> list[Topic]:
+        there = [topic for topic in topics if topic.name in self.shaped]
         for topic in topics:
             self.shaped[topic.name] = Shape(topic.partitions, topic.replication)
             stated = {each.name: each.value for each in topic.requirements if each.value}
             self.settings[topic.name] = DEFAULTS | stated
+        return there
 
     def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
         return {name: self.settings.get(name, {}) for name in topics}
