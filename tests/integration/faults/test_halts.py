@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,11 @@ from kafka.admin import (
     ACLPermissionType,
     ConfigResource,
     ConfigResourceType,
+    KafkaAdminClient,
     ResourcePattern,
     ResourceType,
 )
+from kafka.errors import RequestTimedOutError
 from tests.harness.checker import violations
 from tests.harness.databases import connected
 from tests.harness.deployment import PATIENCE, RECORDS, SEED, Deployment, busy, eventually, rows
@@ -308,8 +311,18 @@ def expire_halves(deployment: Deployment) -> dict[Partition, int]:
     """Delete the older half of each partition, and return the new beginnings."""
     with closing(deployment.admin()) as admin:
         begins = {place: end // 2 for place, end in deployment.group.ends(admin).items()}
-        admin.delete_records({TopicPartition(p.topic, p.number): n for p, n in begins.items()})
+        before = {TopicPartition(p.topic, p.number): n for p, n in begins.items()}
+        eventually(partial(_are_deleted, admin, before))
     return begins
+
+
+def _are_deleted(admin: KafkaAdminClient, before: Mapping[TopicPartition, int]) -> bool:
+    """Whether all replicas have deleted the records before these offsets in time."""
+    try:
+        admin.delete_records(before)
+    except RequestTimedOutError:
+        return False
+    return True
 
 
 def test_records_expire_unread(deployment: Deployment) -> None:
