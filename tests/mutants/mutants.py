@@ -181,7 +181,6 @@ MUTANTS = (
         WRITER,
         "item.record.partition: epochs[item.record.partition] for item in unit}",
         "item.record.partition: epochs[item.record.partition] for item in unit[:1]}",
-        SIMULATED,
     ),
     Mutant(
         "published rows are kept",
