@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 from signal import SIGTERM
@@ -201,9 +202,9 @@ class Measurement:
             self._run_writer(load, setup, plan.seconds)
             found = TakeOver(client, plan.partitions)
             for _ in range(plan.pairs):
-                program = load.consume(
-                    *("auto", "--exit-eof"), log_format="json", **setup.settings()
-                )
+                program = load.consume("auto", log_format="json", **setup.settings())
+                program.wait_for(partial(_has_taken_over, program), seconds=_PATIENCE)
+                program.send(SIGTERM)
                 _check(program, ExitCode.DONE)
                 found = evolve(found, seconds=[*found.seconds, _take_over(program)])
             self._found(take_overs=[*self.results.take_overs, found])
@@ -327,6 +328,10 @@ def _check(program: Program, *accepted: int) -> None:
     code = program.exit_code(seconds=24 * 3600)
     if code not in accepted:
         raise SystemExit(f"bench: {program.name} ended with {code}:\n{program.printed()[-3000:]}")
+
+
+def _has_taken_over(program: Program) -> bool:
+    return '"took-over"' in program.printed()
 
 
 def _take_over(program: Program) -> float:
