@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 
 import pytest
+from tests.harness.sockets import broker, listening, send_answer
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_cli.settings import Url
@@ -21,30 +21,12 @@ SASL = {
     "sasl_plain_username": "writer",
     "sasl_plain_password": "secret",
 }
-CORRELATION = 4
-"""Where a request has the number that its answer repeats."""
-
-
-@contextmanager
-def broker(code: int) -> Iterator[str]:
-    """The address of a server that answers one handshake with this error code."""
-
-    def answer() -> None:
-        link, _ = listening.accept()
-        with link:
-            request = link.recv(4096)[4:]
-            body = request[CORRELATION : CORRELATION + 4] + code.to_bytes(2, "big") + bytes(4)
-            link.sendall(len(body).to_bytes(4, "big") + body)
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        threading.Thread(target=answer, daemon=True).start()
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(("code", "halt"), [(33, True), (34, True), (58, True), (7, False)])
 def test_only_wrong_credentials_and_mechanisms_are_final(code: int, halt: bool) -> None:
     """A wrong mechanism or password halts; any other error of a broker can be retried."""
-    with broker(code) as server:
+    with broker(code.to_bytes(2, "big") + bytes(4)) as (server, _):
         connection = KafkaConnection.parse(f"kafka://{server}", SASL)
         with pytest.raises(Unavailable) as raised:
             connection.producer()
@@ -62,26 +44,18 @@ def friendly_broker() -> Iterator[tuple[str, list[int]]]:
 
     def answer(link: socket.socket) -> None:
         kinds: list[int] = []
-        with link, suppress(OSError):
-            while request := link.recv(4096)[4:]:
-                kinds.append(kind := int.from_bytes(request[:2], "big"))
-                if len(kinds) == 1:
-                    first.append(kind)
-                if kind not in {HANDSHAKE, AUTHENTICATE}:
-                    return
-                # no error; then no mechanisms, or neither a message nor bytes
-                rest = bytes(6) if kind == HANDSHAKE else bytes(2) + b"\xff\xff" + bytes(4)
-                body = request[CORRELATION : CORRELATION + 4] + rest
-                link.sendall(len(body).to_bytes(4, "big") + body)
+        while request := link.recv(4096)[4:]:
+            kinds.append(kind := int.from_bytes(request[:2], "big"))
+            if len(kinds) == 1:
+                first.append(kind)
+            if kind not in {HANDSHAKE, AUTHENTICATE}:
+                return
+            # no error; then no mechanisms, or neither a message nor bytes
+            rest = bytes(6) if kind == HANDSHAKE else bytes(2) + b"\xff\xff" + bytes(4)
+            send_answer(link, request, rest)
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                answer(listening.accept()[0])
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"127.0.0.1:{listening.getsockname()[1]}", first
+    with listening(answer) as server:
+        yield server, first
 
 
 def test_the_access_check_runs_once() -> None:

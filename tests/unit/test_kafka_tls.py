@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from tests.harness.sockets import broker, listening
 from tests.harness.stack.processes import free_ports
 from trustme import CA
 
@@ -63,22 +63,6 @@ def files(tmp_path: Path) -> Files:
 
 
 @contextmanager
-def listening(serve: Callable[[socket.socket], object]) -> Iterator[str]:
-    """The address of a server that treats each connection like this."""
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                link, _ = opened.accept()
-                with link, suppress(OSError):
-                    serve(link)
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as opened:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"127.0.0.1:{opened.getsockname()[1]}"
-
-
-@contextmanager
 def encrypted(authority: CA, name: str = "127.0.0.1") -> Iterator[str]:
     """The address of a server whose certificate is for this name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -92,23 +76,6 @@ def encrypted(authority: CA, name: str = "127.0.0.1") -> Iterator[str]:
         yield server
 
 
-@contextmanager
-def broker(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """The address of a broker that gives these answers to each client, and what it was asked."""
-    asked: list[bytes] = []
-
-    def serve(link: socket.socket) -> None:
-        for answer in answers:
-            request = link.recv(4096)[4:]
-            asked.append(request)
-            body = request[4:8] + answer
-            link.sendall(len(body).to_bytes(4, "big") + body)
-        link.recv(4096)
-
-    with listening(serve) as server:
-        yield server, asked
-
-
 def handshake(code: int) -> bytes:
     return code.to_bytes(2, "big") + MECHANISMS
 
@@ -120,22 +87,27 @@ def authenticated(code: int, message: bytes | None = None, answer: bytes = b"") 
 
 @pytest.mark.parametrize("protocol", [None, "PLAINTEXT", "SASL_PLAINTEXT"])
 def test_without_tls_there_is_no_context(protocol: str | None) -> None:
-    """Only the two protocols with TLS have a context."""
+    """Only the two protocols with TLS have a context; other options of TLS mean nothing there."""
     options = {"security_protocol": protocol} if protocol else {}
     assert tls_context(options) is None
+    assert tls_context({**options, "ssl_cafile": "none.pem"}) is None
 
 
 @pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
-def test_brokers_are_checked(protocol: str) -> None:
-    """A broker must show a trusted certificate for its name, unless names need no check."""
-    context = tls_context({"security_protocol": protocol})
-    assert context is not None
-    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert not context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
-    lenient = tls_context({"security_protocol": protocol, "ssl_check_hostname": False})
-    assert lenient is not None
-    assert (lenient.check_hostname, lenient.verify_mode) == (False, ssl.CERT_REQUIRED)
+@pytest.mark.parametrize("checks", [None, True, False])
+def test_brokers_are_checked(protocol: str, checks: bool | None, files: Files) -> None:
+    """Certificates are always verified, names unless they shall not be, and old TLS is refused."""
+    mine = files.folder / "mine.pem"
+    files.authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(mine)
+    named = {} if checks is None else {"ssl_check_hostname": checks}
+    options = {"security_protocol": protocol, **named}
+    with_files = {**options, "ssl_cafile": files.ca(), "ssl_certfile": str(mine)}
+    for context in (tls_context(options), tls_context(with_files)):
+        assert context is not None
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname is (checks is not False)
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert not context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def test_the_systems_authorities_are_trusted_without_a_file(files: Files) -> None:
@@ -151,11 +123,15 @@ def test_the_systems_authorities_are_trusted_without_a_file(files: Files) -> Non
 
 @pytest.mark.parametrize("kind", ["cafile", "certfile", "crlfile"])
 def test_a_file_that_cannot_be_read_is_named(kind: str, tmp_path: Path) -> None:
-    """Each file has its own code, and the message names the file."""
-    missing = str(tmp_path / "nowhere.pem")
-    with pytest.raises(Misconfigured, match=r"nowhere\.pem for TLS with Kafka") as caught:
-        tls_context({"security_protocol": "SSL", f"ssl_{kind}": missing})
-    assert caught.value.code == f"kafka-{kind}"
+    """Each file has its own code; a missing one and one that is no certificate are named."""
+    (tmp_path / "empty.pem").touch()
+    for name in ("none.pem", "empty.pem"):
+        options = {"security_protocol": "SSL", f"ssl_{kind}": str(tmp_path / name)}
+        with pytest.raises(
+            Misconfigured, match=f"cannot use .*{name} for TLS with Kafka"
+        ) as caught:
+            tls_context(options)
+        assert caught.value.code == f"kafka-{kind}"
 
 
 def test_a_key_may_need_a_password(files: Files) -> None:
