@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from kafka import errors as kafka_errors
 from pg8000.exceptions import DatabaseError, InterfaceError
 
+from voltpay_adapters.confluent.connection import is_final
 from voltpay_adapters.confluent.connection import translate_errors as of_librdkafka
 from voltpay_adapters.kafka.connection import translate_errors as of_kafka
 from voltpay_adapters.postgres.error_mapping import translate_errors
@@ -57,6 +58,9 @@ LIBRDKAFKA = {
     "_INVALID_ARG": MISCONFIGURED,
 }
 """The errors of librdkafka's own, which no broker sends, that are not simply tried again."""
+
+UNREACHABLE = {"_ALL_BROKERS_DOWN", "_RESOLVE", "_TIMED_OUT", "_TRANSPORT"}
+"""The errors of librdkafka if no broker is reached."""
 
 CODES = {
     name: code
@@ -118,18 +122,35 @@ def test_the_table_names_errors_of_kafka() -> None:
 @pytest.mark.parametrize("name", CODES)
 def test_an_error_of_librdkafka_has_one_kind(name: str) -> None:
     """A broker's error is of the same kind by either client; the table has librdkafka's own."""
-    error = KafkaError(CODES[name])
+    error = KafkaError(CODES[name], "because of this")
     by_librdkafka = kind(KafkaException(error), of_librdkafka("reading", OWNED))
     if error.code() > 0:
         known = kafka_errors.for_code(error.code())("x")
         assert by_librdkafka == kind(known, of_kafka("reading", OWNED))
     else:
         assert by_librdkafka == LIBRDKAFKA.get(name, RETRIED)
+    assert is_final(error) is (by_librdkafka == HALTS)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_an_error_of_librdkafka_is_told(name: str) -> None:
+    """What librdkafka says comes after what was being done, and is the cause."""
+    error = KafkaException(KafkaError(CODES[name], "because of this"))
+    with (
+        pytest.raises(Exception, match=r"because of this$") as caught,
+        of_librdkafka("reading payments", OWNED),
+    ):
+        raise error
+    doing = "options" if isinstance(caught.value, Misconfigured) else "Kafka: reading payments: "
+    assert doing in str(caught.value)
+    assert caught.value.__cause__ is error
+    if isinstance(caught.value, Unavailable):
+        assert caught.value.code == ("no-broker" if name in UNREACHABLE else "kafka")
 
 
 def test_the_table_names_errors_of_librdkafka() -> None:
     """No row is of an error that librdkafka does not have."""
-    assert set(LIBRDKAFKA) <= set(CODES)
+    assert set(LIBRDKAFKA) | UNREACHABLE <= set(CODES)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What librdkafka reports: each of its errors, its log, its options, and the id of a topic."""
+"""What librdkafka reports: its log, its options, and the id of a topic."""
 
 from __future__ import annotations
 
@@ -16,83 +16,17 @@ from voltpay_adapters.confluent.connection import (
     METADATA_MS,
     ConfluentConnection,
     failure,
-    is_final,
     translate_errors,
 )
 from voltpay_adapters.confluent.options import access_options, is_known_access
 from voltpay_adapters.confluent.topic_admin import Description, described
 from voltpay_adapters.confluent.topic_watch import TopicWatch
 from voltpay_adapters.kafka.topics import Shape
-from voltpay_core.errors import Fenced, Misconfigured, Unavailable
+from voltpay_core.errors import Fenced
 from voltpay_core.records import Partition
 
 OWNED = frozenset({Partition("payments", 0)})
-RETRIED, HALTS, FENCES = "is tried again", "needs a person", "the partitions have another owner"
-UNREACHABLE, MISCONFIGURED = "no broker is reached", "a setting is wrong"
-ERRORS = {
-    **dict.fromkeys(
-        (
-            *("ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "UNKNOWN_MEMBER_ID"),
-            "_ASSIGNMENT_LOST",
-        ),
-        FENCES,
-    ),
-    **dict.fromkeys(
-        (
-            *("CLUSTER_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "INVALID_MSG"),
-            *("DELEGATION_TOKEN_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED"),
-            *("TOPIC_AUTHORIZATION_FAILED", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
-            *("UNSUPPORTED_COMPRESSION_TYPE", "UNSUPPORTED_SASL_MECHANISM"),
-            *("_AUTHENTICATION", "_BAD_COMPRESSION", "_BAD_MSG"),
-        ),
-        HALTS,
-    ),
-    **dict.fromkeys(("_ALL_BROKERS_DOWN", "_RESOLVE", "_TIMED_OUT", "_TRANSPORT"), UNREACHABLE),
-    "_INVALID_ARG": MISCONFIGURED,
-}
-"""The errors of librdkafka that are not simply tried again."""
-CODES = {
-    name: code
-    for name, code in vars(KafkaError).items()
-    if isinstance(code, int) and name.isupper()
-}
 ID = UUID(int=(7 << 127) + 11 & 2**128 - 1)  # whose higher half is negative in Java
-
-
-def kind(found: Exception) -> str:
-    match found:
-        case Fenced():
-            assert found.partitions == OWNED
-            return FENCES
-        case Misconfigured():
-            return MISCONFIGURED
-        case Unavailable(code="no-broker", halt=False):
-            return UNREACHABLE
-        case Unavailable(code="kafka"):
-            return HALTS if found.halt else RETRIED
-    return "unknown"
-
-
-@pytest.mark.parametrize("name", CODES)
-def test_an_error_of_librdkafka_has_one_kind(name: str) -> None:
-    """Every error that librdkafka knows is tried again, but for those of the table."""
-    error = KafkaError(CODES[name], "because of this")
-    with (
-        pytest.raises(Exception, match=r"because of this$") as caught,
-        translate_errors("reading payments", OWNED),
-    ):
-        raise KafkaException(error)
-    expected = ERRORS.get(name, RETRIED)
-    assert kind(caught.value) == expected
-    assert is_final(error) is (expected == HALTS)
-    doing = "options" if expected == MISCONFIGURED else "Kafka: reading payments: "
-    assert doing in str(caught.value)
-    assert isinstance(caught.value.__cause__, KafkaException)
-
-
-def test_the_table_names_errors_of_librdkafka() -> None:
-    """No row is of an error that librdkafka does not have."""
-    assert set(ERRORS) <= set(CODES)
 
 
 def test_a_failure_may_name_no_partition() -> None:
