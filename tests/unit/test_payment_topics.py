@@ -2,71 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
+from tests.harness.topics import MemoryCluster
 
 from voltpay_adapters.kafka.payment_topics import PaymentTopics
-from voltpay_adapters.kafka.requirements import Topic
 from voltpay_adapters.kafka.topic_policy import TopicPolicy
-from voltpay_adapters.kafka.topics import Configuration, Shape, TopicAdmin
-from voltpay_adapters.snapshots import Member
+from voltpay_adapters.kafka.topics import Shape
 from voltpay_core.codec import Topics
 from voltpay_core.errors import Misconfigured, Unavailable
 
 NAMES = Topics()
 WRITER, *OUTPUT = NAMES.writer, NAMES.read, NAMES.email, NAMES.dead_letter
 POLICY = TopicPolicy(partitions=3)
-DEFAULTS = {
-    "max.message.bytes": "1048588",
-    "segment.bytes": "1073741824",
-    "segment.ms": "604800000",
-}
-
-
-@define
-class MemoryCluster:
-    """A cluster that is also its own client: its topics by name, in the order of their creation."""
-
-    servers: tuple[str, ...] = ("one:9092", "two:9092")
-    shaped: dict[str, Shape] = field(factory=dict)
-    settings: dict[str, dict[str, str]] = field(factory=dict)
-    away: bool = False
-
-    @contextmanager
-    def topic_admin(self, doing: str) -> Iterator[TopicAdmin]:
-        if self.away:
-            raise Unavailable(f"Kafka: {doing}")
-        yield self
-
-    def names(self) -> set[str]:
-        return set(self.shaped)
-
-    def create(self, topics: Sequence[Topic]) -> list[Topic]:
-        there = [topic for topic in topics if topic.name in self.shaped]
-        for topic in topics:
-            self.shaped[topic.name] = Shape(topic.partitions, topic.replication)
-            stated = {each.name: each.value for each in topic.requirements if each.value}
-            self.settings[topic.name] = DEFAULTS | stated
-        return there
-
-    def configurations(self, topics: Collection[str]) -> dict[str, Configuration]:
-        return {name: self.settings.get(name, {}) for name in topics}
-
-    def shapes(self, topics: Collection[str]) -> dict[str, Shape]:
-        return {name: self.shaped[name] for name in topics}
-
-    def offsets(self, topic: str) -> dict[int, range]:
-        raise NotImplementedError
-
-    def acknowledged(self, group: str, topic: str) -> dict[int, int]:
-        raise NotImplementedError
-
-    def members(self, group: str, topic: str) -> tuple[Member, ...]:
-        raise NotImplementedError
 
 
 @pytest.fixture
