@@ -7,7 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -213,21 +213,22 @@ class Measurement:
         """One group reads on and on, first into empty tables; the last client, which is fast."""
         plan, client = self.plan, self.clients[-1]
         setup = Setup(client, plan.batch_size, group=secrets.token_hex(4))
-        tables = ("empty", "full", "full, beside a purge")
         limit = ("--max-messages", str(plan.payments))
-        total = plan.payments * plan.pairs * len(tables)
-        with self._filled("stocked", total, plan.accounts[0]) as load:
+
+        def measure(tables: str, beside: Callable[[], AbstractContextManager[None]]) -> None:
+            self.say(f"tables: {tables}")
+            runs = []
+            for _ in range(plan.pairs):
+                with beside():
+                    runs.append(self._run_limited(load, setup, *limit))
+            self._found(stocked=[*self.results.stocked, Stocked(client, tables, runs)])
+
+        with self._filled("stocked", 3 * plan.pairs * plan.payments, plan.accounts[0]) as load:
             self.stack.empty(load)
-            for name in tables:
-                self.say(f"tables: {name}")
-                if name == "full":
-                    fill_tables(load, stock)
-                runs = []
-                for _ in range(plan.pairs):
-                    with _purging(load, stock.chunk) if "purge" in name else nullcontext():
-                        runs.append(self._run_limited(load, setup, *limit))
-                found = Stocked(client, name, runs)
-                self._found(stocked=[*self.results.stocked, found])
+            measure("empty", nullcontext)
+            fill_tables(load, stock)
+            measure("full", nullcontext)
+            measure("full, beside a purge", partial(_purging, load, stock.chunk))
 
     def _found(self, **figures: Any) -> None:
         self.results = evolve(self.results, **figures)
