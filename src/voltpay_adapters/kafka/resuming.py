@@ -1,4 +1,4 @@
-"""The offset from which a group continues in a partition, by any client."""
+"""The offset from which a group continues in a partition, or browsing begins, by any client."""
 
 from __future__ import annotations
 
