@@ -32,8 +32,10 @@ LOCKED_TO_BUILD = "requirements/build.txt"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
-# Each process starts its own servers, and runs whole files in the order of tests/integration.
-PARALLEL_ON_SERVERS = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+# Each process starts its own servers, and runs whole files in the order of tests/integration. One
+# more than there are cores: half of the time a test waits for a server.
+SERVERS = (os.cpu_count() or 1) + 1
+PARALLEL_ON_SERVERS = (f"--numprocesses={SERVERS}", "--dist=loadfile", "--no-loadscope-reorder")
 
 # A shim of pyenv runs only a version that is chosen: choose each that is claimed.
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()

@@ -28,14 +28,15 @@ LEFT_SOCKETS = (
 
 
 LONGEST_FIRST = (
+    "test_kafka.py",
+    "test_cli_operations.py",
+    "test_end_to_end.py",
     "test_processes.py",
     "test_sessions.py",
     "test_halts.py",
-    "test_stack.py",
-    "test_cli_operations.py",
-    "test_changelog.py",
-    "test_encodings.py",
-    "test_end_to_end.py",
+    "test_bench.py",
+    "test_status.py",
+    "test_sasl.py",
 )
 
 

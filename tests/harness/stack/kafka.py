@@ -24,6 +24,8 @@ _PROPERTIES = {
     "default.replication.factor": "2",
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": "8388608",  # the default takes a quarter of our heap
+    # reading ahead, the kernel fills the whole index of a new segment with zeros: 10 MiB by default
+    "log.index.size.max.bytes": "65536",
     "log.retention.ms": "-1",  # tests keep records with timestamps of years ago
     "min.insync.replicas": "2",
     "offsets.topic.num.partitions": "4",
