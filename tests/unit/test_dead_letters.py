@@ -197,8 +197,8 @@ def test_an_export_leaves_nothing_behind_that_failed(tmp_path: Path) -> None:
 
 
 def test_an_export_can_be_stopped() -> None:
-    """A stop ends an export between two chunks."""
-    events, asked = MemoryPublisher(), iter([False, True])
+    """A stop ends an export between two chunks, and all chunks count."""
+    events, asked = MemoryPublisher(), iter([False, False, True])
     letters = (letter() for _ in range(1200))
-    assert export(letters, events, "in", oldest=NOW, stop=lambda: next(asked)) == 500
-    assert len(events.events) == 500
+    assert export(letters, events, "in", oldest=NOW, stop=lambda: next(asked)) == 1000
+    assert len(events.events) == 1000

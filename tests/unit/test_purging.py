@@ -1,16 +1,18 @@
 """Purging: bounded chunks, each its own transaction."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import timedelta
+from typing import Any, Self
 
 import pytest
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness.sqlite import SqliteHarness
 
 from voltpay_core.errors import Misconfigured
-from voltpay_core.ports import UnitOfWork
+from voltpay_core.ports import PurgeStep, UnitOfWork
 from voltpay_core.purging import ClaimRetention, Purged, expired, purge
 
 WEEK = timedelta(days=7)
@@ -53,6 +55,33 @@ def test_a_stopped_purge_keeps_its_chunks(harness: SqliteHarness) -> None:
     assert stopped == Purged(4, finished=False)
     assert expired(begin, WEEK) == 6
     assert purge(begin, WEEK, None, chunk=2).deleted == 6
+
+
+@define
+class Pages:
+    """Claims on some pages, of which each step deletes one page; it notes where steps begin."""
+
+    count: int
+    starts: list[tuple[timedelta, int, int]] = field(factory=list)
+
+    @property
+    def idempotency(self) -> Self:
+        return self
+
+    def begin(self) -> AbstractContextManager[Any]:
+        return nullcontext(self)
+
+    def purge(self, older_than: timedelta, limit: int, start: int) -> PurgeStep:
+        self.starts.append((older_than, limit, start))
+        return PurgeStep(1, start + 1 if start + 1 < self.count else None)
+
+
+@given(count=st.integers(1, 5), chunk=st.integers(1, 9))
+def test_each_step_begins_where_the_last_one_ended(count: int, chunk: int) -> None:
+    """A purge begins with the first page of the table, and reads each page once."""
+    pages = Pages(count)
+    assert purge(pages.begin, WEEK, None, chunk=chunk) == Purged(count, finished=True)
+    assert pages.starts == [(WEEK, chunk, page) for page in range(count)]
 
 
 @given(age=ages, input_topic=ages, replays=ages)

@@ -256,3 +256,12 @@ def test_the_bounds_of_a_range_hold_its_ids(milliseconds: int, microseconds: int
     end = payment_id.created_at + timedelta(microseconds=microseconds)
     above, below = PaymentRange(end, payment_id.created_at).ids
     assert above < payment_id.text < below
+
+
+@given(start=st.datetimes(timezones=st.just(UTC)), at=st.integers(0, 10**13))
+def test_the_rest_of_a_range_begins_with_the_last_payment(start: datetime, at: int) -> None:
+    """A database need not look at months before the last payment, nor before the range itself."""
+    last = PaymentIdGenerator(lambda: at).mint(7)
+    within = PaymentRange(datetime.max.replace(tzinfo=UTC), start)
+    rest = PaymentRange(within.end, max(start, last.created_at), last)
+    assert within.rest(last) == rest

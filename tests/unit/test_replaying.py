@@ -275,6 +275,26 @@ def test_letters_beyond_retention_are_not_sent() -> None:
     assert replay(reader(log), events, "in", plan, code=CODES[0], max_attempts=5) == Replayed(1, 0)
 
 
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (ReplayPlan(3), "3 to replay"),
+        (
+            ReplayPlan(3, beyond_retention=1),
+            "3 to replay, 1 of them older than claims are kept",
+        ),
+        (ReplayPlan(3, parked=2), "3 to replay; 2 failed too often and stay"),
+        (
+            ReplayPlan(3, 2, 1),
+            "3 to replay, 1 of them older than claims are kept; 2 failed too often and stay",
+        ),
+    ],
+)
+def test_a_plan_is_a_sentence(plan: ReplayPlan, text: str) -> None:
+    """A plan says what it does, and only what there is to say."""
+    assert str(plan) == text
+
+
 headers = st.lists(
     st.tuples(
         st.sampled_from(("voltpay-dlq-code", ATTEMPT_HEADER, FIRST_FAILED_HEADER, "x"))
@@ -312,6 +332,7 @@ def test_letters_are_counted_by_the_hour(found: list[tuple[str, datetime]]) -> N
         within = [
             letter for letter in read if hour <= letter.first_failed_at < hour + timedelta(hours=1)
         ]
-        assert (hour.minute, hour.utcoffset()) == (0, timedelta(0))
+        assert (hour.minute, hour.second, hour.microsecond) == (0, 0, 0)
+        assert hour.utcoffset() == timedelta(0)
         assert codes == counts(within)
     assert sum(sum(codes.values()) for codes in by_hour.values()) == len(found)

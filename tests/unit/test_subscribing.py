@@ -217,11 +217,14 @@ END = [("drained", None)]
             [("seek", {A}), ("acknowledge", {A: 7}), *END],
         ),
         # a failed poll puts everything in doubt
-        (
-            [polled(assigned=[A, B]), PollResult([], {}), Unavailable("x")],
-            [],
-            False,
-            [("seek", {A, B}), *END],
+        *(
+            (
+                [polled(assigned=[A, B]), PollResult([], {}), failure],
+                [],
+                False,
+                [("seek", {A, B}), *END],
+            )
+            for failure in (Unavailable("x"), Fenced({A}, "the group is rebalancing"))
         ),
         (
             [polled(assigned=[A, B]), polled(B), Unavailable("x"), polled(A)],
