@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from attrs import frozen
+from attrs import define, field, frozen
 from ulid import ULID
 from ulid.base32 import ENCODE
 
@@ -59,22 +59,22 @@ def beginning(milliseconds: int) -> str:
     return str(ULID.from_timestamp(max(0, milliseconds)))[:10]
 
 
+@define
 class PaymentIdGenerator:
     """Generates ids that always increase, even if the clock steps back (G7).
 
     Each millisecond begins with a new ULID. The next ids of this millisecond count its last four
     characters up, which the ULID specification allows and which costs a tenth of a new ULID.
 
-    Args:
+    Attributes:
         clock: Milliseconds since 1970. If it steps back, its highest value is used.
     """
 
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self._clock = clock
-        self._milliseconds = -1
-        self._created_at = UNIX_EPOCH
-        self._beginning = ""
-        self._count = 0
+    _clock: Callable[[], int]
+    _milliseconds: int = field(default=-1, init=False)
+    _created_at: datetime = field(default=UNIX_EPOCH, init=False)
+    _beginning: str = field(default="", init=False)
+    _count: int = field(default=0, init=False)
 
     def mint(self, node_id: int) -> PaymentId:
         """Return a new id of that node (0-999)."""

@@ -85,6 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("modules", nargs="*", default=["voltpay_core"], help="or packages")
     parser.add_argument("--sample", type=int, help="try that many, the same ones each time")
     parser.add_argument("--servers", action="store_true", help="use tests on real servers too")
+    parser.add_argument("--own", action="store_true", help="use each module's own unit tests only")
     given = parser.parse_args(arguments)
     os.chdir(ROOT)
     if given.servers and "STACK_TEMPLATE" not in os.environ:
@@ -98,6 +99,8 @@ def main(arguments: Sequence[str]) -> int:
         tests.remove("tests/properties")  # of the core
     if given.servers:
         tests.extend(SERVER_TESTS)
+    if given.own:
+        tests[:] = [f"tests/unit/test_{name.rpartition('.')[2]}.py" for name in given.modules]
     vars(isolation).update(register_timeout=register_patiently)
     made = generate([f"{module}." for module in given.modules], processes)
     chosen = random.Random(0).sample(made, min(given.sample or len(made), len(made)))

@@ -1,11 +1,13 @@
 """Payment ids: unique, sorted and readable whatever the clock does."""
 
+import os
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ulid import ULID
 
 from voltpay_core.ids import UNIX_EPOCH, PaymentId, PaymentIdGenerator, beginning
 
@@ -30,6 +32,17 @@ def test_the_highest_reading_stands(clock: list[int]) -> None:
     for number in range(len(clock)):
         told = (ids.mint(0).created_at - UNIX_EPOCH).total_seconds() * 1000
         assert round(told) == max(clock[: number + 1])
+
+
+@given(moment=MOMENTS, noise=st.binary(min_size=10, max_size=10))
+def test_ids_of_a_millisecond_are_neighbours(moment: int, noise: bytes) -> None:
+    """A millisecond begins with the time and random bits, and the ULID counts up by one."""
+    ids = PaymentIdGenerator(lambda: moment)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "urandom", lambda size: noise[:size])
+        first, second = (int(ULID.from_str(ids.mint(0).text[:26])) for _ in range(2))
+    assert first == int.from_bytes(moment.to_bytes(6, "big") + noise, "big")
+    assert second == first + 1 or noise.endswith(b"\xff\xff")
 
 
 def test_a_millisecond_that_is_used_up_is_followed_by_the_next() -> None:

@@ -219,24 +219,18 @@ END = [("drained", None)]
         # a failed poll puts everything in doubt
         *(
             (
-                [polled(assigned=[A, B]), PollResult([], {}), failure],
+                [polled(assigned=[A, B]), polled(B), failure, polled(A)],
                 [],
-                False,
-                [("seek", {A, B}), *END],
+                True,
+                [
+                    ("seek", {A, B}),
+                    ("acknowledge", {B: 1}),
+                    ("seek", {A, B}),
+                    ("acknowledge", {A: 1}),
+                    *END,
+                ],
             )
             for failure in (Unavailable("x"), Fenced({A}, "the group is rebalancing"))
-        ),
-        (
-            [polled(assigned=[A, B]), polled(B), Unavailable("x"), polled(A)],
-            [],
-            True,
-            [
-                ("seek", {A, B}),
-                ("acknowledge", {B: 1}),
-                ("seek", {A, B}),
-                ("acknowledge", {A: 1}),
-                *END,
-            ],
         ),
         # an acknowledgement is tried again, unless the partitions have another owner
         (
