@@ -22,6 +22,7 @@ nox.options.sessions = [
     "integration",
     "image",
     "mutants",
+    "mutation",
 ]
 
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
@@ -36,6 +37,12 @@ PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 # more than there are cores: half of the time a test waits for a server.
 SERVERS = (os.cpu_count() or 1) + 1
 PARALLEL_ON_SERVERS = (f"--numprocesses={SERVERS}", "--dist=loadfile", "--no-loadscope-reorder")
+
+QUICKLY_MUTATED = (
+    *("voltpay_core.breaker", "voltpay_core.fencing", "voltpay_core.ids"),
+    *("voltpay_core.purging", "voltpay_core.rebuilding"),
+    "--own",
+)
 
 # A shim of pyenv runs only a version that is chosen: choose each that is claimed.
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
@@ -152,13 +159,13 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Whether tests without a server catch the mutants that mutmut makes: slow, so not by default.
+    """Whether tests catch the mutants that mutmut makes of some modules of the core.
 
-    It takes modules or packages, and the size of a sample, such as
-    ``nox -s mutation -- voltpay_adapters.postgres --sample 300``.
+    It takes other modules or packages, and the size of a sample, such as
+    ``nox -s mutation -- voltpay_adapters.postgres --sample 300``, which is slow.
     """
     session.run("uv", "pip", "install", "--quiet", "--group", "mutation")
-    session.run("python", "-m", "tests.mutants.generated", *session.posargs)
+    session.run("python", "-m", "tests.mutants.generated", *(session.posargs or QUICKLY_MUTATED))
 
 
 @nox.session
