@@ -349,7 +349,9 @@ def test_nothing_overtakes_what_failed() -> None:
     assert relay.published == {0}
     assert publisher.asked == ["publish 0", "publish 1", "publish 2", "reset"]
     relay.wait()
+    relay.settle()
     assert relay.published == {0}
+    assert publisher.asked[3:] == ["reset"], "a publisher is reset once for each failure"
 
 
 def test_a_publisher_that_rejects_everything_is_reset() -> None:

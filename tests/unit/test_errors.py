@@ -1,6 +1,7 @@
 """What each failure says, and the stable words that programs read."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -21,10 +22,13 @@ A, B = Partition("b", 0), Partition("a", 1)
         (lambda: Misconfigured("set it", code="no-url"), "set it", "no-url"),
         (lambda: Fenced({A, B}, "moved"), "no longer the owner of a-1, b-0: moved", "not-assigned"),
         (lambda: Fenced((), "x"), "no longer the owner of some partitions: x", "not-assigned"),
-        (
-            lambda: Fenced({Partition("b", number) for number in range(11)}, "moved"),
-            "no longer the owner of b-0, b-1, b-2, b-3, b-4, b-5, b-6, b-7 and 3 more: moved",
-            "not-assigned",
+        *(
+            (
+                partial(Fenced, {Partition("b", number) for number in range(count)}, "moved"),
+                f"no longer the owner of b-0, b-1, b-2, b-3, b-4, b-5, b-6, b-7{others}: moved",
+                "not-assigned",
+            )
+            for count, others in ((8, ""), (9, " and 1 more"), (11, " and 3 more"))
         ),
         (
             lambda: Fenced({A}, "x", code="epoch-bumped"),

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voltpay_adapters.testing.memory import MemoryLog, MemoryPublisher, MemorySource
-from voltpay_core.codec import ATTEMPT_HEADER, FIRST_FAILED_HEADER, Codec, without_letter_headers
+from voltpay_core.codec import (
+    ATTEMPT_HEADER,
+    FAILED_HEADER,
+    FIRST_FAILED_HEADER,
+    Codec,
+    without_letter_headers,
+)
 from voltpay_core.dead_letters import DeadLetter, counts, hourly
 from voltpay_core.errors import Misconfigured, Rejected, Unavailable
 from voltpay_core.outcomes import DeadLettered
@@ -208,6 +214,7 @@ def test_a_letter_says_where_it_is_and_comes_from() -> None:
     [
         (b"2025-01-31T00:00:00Z", 5, NOW),
         (b"2025-01-31T02:00:00+02:00", 5, NOW),
+        (b"0001-01-01T00:00:00+02:00", 1_738_281_600_000, NOW),  # in UTC of no year
         (b"2025-01-31T00:00:00", 1_738_281_600_000, NOW),  # of no time zone
         (b"yesterday", 1_738_281_600_000, NOW),
         (None, 1_738_281_600_000, NOW),
@@ -219,10 +226,11 @@ def test_a_first_failure_is_that_of_the_header_or_the_record(
     header: bytes | None, timestamp: int | None, instant: datetime
 ) -> None:
     """A header without a time that can be read leaves the timestamp of the letter."""
-    headers = ((FIRST_FAILED_HEADER, header), ("__connect.errors.exception.message", b"a\x07b"))
+    failed = ((FIRST_FAILED_HEADER, header), (FAILED_HEADER, header))
+    headers = (*failed, ("__connect.errors.exception.message", b"a\x07b"))
     found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
     assert (found.code, found.location, found.origin) == ("unknown", "dlq-0@0", "-@")
-    assert (found.attempt, found.first_failed_at) == (1, instant)
+    assert (found.attempt, found.first_failed_at, found.failed_at) == (1, instant, instant)
     assert found.reason == "a\N{REPLACEMENT CHARACTER}b"
 
 
@@ -312,7 +320,7 @@ def test_any_record_can_be_read_as_a_letter(
     found = DeadLetter.read(Record(Partition("dlq", 0), 0, timestamp, None, None, headers))
     assert found.reason.isprintable()
     assert found.code
-    assert found.first_failed_at.tzinfo is not None
+    assert found.first_failed_at.tzinfo is UTC
     assert set(without_letter_headers(headers)) <= set(headers)
 
 
