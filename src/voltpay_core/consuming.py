@@ -114,6 +114,7 @@ class PaymentConsumer:
     def __attrs_post_init__(self) -> None:
         self._writer = PaymentWriter(self._begin, self._codec, self._ids, self._now, self._breaker)
         self._relay = OutboxRelay(self._publisher, self._notify, self._timer)
+        self._source.on_revoke(self._settle)
 
     def run(
         self,
@@ -243,9 +244,13 @@ class PaymentConsumer:
             seconds = self._timer() - started
             self._notify(BatchDone(batch.total, self._source.lag(), seconds))
 
-    def _idle(self, polled: PollResult) -> None:
+    def _settle(self) -> None:
+        """Leave nothing to do again for the next owners of partitions (G2)."""
         self._acknowledge()
         self._delete_published()
+
+    def _idle(self, polled: PollResult) -> None:
+        self._settle()
         if polled.positions:
             self._source.acknowledge(polled.positions)
         self._notify(Idle(self._source.lag()))

@@ -61,6 +61,10 @@ class PacedSource:
         self._pace.passed(len(polled.records))
         return polled
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Have polls of the source call `settle`."""
+        self._source.on_revoke(settle)
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Continue at the committed offsets."""
         self._source.seek_to_committed(partitions)

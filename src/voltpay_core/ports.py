@@ -51,6 +51,14 @@ class MessageSource(Protocol):
             Unavailable: The source cannot be reached.
         """
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Have polls call `settle` before they give partitions up, if the group waits for it.
+
+        Until it returns, these partitions can be acknowledged. What it raises, the poll raises, and
+        the partitions are given up nevertheless. A source whose group waits for nobody never
+        calls it.
+        """
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Continue at the committed offsets of these partitions; skip those that are not assigned.
 

@@ -415,6 +415,8 @@ class TestKafkaSource(SourceLaws):
 
 
 class TestConfluentSource(SourceLaws):
+    waits = True
+
     def source(self, url: str) -> Callable[..., MessageSource]:
         return partial(ConfluentSource, ConfluentConnection.parse(url))
 

@@ -1,6 +1,6 @@
 """The consuming loop: the order of its steps, and its recovery."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import count
@@ -16,7 +16,7 @@ from voltpay_adapters.testing.memory import MemorySource
 from voltpay_core.errors import Fenced, Unavailable
 from voltpay_core.notices import BatchDone, Notice, TakenOver
 from voltpay_core.payments import NewPayment, Status
-from voltpay_core.ports import Publication
+from voltpay_core.ports import PollResult, Publication
 from voltpay_core.records import Partition, ProducerRecord
 from voltpay_core.relaying import OutboxRelay
 
@@ -88,6 +88,38 @@ def source_of_one(world: World, count: int) -> tuple[MemorySource, Partition, Pa
     source = MemorySource(world.log)
     source.assign([kept])
     return source, kept, other
+
+
+@define
+class Waiting(MemorySource):
+    """A source that settles before it loses a partition, which happens in its fourth poll."""
+
+    settle: Callable[[], None] = field(default=lambda: None, init=False)
+    polls: int = field(default=0, init=False)
+
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        self.settle = settle
+
+    def poll(self, limit: int) -> PollResult:
+        self.polls += 1
+        if self.polls == 4:
+            self.settle()
+            self.assign(())
+        return super().poll(limit)
+
+
+def test_the_next_owner_has_nothing_to_do_again(world: World) -> None:
+    """What was written before a partition moves is published, acknowledged and deleted."""
+    fill(world, 4)
+    source = Waiting(world.log)
+    source.assign(world.log.partitions)
+    way = RunOptions(batch_size=2, overlap=1, late_events=True)
+    process = world.process(way, source=source)
+    process.run(lambda: source.polls == 4)
+    assert process.total.written == 2
+    assert [*world.log.acknowledged.values()] == [2]
+    assert world.harness.tables().outbox == ()
+    assert len(world.published) == 4
 
 
 def steps(count: int, way: RunOptions) -> list[str]:

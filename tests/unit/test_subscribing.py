@@ -158,6 +158,9 @@ class Scripted:
             raise found
         return found
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Nobody waits."""
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         self.calls.append(("seek", frozenset(partitions)))
 

@@ -57,6 +57,8 @@ class _Rebalance:
     record has to be dropped.
     """
 
+    settle: Callable[[], None] = field(default=lambda: None, init=False)
+    settling: bool = field(default=False, init=False)
     owned: set[int] = field(factory=set, init=False)
     started: set[int] = field(factory=set, init=False)
     assigned: set[int] = field(factory=set, init=False)
@@ -69,6 +71,14 @@ class _Rebalance:
         consumer.incremental_assign([])  # agrees to the assignment
 
     def on_revoke(self, consumer: Consumer, tps: Iterable[TopicPartition]) -> None:
+        self.settling = True
+        try:
+            self.settle()
+        finally:
+            self.settling = False
+            self.on_lost(consumer, tps)
+
+    def on_lost(self, consumer: Consumer, tps: Iterable[TopicPartition]) -> None:
         tps = list(tps)
         consumer.incremental_unassign([tp for tp in tps if tp.partition in self.started])
         self.lose({tp.partition for tp in tps})
@@ -144,6 +154,10 @@ class ConfluentSource:
             )
             self._rebalance.clear()  # at the end: a poll that raises must not lose the changes
             return report
+
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Have polls call `settle` before partitions go to another member."""
+        self._rebalance.settle = settle
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Continue from the group's committed offsets; without one, from the log's start.
@@ -359,9 +373,12 @@ class ConfluentSource:
                 TopicPartition(self._topic, number, offset, metadata)
                 for number, offset in offsets.items()
             ],
-            asynchronous=False,
         )
-        done = self._commits.make(commit)  # a silent coordinator would be waited for without end
+        if self._rebalance.settling:  # another thread's call would wait until the poll returns
+            commit(asynchronous=True)
+            return
+        # a silent coordinator would be waited for without end
+        done = self._commits.make(partial(commit, asynchronous=False))
         for tp in done or ():
             if tp.error is not None:
                 partitions = frozenset(map(self._partition, offsets))
@@ -401,7 +418,7 @@ class ConfluentSource:
                 [self._topic],
                 on_assign=self._rebalance.on_assign,
                 on_revoke=self._rebalance.on_revoke,
-                on_lost=self._rebalance.on_revoke,
+                on_lost=self._rebalance.on_lost,
             )
             self._opened = consumer
         return self._opened
@@ -433,9 +450,10 @@ class ConfluentSource:
         self._held = []
         self._positions.clear()
         if self._opened is not None:
+            settle, self._rebalance.settle = self._rebalance.settle, lambda: None
             if not self._commits.is_busy:
                 self._opened.close()
-            self._opened = None
+            self._opened, self._rebalance.settle = None, settle
 
     def _partition(self, number: int) -> Partition:
         return Partition(self._topic, number)

@@ -113,6 +113,9 @@ class KafkaSource:
             self._rebalance.clear()  # at the end: a poll that raises must not lose the changes
             return report
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Nobody waits: the client's I/O thread gives partitions up, and must not be blocked."""
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Continue from the group's committed offsets; without one, from the log's start.
 

@@ -98,6 +98,9 @@ class FileSource:
         self._unacknowledged.extend(records)
         return PollResult(records, {self._partition: records[-1].offset + 1})
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Nothing is ever revoked."""
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Continue at the stored position, later at the first unacknowledged line."""
         if self._started or self._partition not in partitions:

@@ -92,6 +92,9 @@ class FaultySource:
         self._faults.step("before poll")  # a poll that fails reports no assigned partition
         return self._source.poll(limit)
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        self._source.on_revoke(settle)
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         self._faults.around("seek_to_committed", self._source.seek_to_committed, partitions)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field
 
@@ -93,6 +93,9 @@ class MemorySource:
         positions = {record.partition: record.offset + 1 for record in records}
         self._positions.update(positions)
         return PollResult(records, positions, assigned, revoked)
+
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """Nobody waits: `assign` revokes at once."""
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Continue from the acknowledged offsets."""

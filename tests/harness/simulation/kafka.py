@@ -93,6 +93,9 @@ class Member:
         self._positions.update(positions)
         return PollResult(records, positions, assigned, revoked)
 
+    def on_revoke(self, settle: Callable[[], None]) -> None:
+        """The group does not wait for its members."""
+
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the committed offsets."""
         self._check(partitions)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from threading import Lock
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pytest
 
@@ -262,7 +262,13 @@ class SharedSourceHarness(SourceHarness, Protocol):
 
 
 class SharedSourceContract(SourceContract):
-    """The laws of a source whose partitions are shared out among the members of a group."""
+    """The laws of a source whose partitions are shared out among the members of a group.
+
+    Attributes:
+        waits: Whether the group waits for a member to settle before its partitions move.
+    """
+
+    waits: ClassVar[bool] = False
 
     def test_drained_asks_for_what_was_there_at_the_start(self, harness: SourceHarness) -> None:
         """Records that come after the start do not delay `drained`."""
@@ -387,6 +393,35 @@ class SharedSourceContract(SourceContract):
         for member in members:
             harness.close(member)
         collect(harness.open(), 2 * len(harness.partitions))
+
+    def test_what_is_settled_before_partitions_move_is_not_read_again(
+        self, harness: SourceHarness
+    ) -> None:
+        """If the group waits, a member acknowledges what it has read before another one owns it."""
+        self.fill(harness, 2)
+        members = [owning(harness)]
+        positions = reach(members[0], 2 * len(harness.partitions))
+        settled: list[bool] = []
+
+        def settle() -> None:
+            members[0].acknowledge(positions)
+            settled.append(True)
+
+        members[0].on_revoke(settle)
+        members.append(harness.open())
+        moved: set[Partition] = set()
+        records: list[Record] = []
+        for who, polled in take_turns(members):
+            if who == 0:
+                continue
+            for partition in polled.assigned:
+                harness.produce(partition, b"later")
+            note(moved, polled)
+            records += polled.records
+            if moved and moved <= {one.partition for one in records if one.value == b"later"}:
+                break
+        again = [record for record in records if record.value != b"later"]
+        assert (bool(settled), bool(again)) == (self.waits, not self.waits)
 
     def test_lost_and_gained_are_apart(self, harness: SourceHarness) -> None:
         """No poll reports a partition as both assigned and revoked, also when a member leaves."""
