@@ -324,16 +324,30 @@ MUTANTS = (
     Mutant(
         "an idle turn leaves the batches in hand",
         CONSUMING,
-        "        self._acknowledge()\n        self._delete_published()\n        if polled",
+        "        self._settle()\n        if polled",
         "        self._delete_published()\n        if polled",
         SIMULATED,
     ),
     Mutant(
         "an idle turn leaves rows in the outbox",
         CONSUMING,
-        "        self._acknowledge()\n        self._delete_published()\n        if polled",
+        "        self._settle()\n        if polled",
         "        self._acknowledge()\n        if polled",
         SIMULATED,
+    ),
+    Mutant(
+        "nobody settles before a partition moves",
+        CONSUMING,
+        "        self._source.on_revoke(self._settle)\n",
+        "",
+        ("tests/unit/test_consuming.py",),
+    ),
+    Mutant(
+        "what moves is not acknowledged before",
+        CONSUMING,
+        '(G2)."""\n        self._acknowledge()\n        self._delete_published()\n',
+        '(G2)."""\n        self._delete_published()\n',
+        ("tests/unit/test_consuming.py",),
     ),
     Mutant(
         "offsets without records are never acknowledged",
