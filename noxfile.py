@@ -20,6 +20,7 @@ nox.options.sessions = [
     "deploy",
     "pythons",
     "integration",
+    "alerts",
     "image",
     "mutants",
     "mutation",
