@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
@@ -33,6 +34,9 @@ from voltpay_core.fencing import FencingGuard
 from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TICKS_A_SECOND = 3000
+OUTAGES = (1, 20, 400)
+"""Seconds for which all fails; the program retries for 300 by default."""
 STEPS_A_TURN, TURNS_TO_HEAL, TURNS_A_RECORD = 10, 30, 6
 """Once nothing fails, so many turns may pass until all is well, and for each offset and process."""
 
@@ -94,6 +98,7 @@ class World:
         tell: Called with the words of a sentence for everything that happens, as `print` is.
         quiet: Whether nothing fails any more.
         bisects: Whether a unit of work may have been bisected, which claims in any order.
+        seconds: A clock that never goes back, and goes on where somebody waits.
     """
 
     tape: Tape
@@ -109,6 +114,7 @@ class World:
     wrong: list[str] = field(factory=list, init=False)
     quiet: bool = field(default=False, init=False)
     bisects: bool = field(default=False, init=False)
+    seconds: float = field(default=0.0, init=False)
     _pool: Sequence[Record | Partition] = field(init=False)
     _joined: int = field(default=0, init=False)
     _strangers: int = field(default=0, init=False)
@@ -129,10 +135,16 @@ class World:
         self._pool = self.tape.choose(POOLS)
 
     def now(self) -> datetime:
-        """The time, which goes on by a millisecond now and then, and may step back."""
+        """The time, which goes on with waits and a bit with each look, and may step back."""
         self._ticks += 1
         self._latest = max(self._ticks, self._latest)
         return _time(self._ticks)
+
+    def reach(self, seconds: float) -> None:
+        """A wait is over that lasts until then."""
+        passed = max(0.0, seconds - self.seconds)
+        self.seconds += passed
+        self._ticks += int(passed * TICKS_A_SECOND)
 
     def latest(self) -> datetime:
         """The latest time that anybody has read from a clock."""
@@ -188,7 +200,7 @@ class World:
             self.current.kill(argument)
         elif argument < 12:
             self.tell(self.current.name, "is asked to stop")
-            self.current.stopping = True
+            self.current.patience.set()
         elif argument < 16:
             self._bump_from_outside(PARTITIONS[argument % len(PARTITIONS)])
         elif argument < 20:
@@ -222,6 +234,8 @@ class World:
         process = self.current
         process.is_in_doubt()
         match argument % 4:
+            case 0 if argument >= 24:
+                self._go_out(self.processes if argument == 24 else [process])
             case 0:
                 process.advance(fault=unavailable)
             case 1:
@@ -238,6 +252,15 @@ class World:
                 process.advance(fault=unavailable)
                 process.advance(argument // 4)
                 process.advance(fault=unavailable)
+
+    def _go_out(self, processes: Sequence[Process]) -> None:
+        """Everything that these processes call fails for a while."""
+        seconds = self.tape.choose(OUTAGES)
+        self.tell("an outage of", seconds, "seconds:", *(each.name for each in processes))
+        for process in processes:
+            self.incidents += 1
+            process.is_in_doubt()
+            process.fall_out(seconds)
 
     def _bump_from_outside(self, partition: Partition) -> None:
         """A writer of another group takes a partition over."""
@@ -278,7 +301,7 @@ class World:
         options = Options(
             batch_size=choose((1000, 1, 2, 3)),
             commit_unit=choose((None, 1, 2)),
-            attempts=choose((PATIENT, 1, 2, 3)),
+            retry_seconds=choose((PATIENT, 0, 1, 10)),
             max_records=choose((None, None, 1, 4)),
             until_drained=choose((False, False, True)),
             runs=choose((1, 2)),
@@ -337,7 +360,7 @@ class World:
             case Unavailable(code="another-writer"):
                 expected = self._strangers >= FencingGuard().limit
             case Unavailable(halt=False):
-                expected = not (self.quiet and process.options.attempts == PATIENT)
+                expected = process.spent
             case _:
                 expected = False
         if not expected:
@@ -347,6 +370,8 @@ class World:
         """All share the work, which must end; so must the replay after the database is fixed."""
         self.tell("nothing fails any more")
         self.quiet = True
+        for process in self.processes:
+            process.fall_out(0)
         self._assign(dict(zip(PARTITIONS, cycle(self.processes), strict=False)))
         self._finish()
         if REJECTED in self.replays.codes(self.published):
@@ -416,7 +441,7 @@ class World:
 
 
 def _time(ticks: int) -> datetime:
-    return START + timedelta(milliseconds=ticks // 3)
+    return START + timedelta(milliseconds=1000 * ticks // TICKS_A_SECOND)
 
 
 def _about(event: ProducerRecord) -> set[object]:
@@ -435,4 +460,5 @@ def _about(event: ProducerRecord) -> set[object]:
 
 def play(tape: bytes, tell: Callable[..., None] = lambda *_: None) -> list[str]:
     """Play one history, and return what is wrong with it; `tell=print` prints what happens."""
+    random.seed(tape)  # the waits of retries have some jitter
     return World(Tape(tape), tell).play()
