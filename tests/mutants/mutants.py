@@ -13,6 +13,7 @@ CODEC = "voltpay_core/codec.py"
 IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
 REPLAYING = "voltpay_core/replaying.py"
+RETRYING = "voltpay_adapters/retrying.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
 SQLITE_STORES = "voltpay_adapters/local/sqlite_stores.py"
 NODE_LEASE = "voltpay_adapters/local/node_lease.py"
@@ -382,6 +383,45 @@ MUTANTS = (
         RELAYING,
         "            self._publisher.reset()\n",
         "",
+    ),
+    # Retries
+    Mutant(
+        "all calls share one time limit",
+        RETRYING,
+        "    def policy(act: Callable[[], T], /) -> T:\n"
+        "        result: T = retrying(_attempt, act, timer() + seconds)\n",
+        "    deadline = timer() + seconds\n\n"
+        "    def policy(act: Callable[[], T], /) -> T:\n"
+        "        result: T = retrying(_attempt, act, deadline)\n",
+        SIMULATED,
+    ),
+    Mutant(
+        "a call is tried again for ever",
+        RETRYING,
+        "stop.is_set() or timer() >= deadline",
+        "stop.is_set()",
+        SIMULATED,
+    ),
+    Mutant(
+        "a call ends a wait too early",
+        RETRYING,
+        "timer() >= deadline",
+        "timer() + state.upcoming_sleep >= deadline",
+        SIMULATED,
+    ),
+    Mutant(
+        "a call is tried again though it is to stop",
+        RETRYING,
+        "stop.is_set() or timer() >= deadline",
+        "timer() >= deadline",
+        SIMULATED,
+    ),
+    Mutant(
+        "a stop ends no wait",
+        RETRYING,
+        "        if stop.wait(seconds):\n",
+        "        if stop.wait(seconds) and not stop.is_set():\n",
+        SIMULATED,
     ),
     # Grouping
     Mutant(
