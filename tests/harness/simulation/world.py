@@ -13,6 +13,7 @@ from attrs import define, field
 from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.simulation.kafka import Group
 from tests.harness.simulation.processes import PATIENT, UNBREAKABLE, Options, Process
+from tests.harness.simulation.purges import WEEK, Purges
 from tests.harness.simulation.records import (
     CODEC,
     MANY_PLACES,
@@ -23,6 +24,7 @@ from tests.harness.simulation.records import (
     REFUSED_KEY,
     REJECTED,
     WARM_UP,
+    WITHOUT_LETTERS,
 )
 from tests.harness.simulation.replays import Replays
 
@@ -106,6 +108,7 @@ class World:
     group: Group = field(init=False)
     replays: Replays = field(init=False)
     tables: MemoryTables = field(init=False)
+    purges: Purges = field(init=False)
     published: list[ProducerRecord] = field(factory=list, init=False)
     processes: list[Process] = field(factory=list, init=False)
     current: Process = field(init=False)
@@ -132,6 +135,7 @@ class World:
         )
         self.replays = Replays(self.group, self.wrong.append)
         self.tables = MemoryTables(now=self.now, wait=self._wait_for_a_lock, refused={REFUSED})
+        self.purges = Purges(self.tables, self.group, self.wrong.append)
         self._pool = self.tape.choose(POOLS)
 
     def now(self) -> datetime:
@@ -210,8 +214,8 @@ class World:
             self._collide()
         elif argument < 28:
             self._replay()
-        else:
-            self.current.advance(argument)
+        elif self._pool in WITHOUT_LETTERS:
+            self._purge(8 if argument < 30 else 0)
 
     def _advance_to(self, place: str) -> None:
         self.current.advance(60, to=place)
@@ -285,11 +289,31 @@ class World:
             self.tell("letters of", code, "are sent back, limit", limit, "until step", step)
             self.replays.replay(code, Faults({step: fault}), limit)
 
+    def _purge(self, days: int) -> None:
+        """Everything stands for some days, as if Kafka were away, and old claims are purged.
+
+        Time goes on only where no message could become two payments by what the guarantees except.
+        """
+        passing = timedelta(days=days)
+        if self.purges.may_double(self.now() + passing - WEEK):
+            return
+        self.reach(self.seconds + passing.total_seconds())
+        if passing > WEEK:
+            self.purges.age()
+            for process in self.processes:  # no transaction lasts so long
+                self.incidents += 1
+                process.database.close()
+        chunk, step = self.tape.choose((1000, 1, 2)), self.tape.take() % 64
+        self.tell("after", days, "days claims are purged in chunks of", chunk, "until step", step)
+        self.purges.purge(chunk, Faults({step: self.tape.choose((unavailable, crash))}))
+
     def _produce(self) -> None:
         what = self.tape.choose(self._pool)
         if isinstance(what, Partition):
             self.tell("produced: an offset without a record in", what)
             self.group.append(None, what)
+            return
+        if self.purges.is_old(what.value):
             return
         self.tell("produced:", what.value, "in", what.partition)
         if what.key == REFUSED_KEY:
@@ -347,7 +371,8 @@ class World:
         for partition in PARTITIONS:
             if self.tape.take() % 8 == 1 and partition in self.group.committed:
                 self.tell("the offset of", partition, "moves back")
-                self.group.committed[partition] //= 2
+                moved = self.group.committed[partition] // 2
+                self.group.committed[partition] = max(moved, self.purges.gone(partition))
 
     def _judge(self, process: Process) -> None:
         """A writer ends in an outage that is longer than its retries, and rarely in a halt."""
@@ -436,6 +461,7 @@ class World:
             most_repeats=self.incidents
             * BATCHES_IN_HAND
             * min(self._largest_batch, len(self._offsets())),
+            claims_kept=not self.purges.happened,
             ends={partition: len(log) for partition, log in self.group.log.items()},
         )
 
