@@ -16,6 +16,7 @@ REPLAYING = "voltpay_core/replaying.py"
 RETRYING = "voltpay_adapters/retrying.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
 SQLITE_STORES = "voltpay_adapters/local/sqlite_stores.py"
+MEMORY_DATABASE = "voltpay_adapters/testing/database.py"
 NODE_LEASE = "voltpay_adapters/local/node_lease.py"
 SOURCE = "voltpay_adapters/local/source.py"
 READING = "voltpay_adapters/local/reading.py"
@@ -539,6 +540,34 @@ MUTANTS = (
         "    while rest is not None and not stop():",
         "    if not stop():",
         ("tests/unit/test_purging.py",),
+    ),
+    Mutant(
+        "one chunk only, seen by the laws",
+        PURGING,
+        "    while rest is not None and not stop():",
+        "    if not stop():",
+        SIMULATED,
+    ),
+    Mutant(
+        "a purge deletes all claims",
+        PURGING,
+        "purge(older_than, chunk, rest)",
+        "purge(timedelta(0), chunk, rest)",
+        SIMULATED,
+    ),
+    Mutant(
+        "a purge ignores the size of its chunks",
+        PURGING,
+        "purge(older_than, chunk, rest)",
+        "purge(older_than, chunk + 1, rest)",
+        SIMULATED,
+    ),
+    Mutant(
+        "a purge ignores the outbox",
+        MEMORY_DATABASE,
+        "        before = min([before, *(created_at for _, _, created_at in rows)])\n",
+        "",
+        SIMULATED,
     ),
     # SQLite
     Mutant(
