@@ -67,14 +67,21 @@ class Purges:
         """The offset up to which the topic has lost what is acknowledged."""
         return min(self.topic.committed.get(partition, 0), self._old.get(partition, 0))
 
-    def purge(self, chunk: int, faults: Faults) -> None:
-        """Delete the claims that are older than a week, until a fault ends it."""
+    def purge(self, chunk: int, faults: Faults, stop: Callable[[], bool]) -> None:
+        """Delete the claims that are older than a week, until a fault or a stop ends it."""
         self.happened = True
-        totals = [0]
+        totals, stops = [0], [False]
+
+        def is_stopped() -> bool:
+            stops.append(stop())
+            return stops[-1]
+
         with closing(MemoryDatabase(self.tables)) as database, suppress(Crash, Unavailable):
             begin, retention = faulty_begin(database.begin, faults), ClaimRetention(WEEK, WEEK)
-            done = purge(begin, WEEK, retention, chunk=chunk, notify=totals.append)
-            if done != Purged(totals[-1], finished=True) or expired(database.begin, WEEK):
+            done = purge(begin, WEEK, retention, chunk=chunk, stop=is_stopped, notify=totals.append)
+            if done != Purged(totals[-1], finished=not stops[-1]):
+                self.wrong(f"a purge ends with {done}")
+            if done.finished and expired(database.begin, WEEK):
                 self.wrong("a purge leaves old claims")
         if any(after - before > chunk for before, after in pairwise(totals)):
             self.wrong("a purge deletes more than a chunk at once")

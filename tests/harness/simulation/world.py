@@ -292,7 +292,8 @@ class World:
     def _purge(self, days: int) -> None:
         """Everything stands for some days, as if Kafka were away, and old claims are purged.
 
-        Time goes on only where no message could become two payments by what the guarantees except.
+        Others move between its chunks. It is left out, or stops, where a message could become two
+        payments by what the guarantees except.
         """
         passing = timedelta(days=days)
         if self.purges.may_double(self.now() + passing - WEEK):
@@ -305,7 +306,14 @@ class World:
                 process.database.close()
         chunk, step = self.tape.choose((1000, 1, 2)), self.tape.take() % 64
         self.tell("after", days, "days claims are purged in chunks of", chunk, "until step", step)
-        self.purges.purge(chunk, Faults({step: self.tape.choose((unavailable, crash))}))
+        faults = Faults({step: self.tape.choose((unavailable, crash))})
+        self.purges.purge(chunk, faults, self._others_move)
+
+    def _others_move(self) -> bool:
+        for _ in range(self.tape.take() % 4):
+            self._decide()
+            self._replace_the_dead()
+        return self.purges.may_double(self.now() - WEEK)
 
     def _produce(self) -> None:
         what = self.tape.choose(self._pool)
