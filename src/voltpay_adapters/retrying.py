@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from voltpay_core.errors import Unavailable
 from voltpay_core.notices import Observer, Retrying, ignore
@@ -14,11 +15,18 @@ from voltpay_core.ports import Retry
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
+T = TypeVar("T")
+
 log = logging.getLogger("voltpay")
 
 
 def backoff(
-    seconds: float, stop: Event, *, longest: float = 10.0, notify: Observer = ignore
+    seconds: float,
+    stop: Event,
+    *,
+    longest: float = 10.0,
+    notify: Observer = ignore,
+    timer: Callable[[], float] = time.monotonic,
 ) -> Retry:
     """A policy that retries a call during an outage, for at most `seconds`.
 
@@ -31,6 +39,7 @@ def backoff(
         stop: Ends the wait at once when it is set.
         longest: Seconds between two attempts, at most, before the jitter.
         notify: Called with `Retrying` before each wait; give it and `payment_writer` the same.
+        timer: Seconds of a clock that never goes back, by which the time limit is measured.
 
     Raises:
         ModuleNotFoundError: tenacity is not installed; the extras of Kafka and PostgreSQL bring it.
@@ -42,14 +51,29 @@ def backoff(
             "backoff needs tenacity: pip install 'voltpay[kafka]' or 'voltpay[postgres]'",
             name="tenacity",
         ) from None
-    return tenacity.Retrying(
+
+    def is_over(state: RetryCallState) -> bool:
+        _, deadline = state.args
+        return stop.is_set() or timer() >= deadline
+
+    retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_transient),
-        stop=tenacity.stop_after_delay(seconds) | tenacity.stop_when_event_set(stop),
+        stop=is_over,
         wait=tenacity.wait_exponential(multiplier=0.2, max=longest) + tenacity.wait_random(0, 0.2),
         sleep=_wait_for(stop),
         before_sleep=_report_to(notify),
         reraise=True,
     )
+
+    def policy(act: Callable[[], T], /) -> T:
+        result: T = retrying(_attempt, act, timer() + seconds)
+        return result
+
+    return policy
+
+
+def _attempt(act: Callable[[], T], _deadline: float) -> T:
+    return act()
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -13,8 +13,10 @@ CODEC = "voltpay_core/codec.py"
 IDS = "voltpay_core/ids.py"
 PURGING = "voltpay_core/purging.py"
 REPLAYING = "voltpay_core/replaying.py"
+RETRYING = "voltpay_adapters/retrying.py"
 SQLITE = "voltpay_adapters/local/sqlite.py"
 SQLITE_STORES = "voltpay_adapters/local/sqlite_stores.py"
+MEMORY_DATABASE = "voltpay_adapters/testing/database.py"
 NODE_LEASE = "voltpay_adapters/local/node_lease.py"
 SOURCE = "voltpay_adapters/local/source.py"
 READING = "voltpay_adapters/local/reading.py"
@@ -397,6 +399,45 @@ MUTANTS = (
         "            self._publisher.reset()\n",
         "",
     ),
+    # Retries
+    Mutant(
+        "all calls share one time limit",
+        RETRYING,
+        "    def policy(act: Callable[[], T], /) -> T:\n"
+        "        result: T = retrying(_attempt, act, timer() + seconds)\n",
+        "    deadline = timer() + seconds\n\n"
+        "    def policy(act: Callable[[], T], /) -> T:\n"
+        "        result: T = retrying(_attempt, act, deadline)\n",
+        SIMULATED,
+    ),
+    Mutant(
+        "a call is tried again for ever",
+        RETRYING,
+        "stop.is_set() or timer() >= deadline",
+        "stop.is_set()",
+        SIMULATED,
+    ),
+    Mutant(
+        "a call ends a wait too early",
+        RETRYING,
+        "timer() >= deadline",
+        "timer() + state.upcoming_sleep >= deadline",
+        SIMULATED,
+    ),
+    Mutant(
+        "a call is tried again though it is to stop",
+        RETRYING,
+        "stop.is_set() or timer() >= deadline",
+        "timer() >= deadline",
+        SIMULATED,
+    ),
+    Mutant(
+        "a stop ends no wait",
+        RETRYING,
+        "        if stop.wait(seconds):\n",
+        "        if stop.wait(seconds) and not stop.is_set():\n",
+        SIMULATED,
+    ),
     # Grouping
     Mutant(
         "an account's records reversed",
@@ -513,6 +554,34 @@ MUTANTS = (
         "    while rest is not None and not stop():",
         "    if not stop():",
         ("tests/unit/test_purging.py",),
+    ),
+    Mutant(
+        "one chunk only, seen by the laws",
+        PURGING,
+        "    while rest is not None and not stop():",
+        "    if not stop():",
+        SIMULATED,
+    ),
+    Mutant(
+        "a purge deletes all claims",
+        PURGING,
+        "purge(older_than, chunk, rest)",
+        "purge(timedelta(0), chunk, rest)",
+        SIMULATED,
+    ),
+    Mutant(
+        "a purge ignores the size of its chunks",
+        PURGING,
+        "purge(older_than, chunk, rest)",
+        "purge(older_than, chunk + 1, rest)",
+        SIMULATED,
+    ),
+    Mutant(
+        "a purge ignores the outbox",
+        MEMORY_DATABASE,
+        "        before = min([before, *(created_at for _, _, created_at in rows)])\n",
+        "",
+        SIMULATED,
     ),
     # SQLite
     Mutant(

@@ -1,11 +1,23 @@
 """Any history of several writers: whatever happens, the guarantees hold and the work is done."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.harness.simulation.world import play
 
 DECISIONS = 160
 EXAMPLES = max(500, settings.default.max_examples)  # type: ignore[union-attr]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _silence() -> Iterator[None]:
+    """Each retry is logged as a warning, and there are many."""
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @settings(max_examples=EXAMPLES)

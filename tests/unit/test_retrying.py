@@ -75,6 +75,17 @@ def test_the_budget_is_fresh_for_every_call() -> None:
     assert hopeless.calls > healing.calls == 2
 
 
+def test_the_limit_begins_with_the_call_and_is_measured_by_the_timer() -> None:
+    """A call is tried again until its limit is over by the given clock, and not once more."""
+    times = iter([1000.0, 1000.0, 1059.9, 1060.0, 2000.0, 2059.9])
+    policy = backoff(60, Event(), longest=0, timer=lambda: next(times))
+    hopeless, healing = Step(10**9, Unavailable("out")), Step(1, Unavailable("out"))
+    with pytest.raises(Unavailable):
+        policy(hopeless)
+    policy(healing)
+    assert (hopeless.calls, healing.calls) == (3, 2)
+
+
 def test_a_policy_tells_of_each_retry() -> None:
     """Before each wait an observer hears why, which attempt follows, and after how long."""
     told: list[Notice] = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field, frozen
 from greenlet import getcurrent, greenlet
@@ -11,6 +12,7 @@ from tests.harness.simulation.kafka import Member
 from tests.harness.simulation.records import CODEC, PARTITIONS, REFUSED_KEY
 
 from voltpay_adapters.assembly import payment_writer
+from voltpay_adapters.retrying import backoff
 from voltpay_adapters.testing.database import MemoryDatabase
 from voltpay_adapters.testing.faults import (
     Crash,
@@ -19,6 +21,7 @@ from voltpay_adapters.testing.faults import (
     FaultyDatabase,
     FaultyPublisher,
     FaultySource,
+    unavailable,
 )
 from voltpay_adapters.testing.memory import MemoryPublisher
 from voltpay_core.errors import Fenced, PaymentIdTaken, Unavailable
@@ -31,8 +34,10 @@ from voltpay_core.records import Partition, ProducerRecord, Record
 if TYPE_CHECKING:
     from tests.harness.simulation.world import World
 
-PATIENT = 100
-"""Attempts that outlast every outage here."""
+T = TypeVar("T")
+
+PATIENT = 300
+"""The program's default for the seconds in which it retries a call."""
 
 UNBREAKABLE = 10**9
 
@@ -45,7 +50,7 @@ class Options:
     """How a process goes about its work.
 
     Attributes:
-        attempts: How often it tries each call.
+        retry_seconds: The time limit of each call, its retries included.
         max_records: Bounds each of its runs.
         until_drained: Its runs end once nothing is left.
         runs: How many runs follow each other.
@@ -55,7 +60,7 @@ class Options:
 
     batch_size: int = 1000
     commit_unit: int | None = None
-    attempts: int = PATIENT
+    retry_seconds: int = PATIENT
     max_records: int | None = None
     until_drained: bool = False
     runs: int = 1
@@ -100,6 +105,64 @@ class Rejections:
         return self.since_reset + len(self._polled - self._committed) >= self.limit
 
 
+class Patience(Event):
+    """A request to stop, and the program's retry policy, which waits for it on the world's clock.
+
+    Attributes:
+        is_woken: Whether a stop has ended a wait.
+    """
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self.is_woken = False
+        self._process, self._world = process, process.world
+        self._seconds, self._began = process.options.retry_seconds, 0.0
+        self._failure: Unavailable | None = None
+        self._policy = backoff(self._seconds, self, timer=self._time)
+
+    def retry(self, act: Callable[[], T]) -> T:
+        """Call by the policy, which hears of a call only once it fails: that is a tenth faster."""
+        self._began = self._world.seconds
+        try:
+            return act()
+        except Unavailable as failure:
+            self._failure = failure
+
+        def go_on() -> T:
+            if self.is_woken:
+                self._world.wrong.append("G5: a call is tried again after a stop")
+            try:
+                first, self._failure = self._failure, None
+                if first is not None:
+                    raise first
+                return act()
+            except Unavailable as failure:
+                self._process.fails(failure)
+                raise
+
+        return self._policy(go_on)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Stand until the scheduler lets the process go on; by then that time has passed."""
+        if self.is_spent():
+            self._world.wrong.append("G5: a call is retried longer than it may be")
+        wakes = self._world.seconds + (timeout or 0)
+        self._process.pause("retry")
+        if self.is_set():
+            self.is_woken = True
+        else:
+            self._world.reach(wakes)
+        return self.is_woken
+
+    def is_spent(self) -> bool:
+        """Whether a failure must end the process."""
+        return self.is_set() or self._world.seconds >= self._began + self._seconds
+
+    def _time(self) -> float:
+        """What the policy takes for the time: at first that at which the call began."""
+        return self._world.seconds if self._failure is None else self._began
+
+
 @define(eq=False)
 class Process:
     """A writer, its connection, its member of the group and its producer.
@@ -107,7 +170,8 @@ class Process:
     Attributes:
         name: Its name in the story of the history.
         at: The step at which it stands.
-        stopping: Whether it is asked to stop.
+        patience: How it is asked to stop, and how it retries.
+        spent: Whether it ended when its policy had to give up.
         collides: Whether the next payment id that it tries is taken.
         troubled: Whether something has failed for it, so that it may leave work to its successor.
         failure: What ended it.
@@ -122,7 +186,8 @@ class Process:
     producer: MemoryPublisher = field(init=False)
     at: str = field(default="start", init=False)
     alive: bool = field(default=True, init=False)
-    stopping: bool = field(default=False, init=False)
+    patience: Patience = field(init=False)
+    spent: bool = field(default=False, init=False)
     collides: bool = field(default=False, init=False)
     troubled: bool = field(default=False, init=False)
     failure: BaseException | None = field(default=None, init=False)
@@ -130,6 +195,7 @@ class Process:
     _highest: str = field(default="", init=False)
     _steps: int = field(default=0, init=False)
     _place: str = field(default="", init=False)
+    _outage_ends: float = field(default=0.0, init=False)
     _idle: bool = field(default=False, init=False)
     _epochs: dict[Partition, int] = field(factory=dict, init=False)
     _plan: dict[int, Fault] = field(factory=dict, init=False)
@@ -148,6 +214,7 @@ class Process:
             claiming=self._claims,
         )
         self.producer = MemoryPublisher(self.world.published, prompt=self.options.prompt)
+        self.patience = Patience(self)
         self._faults = Faults(self._plan, each=self.pause)
         self._scheduler = getcurrent()
         self._body = greenlet(self._live)
@@ -173,7 +240,7 @@ class Process:
 
     def rests(self) -> bool:
         """Whether it does nothing until something new happens to it or to its group."""
-        if not self._idle or self.at != "before poll" or self.stopping:
+        if not self._idle or self.at != "before poll" or self.patience.is_set():
             return not self.alive
         drained = self.options.until_drained and self.member.drained()
         return not (drained or self.member.has_work())
@@ -204,6 +271,17 @@ class Process:
         self.troubled = True
         self.member.unowned.update(PARTITIONS)
 
+    def fails(self, failure: Unavailable) -> None:
+        """A call fails, and may be tried again."""
+        self.is_in_doubt()
+        if failure.code == "deadlock" and not self.world.bisects:
+            self.world.wrong.append("G5: writers wait for each other")
+
+    def fall_out(self, seconds: float) -> None:
+        """Everything that it calls fails from now on, for that long."""
+        self._outage_ends = self.world.seconds + seconds
+        self._faults.each = self._is_out
+
     def _live(self) -> None:
         options = self.options
         try:
@@ -211,7 +289,7 @@ class Process:
                 source=FaultySource(self.member, self._faults),
                 store=FaultyDatabase(self.database, self._faults),
                 events=_Watched(FaultyPublisher(self.producer, self._faults), self),
-                retry=self._retry,
+                retry=self.patience.retry,
                 codec=CODEC,
                 batch_size=options.batch_size,
                 commit_unit=options.commit_unit,
@@ -223,7 +301,7 @@ class Process:
                 for _ in range(options.runs):
                     before = self.member.acknowledged
                     writer.run(
-                        lambda: self.stopping,
+                        self.patience.is_set,
                         max_records=options.max_records,
                         until_drained=options.until_drained,
                     )
@@ -231,22 +309,16 @@ class Process:
         except (Crash, GeneratorExit):
             pass
         except BaseException as failure:  # noqa: BLE001 - the world reports it
-            self.failure = failure
+            self.failure, self.spent = failure, self.patience.is_spent()
         finally:
             self.alive = False
 
-    def _retry(self, act: Callable[[], Any]) -> Any:
-        for left in reversed(range(self.options.attempts)):
-            try:
-                return act()
-            except Unavailable as failure:
-                self.is_in_doubt()
-                if failure.code == "deadlock" and not self.world.bisects:
-                    self.world.wrong.append("G5: writers wait for each other")
-                if failure.halt or not left:
-                    raise
-                self.pause("retry")
-        raise AssertionError("a policy needs an attempt")
+    def _is_out(self, step: str) -> None:
+        self.pause(step)
+        if self.world.seconds >= self._outage_ends:
+            self._faults.each = self.pause
+        elif self.alive:
+            unavailable()
 
     def _hears(self, notice: Notice) -> None:
         match notice:
@@ -298,7 +370,7 @@ class Process:
         options, member = self.options, self.member
         if self.troubled or not member.has_learned():
             return
-        cut_short = self.stopping or done == options.max_records
+        cut_short = self.patience.is_set() or done == options.max_records
         if not (cut_short or (options.until_drained and member.drained())):
             self.world.wrong.append("a run ends though nobody asked for it")
         if options.max_records is not None and done > options.max_records:

@@ -46,12 +46,15 @@ _POISON = [
 _PENDING = _payment(2, "2-3", Status.PENDING)
 WARM_UP = b"{}"
 
-POOLS: Sequence[Sequence[Record | Partition]] = (
-    (*_OWN, *_SHARED, *_REFUSED, *_POISON, _PENDING, _record(None, WARM_UP), *PARTITIONS),
+WITHOUT_LETTERS: Sequence[Sequence[Record | Partition]] = (
     (*_OWN, *_SHARED),
     _SHARED,
-    (*_OWN[:4], *_REFUSED, *_POISON),
     (*_OWN[::4], _OWN[3], PARTITIONS[1]),
+)
+POOLS: Sequence[Sequence[Record | Partition]] = (
+    (*_OWN, *_SHARED, *_REFUSED, *_POISON, _PENDING, _record(None, WARM_UP), *PARTITIONS),
+    (*_OWN[:4], *_REFUSED, *_POISON),
+    *WITHOUT_LETTERS,
 )
 """A history takes its records from one of these; a partition is an offset without a record."""
 

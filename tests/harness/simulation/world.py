@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
@@ -12,6 +13,7 @@ from attrs import define, field
 from tests.harness.checker import BATCHES_IN_HAND, History, violations
 from tests.harness.simulation.kafka import Group
 from tests.harness.simulation.processes import PATIENT, UNBREAKABLE, Options, Process
+from tests.harness.simulation.purges import WEEK, Purges
 from tests.harness.simulation.records import (
     CODEC,
     MANY_PLACES,
@@ -22,6 +24,7 @@ from tests.harness.simulation.records import (
     REFUSED_KEY,
     REJECTED,
     WARM_UP,
+    WITHOUT_LETTERS,
 )
 from tests.harness.simulation.replays import Replays
 
@@ -33,6 +36,9 @@ from voltpay_core.fencing import FencingGuard
 from voltpay_core.records import Partition, ProducerRecord, Record, last_header
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TICKS_A_SECOND = 3000
+OUTAGES = (1, 20, 400)
+"""Seconds for which all fails; the program retries for 300 by default."""
 STEPS_A_TURN, TURNS_TO_HEAL, TURNS_A_RECORD = 10, 30, 6
 """Once nothing fails, so many turns may pass until all is well, and for each offset and process."""
 
@@ -94,6 +100,7 @@ class World:
         tell: Called with the words of a sentence for everything that happens, as `print` is.
         quiet: Whether nothing fails any more.
         bisects: Whether a unit of work may have been bisected, which claims in any order.
+        seconds: A clock that never goes back, and goes on where somebody waits.
     """
 
     tape: Tape
@@ -101,6 +108,7 @@ class World:
     group: Group = field(init=False)
     replays: Replays = field(init=False)
     tables: MemoryTables = field(init=False)
+    purges: Purges = field(init=False)
     published: list[ProducerRecord] = field(factory=list, init=False)
     processes: list[Process] = field(factory=list, init=False)
     current: Process = field(init=False)
@@ -109,6 +117,7 @@ class World:
     wrong: list[str] = field(factory=list, init=False)
     quiet: bool = field(default=False, init=False)
     bisects: bool = field(default=False, init=False)
+    seconds: float = field(default=0.0, init=False)
     _pool: Sequence[Record | Partition] = field(init=False)
     _joined: int = field(default=0, init=False)
     _strangers: int = field(default=0, init=False)
@@ -126,13 +135,20 @@ class World:
         )
         self.replays = Replays(self.group, self.wrong.append)
         self.tables = MemoryTables(now=self.now, wait=self._wait_for_a_lock, refused={REFUSED})
+        self.purges = Purges(self.tables, self.group, self.wrong.append)
         self._pool = self.tape.choose(POOLS)
 
     def now(self) -> datetime:
-        """The time, which goes on by a millisecond now and then, and may step back."""
+        """The time, which goes on with waits and a bit with each look, and may step back."""
         self._ticks += 1
         self._latest = max(self._ticks, self._latest)
         return _time(self._ticks)
+
+    def reach(self, seconds: float) -> None:
+        """A wait is over that lasts until then."""
+        passed = max(0.0, seconds - self.seconds)
+        self.seconds += passed
+        self._ticks += int(passed * TICKS_A_SECOND)
 
     def latest(self) -> datetime:
         """The latest time that anybody has read from a clock."""
@@ -188,7 +204,7 @@ class World:
             self.current.kill(argument)
         elif argument < 12:
             self.tell(self.current.name, "is asked to stop")
-            self.current.stopping = True
+            self.current.patience.set()
         elif argument < 16:
             self._bump_from_outside(PARTITIONS[argument % len(PARTITIONS)])
         elif argument < 20:
@@ -198,8 +214,8 @@ class World:
             self._collide()
         elif argument < 28:
             self._replay()
-        else:
-            self.current.advance(argument)
+        elif self._pool in WITHOUT_LETTERS:
+            self._purge(8 if argument < 30 else 0)
 
     def _advance_to(self, place: str) -> None:
         self.current.advance(60, to=place)
@@ -222,6 +238,8 @@ class World:
         process = self.current
         process.is_in_doubt()
         match argument % 4:
+            case 0 if argument >= 24:
+                self._go_out(self.processes if argument == 24 else [process])
             case 0:
                 process.advance(fault=unavailable)
             case 1:
@@ -238,6 +256,15 @@ class World:
                 process.advance(fault=unavailable)
                 process.advance(argument // 4)
                 process.advance(fault=unavailable)
+
+    def _go_out(self, processes: Sequence[Process]) -> None:
+        """Everything that these processes call fails for a while."""
+        seconds = self.tape.choose(OUTAGES)
+        self.tell("an outage of", seconds, "seconds:", *(each.name for each in processes))
+        for process in processes:
+            self.incidents += 1
+            process.is_in_doubt()
+            process.fall_out(seconds)
 
     def _bump_from_outside(self, partition: Partition) -> None:
         """A writer of another group takes a partition over."""
@@ -262,11 +289,39 @@ class World:
             self.tell("letters of", code, "are sent back, limit", limit, "until step", step)
             self.replays.replay(code, Faults({step: fault}), limit)
 
+    def _purge(self, days: int) -> None:
+        """Everything stands for some days, as if Kafka were away, and old claims are purged.
+
+        Others move between its chunks. It is left out, or stops, where a message could become two
+        payments by what the guarantees except.
+        """
+        passing = timedelta(days=days)
+        if self.purges.may_double(self.now() + passing - WEEK):
+            return
+        self.reach(self.seconds + passing.total_seconds())
+        if passing > WEEK:
+            self.purges.age()
+            for process in self.processes:  # no transaction lasts so long
+                self.incidents += 1
+                process.database.close()
+        chunk, step = self.tape.choose((1000, 1, 2)), self.tape.take() % 64
+        self.tell("after", days, "days claims are purged in chunks of", chunk, "until step", step)
+        faults = Faults({step: self.tape.choose((unavailable, crash))})
+        self.purges.purge(chunk, faults, self._others_move)
+
+    def _others_move(self) -> bool:
+        for _ in range(self.tape.take() % 4):
+            self._decide()
+            self._replace_the_dead()
+        return self.purges.may_double(self.now() - WEEK)
+
     def _produce(self) -> None:
         what = self.tape.choose(self._pool)
         if isinstance(what, Partition):
             self.tell("produced: an offset without a record in", what)
             self.group.append(None, what)
+            return
+        if self.purges.is_old(what.value):
             return
         self.tell("produced:", what.value, "in", what.partition)
         if what.key == REFUSED_KEY:
@@ -278,7 +333,7 @@ class World:
         options = Options(
             batch_size=choose((1000, 1, 2, 3)),
             commit_unit=choose((None, 1, 2)),
-            attempts=choose((PATIENT, 1, 2, 3)),
+            retry_seconds=choose((PATIENT, 0, 1, 10)),
             max_records=choose((None, None, 1, 4)),
             until_drained=choose((False, False, True)),
             runs=choose((1, 2)),
@@ -324,7 +379,8 @@ class World:
         for partition in PARTITIONS:
             if self.tape.take() % 8 == 1 and partition in self.group.committed:
                 self.tell("the offset of", partition, "moves back")
-                self.group.committed[partition] //= 2
+                moved = self.group.committed[partition] // 2
+                self.group.committed[partition] = max(moved, self.purges.gone(partition))
 
     def _judge(self, process: Process) -> None:
         """A writer ends in an outage that is longer than its retries, and rarely in a halt."""
@@ -337,7 +393,7 @@ class World:
             case Unavailable(code="another-writer"):
                 expected = self._strangers >= FencingGuard().limit
             case Unavailable(halt=False):
-                expected = not (self.quiet and process.options.attempts == PATIENT)
+                expected = process.spent
             case _:
                 expected = False
         if not expected:
@@ -347,6 +403,8 @@ class World:
         """All share the work, which must end; so must the replay after the database is fixed."""
         self.tell("nothing fails any more")
         self.quiet = True
+        for process in self.processes:
+            process.fall_out(0)
         self._assign(dict(zip(PARTITIONS, cycle(self.processes), strict=False)))
         self._finish()
         if REJECTED in self.replays.codes(self.published):
@@ -411,12 +469,13 @@ class World:
             most_repeats=self.incidents
             * BATCHES_IN_HAND
             * min(self._largest_batch, len(self._offsets())),
+            claims_kept=not self.purges.happened,
             ends={partition: len(log) for partition, log in self.group.log.items()},
         )
 
 
 def _time(ticks: int) -> datetime:
-    return START + timedelta(milliseconds=ticks // 3)
+    return START + timedelta(milliseconds=1000 * ticks // TICKS_A_SECOND)
 
 
 def _about(event: ProducerRecord) -> set[object]:
@@ -435,4 +494,5 @@ def _about(event: ProducerRecord) -> set[object]:
 
 def play(tape: bytes, tell: Callable[..., None] = lambda *_: None) -> list[str]:
     """Play one history, and return what is wrong with it; `tell=print` prints what happens."""
+    random.seed(tape)  # the waits of retries have some jitter
     return World(Tape(tape), tell).play()
