@@ -102,6 +102,9 @@ def test_a_row_may_wait_for_a_while(target: DatabaseUrl, migrated_database: Data
     assert troubled(check(target, clock_skew=5, outbox_age=4000)) == []
     ((name, code, words),) = troubled(check(target, clock_skew=-1, outbox_age=4000))
     assert (name, code) == ("clock", "clock-skew")
+    (clock,) = (each for each in check(target, clock_skew=-1, outbox_age=4000) if each.name == name)
+    assert isinstance(clock.failure, Unavailable)
+    assert clock.failure.halt
     assert re.match(r"\d s from the database's: correct the clock", words)
 
 

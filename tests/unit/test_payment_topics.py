@@ -125,6 +125,15 @@ def test_what_endangers_records_is_a_risk(cluster: MemoryCluster) -> None:
     assert str(unknown).startswith(f"{NAMES.email} is not checked: ")
 
 
+def test_the_risks_of_two_clusters_are_told() -> None:
+    """Topics whose settings are not known are told of each cluster."""
+    source, output = MemoryCluster(), MemoryCluster()
+    topics = PaymentTopics(source, output, POLICY)
+    topics.create()
+    source.settings[WRITER], output.settings[NAMES.email] = {}, {}
+    assert [risk.topic for risk in topics.risks()] == [WRITER, NAMES.email]
+
+
 def test_vanishing_payments_are_fatal(cluster: MemoryCluster) -> None:
     """Where payments vanish although nothing fails, the writer must not start."""
     for name in (WRITER, NAMES.dead_letter):

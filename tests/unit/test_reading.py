@@ -102,7 +102,7 @@ def test_a_line_that_is_too_long_halts_behind_those_before_it(
         words = "long: the line at byte 1003 has more than 1000 bytes"
         with pytest.raises(Unavailable, match=words) as caught:
             reader.read(60)
-        assert caught.value.halt
+        assert (caught.value.halt, caught.value.code) == (True, "line-too-long")
         assert found == [(2, b"a"), (1003, b"y" * 1000)]
         assert file.tell() <= 4096 * 3
 

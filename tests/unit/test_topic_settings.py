@@ -1,5 +1,6 @@
 """The requirements of topic settings, for any values."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -55,6 +56,31 @@ def test_any_configuration_is_read(configuration: dict[str, str]) -> None:
         )
     time = kept(configuration)
     assert time is None or time >= timedelta(0)
+
+
+LASTS = {
+    *("cleanup.policy", "retention.ms", "retention.bytes"),
+    *("unclean.leader.election.enable", "min.insync.replicas"),
+}
+DATED = {"message.timestamp.before.max.ms", "message.timestamp.after.max.ms"}
+FITS = {"max.message.bytes", "segment.bytes"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "required"),
+    [
+        (WRITER, {*LASTS, *DATED, "segment.ms"}),
+        (READ, {*LASTS, *FITS}),
+        (EMAIL, {*LASTS, *FITS}),
+        (LETTERS, {*LASTS, *DATED, *FITS, "compression.type", "message.timestamp.type"}),
+    ],
+)
+def test_each_topic_has_its_requirements(topic: str, required: set[str]) -> None:
+    """The settings of Kafka by which a topic can break a guarantee, which their reasons name."""
+    found = TOPICS[topic].requirements
+    assert sorted(each.name for each in found) == sorted(required)
+    for each in found:
+        assert each.name in FITS or re.search(r"\(G[1-7]\)$", each.reason), each
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -145,6 +146,20 @@ def test_every_message_of_a_batch_is_linked(tracing: Tracing) -> None:
     tracing.produce(300, lambda _: True)
     (batch,) = batches(tracing.run(RunOptions(batch_size=300)))
     assert (len(batch.links), batch.dropped_links) == (300, 0)
+
+
+def test_a_batch_and_its_messages_begin_when_the_poll_ends(tracing: Tracing) -> None:
+    """Spans have the times of the notices, in nanoseconds, and a message links to its batch."""
+    before = time.time_ns()
+    tracing.produce(4, lambda _: True)
+    spans = tracing.run(RunOptions(batch_size=4))
+    (batch,) = batches(spans)
+    (poll,) = (span for span in spans if attributes(span).get("messaging.operation.name") == "poll")
+    assert before // 10**9 <= (batch.start_time or 0) // 10**9 <= time.time_ns() // 10**9
+    assert poll.end_time == batch.start_time
+    for message in messages(spans):
+        assert message.start_time == batch.start_time
+        assert [link.context.span_id for link in message.links] == [batch.context.span_id]
 
 
 def test_a_batch_has_a_span_for_each_step(tracing: Tracing) -> None:

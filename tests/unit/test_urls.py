@@ -213,8 +213,8 @@ def test_a_password_on_the_command_line_is_rejected_however_it_is_written(passwo
 
 def test_java_gets_all_hosts() -> None:
     """Liquibase gets the same servers, and the same choice among them."""
-    url = "postgresql://u:p@h1,[fe80::1%25lo]:2/d%20e"
-    hosts = "jdbc:postgresql://h1:5432,[fe80::1%lo]:2/d%20e"
+    url = "postgresql://u:p@h1,[fe80::1%25lo]:2/d%20e%2Ff"
+    hosts = "jdbc:postgresql://h1:5432,[fe80::1%lo]:2/d%20e%2Ff"
     target = DatabaseUrl.parse(url)
     name = f"ApplicationName={quote(target.session_name())}"
     assert target.jdbc({}) == f"{hosts}?targetServerType=primary&{name}"
