@@ -342,7 +342,7 @@ MUTANTS = (
         CONSUMING,
         "        self._source.on_revoke(self._settle)\n",
         "",
-        ("tests/unit/test_consuming.py",),
+        SIMULATED,
     ),
     Mutant(
         "what moves is not acknowledged before",

@@ -20,9 +20,11 @@ class Group:
         committed: The group's committed offsets.
         owners: The member that each partition is assigned to.
         moved: The generation in which a partition was assigned last.
+        leaving: The next owners of partitions whose owners the group waits for.
         generation: Rises with every rebalance; members learn of it by a poll.
         acknowledging: Called with a partition and its committed offset, the old one and the new.
         wrong: Called with a sentence where a member does what it must not do.
+        giving_up: Called with a partition that its owner has settled.
     """
 
     log: dict[Partition, list[Record | None]]
@@ -31,7 +33,9 @@ class Group:
     committed: dict[Partition, int] = field(factory=dict)
     owners: dict[Partition, Member] = field(factory=dict)
     moved: dict[Partition, int] = field(factory=dict)
+    leaving: dict[Partition, Member] = field(factory=dict)
     generation: int = 0
+    giving_up: Callable[[Partition], None] = field(default=lambda _: None)
 
     def append(self, record: Record | None, partition: Partition) -> None:
         """Put a record at a partition's end, or an offset without one."""
@@ -47,6 +51,7 @@ class Group:
             anew: All of them are revoked before, as an eager assignor does it.
         """
         self.generation += 1
+        self.leaving = {p: member for p, member in self.leaving.items() if p not in owners}
         for partition, owner in owners.items():
             if anew or self.owners.get(partition) is not owner:
                 self.owners[partition] = owner
@@ -68,6 +73,7 @@ class Member:
     owned: set[Partition] = field(factory=set, init=False)
     sought: set[Partition] = field(factory=set, init=False)
     unowned: set[Partition] = field(factory=set, init=False)
+    settle: Callable[[], None] = field(default=lambda: None, init=False)
     acknowledged: int = field(default=0, init=False)
     generation: int = field(default=0, init=False)
     _positions: dict[Partition, int] = field(factory=dict, init=False)
@@ -78,7 +84,8 @@ class Member:
         self._ends = {partition: len(log) for partition, log in self.group.log.items()}
 
     def poll(self, limit: int) -> PollResult:
-        """Learn of the last rebalance, and read from the partitions in turn."""
+        """Give up what the group waits for, learn of rebalances, and read in turn."""
+        self._give_up()
         assigned, revoked = self._learn()
         self.sought.clear()
         records: list[Record] = []
@@ -94,7 +101,8 @@ class Member:
         return PollResult(records, positions, assigned, revoked)
 
     def on_revoke(self, settle: Callable[[], None]) -> None:
-        """The group does not wait for its members."""
+        """Settle before giving up partitions for which the group waits."""
+        self.settle = settle
 
     def seek_to_committed(self, partitions: Collection[Partition]) -> None:
         """Go on from the committed offsets."""
@@ -137,7 +145,7 @@ class Member:
     def has_work(self) -> bool:
         """Whether it has to learn of a rebalance, to take over, or to acknowledge offsets."""
         log, committed = self.group.log, self.group.committed
-        if not self.has_learned() or self._positions.keys() != self.owned:
+        if not self.has_learned() or self._positions.keys() != self.owned or self._leaving():
             return True
         return any(committed.get(each, 0) < len(log[each]) for each in self.owned)
 
@@ -152,6 +160,23 @@ class Member:
 
     def close(self) -> None:
         """Nothing is sent: who leaves is told by the scheduler."""
+
+    def _leaving(self) -> dict[Partition, Member]:
+        group = self.group
+        return {p: member for p, member in group.leaving.items() if group.owners.get(p) is self}
+
+    def _give_up(self) -> None:
+        group = self.group
+        if not self._leaving() or not self.has_learned():
+            return
+        try:
+            self.settle()
+            for partition in self._leaving().keys() & self._positions.keys() - self.unowned:
+                if self._positions[partition] != group.committed.get(partition, 0):
+                    group.wrong(f"G2: what was read from {partition} is left to its next owner")
+                group.giving_up(partition)
+        finally:
+            group.rebalance(self._leaving())
 
     def _learn(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         group = self.group

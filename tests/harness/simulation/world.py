@@ -132,6 +132,7 @@ class World:
             {partition: [] for partition in PARTITIONS},
             acknowledging=self._check_acknowledged,
             wrong=self.wrong.append,
+            giving_up=self._check_given_up,
         )
         self.replays = Replays(self.group, self.wrong.append)
         self.tables = MemoryTables(now=self.now, wait=self._wait_for_a_lock, refused={REFUSED})
@@ -184,6 +185,8 @@ class World:
                 self._advance_to(PLACES[argument % len(PLACES)])
             case 4 if argument < 16 or len(self.processes) == 1:
                 self._rebalance(anew=argument >= 12)
+            case 4 if argument < 24:
+                self._move()
             case 4:
                 self._stall()
             case 5:
@@ -356,6 +359,13 @@ class World:
         choose = self.tape.choose
         self._assign({partition: choose(self.processes) for partition in PARTITIONS}, anew=anew)
 
+    def _move(self) -> None:
+        """Assign every partition to one of those that live, once its owner has settled."""
+        choose = self.tape.choose
+        owners = {partition: choose(self.processes) for partition in PARTITIONS}
+        self.tell("will be assigned:", {each.number: owner.name for each, owner in owners.items()})
+        self.group.leaving = {each: owner.member for each, owner in owners.items()}
+
     def _assign(self, owners: Mapping[Partition, Process], *, anew: bool = False) -> None:
         self.tell("assigned:", {each.number: owner.name for each, owner in owners.items()})
         self.incidents += 1
@@ -454,6 +464,10 @@ class World:
             self.wrong.append(
                 f"G2: {partition}@{record.offset} is acknowledged before it is told of"
             )
+
+    def _check_given_up(self, partition: Partition) -> None:
+        if any(at == partition for at, _, _ in self.tables.outbox.values()):
+            self.wrong.append(f"G2: outbox rows of {partition} are left to its next owner")
 
     def _wait_for_a_lock(self) -> None:
         next(each for each in self.processes if each.runs).pause("waiting for a lock")
