@@ -4,7 +4,7 @@ python -m bench                            minutes: the short form
 python -m bench --long                     an hour or two
 python -m bench compare OLD.json NEW.json  ratios; exit code 1 if something regressed
 python -m bench scale RESULTS.json         simulates more machines, from the results
-python -m bench document RESULTS.json      puts the results into the documentation
+python -m bench document RESULTS.json      puts results and simulation into the documentation
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bench.report import insert, report
 from bench.scaling import scaling
 
 PAGE = ROOT / "docs/explanation/performance.md"
+SCALING_PAGE = ROOT / "docs/explanation/scaling.md"
 PICTURES = ROOT / "docs/explanation/performance"
 
 
@@ -129,6 +130,8 @@ def _document(path: Path) -> int:
     shutil.rmtree(PICTURES, ignore_errors=True)
     drawn = {title: f"{PICTURES.name}/{name}" for title, name in _draw(results, PICTURES).items()}
     insert(PAGE, report(results, drawn))
+    if text := scaling(results):
+        insert(SCALING_PAGE, text)
     save(results, PICTURES / "results.json")
     return 0
 

@@ -7,7 +7,7 @@ from random import Random
 import msgspec
 import pytest
 from attrs import evolve
-from bench.__main__ import main, save
+from bench.__main__ import PICTURES, SCALING_PAGE, main, save
 from bench.comparing import changes, different_machines
 from bench.figures import (
     Cell,
@@ -291,6 +291,16 @@ def test_a_simulation_is_the_same_again() -> None:
     layout = LAYOUTS[-1]
     assert simulate(layout, COSTS, seed=2) == simulate(layout, COSTS, seed=2)
     assert simulate(layout, COSTS, even=True) != simulate(layout, COSTS, even=True, seed=2)
+
+
+def test_the_documentation_has_the_simulation_of_its_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`bench scale RESULTS` prints what the page says; if not, `bench document` writes it."""
+    monkeypatch.setattr("sys.argv", ["bench", "scale", str(PICTURES / "results.json")])
+    assert main() == 0
+    page = SCALING_PAGE.read_text("utf-8")
+    assert f"{BEGIN}\n\n{capsys.readouterr().out}\n{END}" in page
 
 
 def test_without_its_costs_nothing_is_simulated(
