@@ -3,7 +3,8 @@
 python -m bench                            minutes: the short form
 python -m bench --long                     an hour or two
 python -m bench compare OLD.json NEW.json  ratios; exit code 1 if something regressed
-python -m bench document RESULTS.json      puts the results into the documentation
+python -m bench scale RESULTS.json         simulates more machines, from the results
+python -m bench document RESULTS.json      puts results and simulation into the documentation
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from bench.comparing import changes, different_machines
 from bench.figures import Results
 from bench.plan import LONG, SHORT, clients
 from bench.report import insert, report
+from bench.scaling import scaling
 
 PAGE = ROOT / "docs/explanation/performance.md"
+SCALING_PAGE = ROOT / "docs/explanation/scaling.md"
 PICTURES = ROOT / "docs/explanation/performance"
 
 
@@ -43,11 +46,15 @@ def main() -> int:
     compare.add_argument("old", type=Path)
     compare.add_argument("new", type=Path)
     compare.add_argument("--tolerance", type=float, default=0.1, help="0.1: a tenth")
+    scale = commands.add_parser("scale", help="simulate more machines")
+    scale.add_argument("results", type=Path)
     document = commands.add_parser("document", help="put results into the documentation")
     document.add_argument("results", type=Path)
     given = parser.parse_args()
     if given.command == "compare":
         return _compare(load(given.old), load(given.new), given.tolerance)
+    if given.command == "scale":
+        return _scale(given.results)
     if given.command == "document":
         return _document(given.results)
     return _measure(given.output, long=given.long)
@@ -108,12 +115,23 @@ def _compare(old: Results, new: Results, tolerance: float) -> int:
     return int(any(change.is_regression(tolerance) for change in found))
 
 
+def _scale(path: Path) -> int:
+    """Print what is simulated; 1 if the results lack the costs."""
+    if text := scaling(load(path)):
+        print(text)
+        return 0
+    print("bench: the results lack the writer with confluent and 1 worker", file=sys.stderr)
+    return 1
+
+
 def _document(path: Path) -> int:
     """Write tables and pictures into the documentation, and the results beside them."""
     results = load(path)
     shutil.rmtree(PICTURES, ignore_errors=True)
     drawn = {title: f"{PICTURES.name}/{name}" for title, name in _draw(results, PICTURES).items()}
     insert(PAGE, report(results, drawn))
+    if text := scaling(results):
+        insert(SCALING_PAGE, text)
     save(results, PICTURES / "results.json")
     return 0
 

@@ -24,7 +24,7 @@ def report(results: Results, pictures: Mapping[str, str]) -> str:
     return "\n\n".join(
         [
             f"Measured on {results.started} in the {results.form} form.",
-            _table(("machine", ""), results.machine.items(), right=False),
+            table(("machine", ""), results.machine.items(), right=False),
             *_throughput(results),
             *_watched(results),
             *_cells(results),
@@ -50,6 +50,12 @@ def insert(document: Path, text: str) -> None:
     document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
 
 
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
+    """A table in Markdown; all columns but the first one are aligned to the right, or none is."""
+    rule = ["---", *["---:" if right else "---"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
 def _throughput(results: Results) -> Iterable[str]:
     if not results.ways:
         return
@@ -58,7 +64,7 @@ def _throughput(results: Results) -> Iterable[str]:
         "Each run follows one of COPY. The table shows the median of the pairs, and the lowest and"
         f" the highest of them. COPY alone: {_rate(results.copy)} payments/s."
     )
-    yield _table(
+    yield table(
         ("way", "payments/s", "of COPY", "peak RSS MiB", "WAL bytes", "transactions"),
         (
             (
@@ -78,7 +84,7 @@ def _throughput(results: Results) -> Iterable[str]:
         "Microseconds of CPU a payment, medians. The sum leaves out `other`: the kernel's own work"
         " and everything else on the machine, which tells whether it was quiet."
     )
-    yield _table(
+    yield table(
         ("way", *PARTS[:-1], "sum", "other"),
         (
             (
@@ -100,7 +106,7 @@ def _watched(results: Results) -> Iterable[str]:
         "In each round the writer runs once unwatched and once with each observer; the figures are"
         " shares of the unwatched run. One message of a hundred is sampled by its producer."
     )
-    yield _table(
+    yield table(
         ("watched by", "payments/s", "CPU of the writer"),
         (
             (f"{one.client}, {one.by}", _spread(one.ratio, ".3f"), _spread(one.cpu, ".3f"))
@@ -137,7 +143,7 @@ def _grid(cells: Sequence[Cell], column: _Column) -> str:
     units = dict.fromkeys(cell.commit_unit for cell in cells)
     sizes = dict.fromkeys(cell.batch_size for cell in cells)
     found = {(cell.commit_unit, cell.batch_size): column(cell) for cell in cells}
-    return _table(
+    return table(
         ("commit unit", *(f"batches of {size}" for size in sizes)),
         ((unit, *(found.get((unit, size), "-") for size in sizes)) for unit in units),
     )
@@ -149,7 +155,7 @@ def _latencies(results: Results) -> Iterable[str]:
     yield "## Latency at a steady load"
     yield "Milliseconds from the time at which a payment was due to be sent, with one worker."
     names = [f"p{percent}" for percent in PERCENTILES]
-    yield _table(
+    yield table(
         (
             *("client", "due/s", "sent/s", "payments"),
             *(f"commit {name}" for name in names),
@@ -176,7 +182,7 @@ def _flat(results: Results) -> Iterable[str]:
         return
     yield "## A long run"
     yield "RSS as shares of what it was after a minute; throughput of the last tenth of the second."
-    yield _table(
+    yield table(
         ("client", "payments", "payments/s", "RSS after a minute", "last tenth"),
         (
             (
@@ -196,7 +202,7 @@ def _take_overs(results: Results) -> Iterable[str]:
         return
     yield "## Take-over"
     yield "Seconds until one process owns all partitions of a group that has read everything."
-    yield _table(
+    yield table(
         ("client", "partitions", "seconds"),
         (
             (one.client, str(one.partitions), _spread(Spread.of(one.seconds), ".2f"))
@@ -210,7 +216,7 @@ def _stocked(results: Results) -> Iterable[str]:
         return
     yield "## Full tables"
     first = results.stocked[0].rate.median
-    yield _table(
+    yield table(
         ("tables", "payments/s", "of empty tables"),
         (
             (f"{one.client}, {one.tables}", _rate(one.rate), f"{one.rate.median / first:.2f}")
@@ -225,8 +231,3 @@ def _spread(spread: Spread, form: str) -> str:
 
 def _rate(spread: Spread) -> str:
     return _spread(spread, ",.0f")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
-    rule = ["---", *["---:" if right else "---"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

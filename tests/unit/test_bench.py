@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
 from attrs import evolve
-from bench.__main__ import main, save
+from bench.__main__ import PICTURES, SCALING_PAGE, main, save
 from bench.comparing import changes, different_machines
 from bench.figures import (
     Cell,
@@ -27,6 +28,7 @@ from bench.figures import (
     value_at,
 )
 from bench.report import BEGIN, END, insert, report
+from bench.scaling import LAYOUTS, Costs, Layout, scaling, simulate
 
 RUN = Run(
     *(6000, 2.0, {"writer": 100.0, "PostgreSQL": 60.0, "brokers": 40.0, "other": 9.0}),
@@ -50,6 +52,10 @@ RESULTS = Results(
     take_overs=[TakeOver("kafka-python", 100, [0.5, 0.25, 0.75])],
     stocked=[Stocked("confluent", "empty", [COPY]), Stocked("confluent", "full", [RUN])],
 )
+
+COSTS = Costs(writer=50e-6, database=15e-6, brokers=45e-6, wal=1000.0)
+ENDLESS = 1000
+"""Cores of which no worker of a test waits for one."""
 
 
 def slower(results: Results, factor: float) -> Results:
@@ -210,3 +216,98 @@ def test_figures_are_replaced_between_their_marks(tmp_path: Path) -> None:
     page.write_text("no marks")
     with pytest.raises(ValueError, match="needs the lines"):
         insert(page, "new")
+
+
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_resource_is_used_above_its_capacity(layout: Layout, even: bool) -> None:
+    """All use is between nothing and everything, and fits the payments that were written."""
+    costs = evolve(COSTS, wal=0.0)
+    found = simulate(layout, costs, even=even)
+    assert all(0 <= use <= 1 + 1e-9 for use in found.use.values())
+    if not layout.shared and not even:
+        used = found.rate * costs.database / layout.database_cores
+        assert found.use["database"] == pytest.approx(used, rel=0.02)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_twice_as_much_of_all_is_not_slower(layout: Layout) -> None:
+    """Twice the nodes, workers, partitions and cores write as much as before, or more."""
+    twice = Layout(
+        *(2 * layout.nodes, 2 * layout.cores, 2 * layout.workers, 2 * layout.partitions),
+        *(2 * layout.database_cores, 2 * layout.broker_cores, layout.hot),
+    )
+    assert simulate(twice, COSTS).rate >= 0.99 * simulate(layout, COSTS).rate
+
+
+def test_a_worker_alone_takes_the_time_of_its_steps() -> None:
+    """Without a queue, a payment takes writer, database and disk; the brokers work meanwhile."""
+    alone = Layout(1, ENDLESS, 1, 100, ENDLESS, ENDLESS)
+    costs = evolve(COSTS, wal=0.0)
+    assert simulate(alone, costs).rate == pytest.approx(1 / 65e-6)
+    assert simulate(alone, COSTS).rate == pytest.approx(1 / (65e-6 + 1000 / 250e6))
+    assert simulate(alone, costs, even=True).rate == pytest.approx(1 / 65e-6)
+
+
+@pytest.mark.parametrize(
+    ("layout", "costs", "rate", "full"),
+    [
+        (Layout(1, 2, 9, 100, ENDLESS, ENDLESS), COSTS, 2 / 50e-6, "nodes"),
+        (Layout(9, 1, 9, 100, 1, ENDLESS), COSTS, 1 / 15e-6, "database"),
+        (Layout(1, 1, 1, 100, 1, 1), evolve(COSTS, brokers=90e-6), 1 / 90e-6, "brokers"),
+        (Layout(9, 1, 9, 100, 9, ENDLESS), evolve(COSTS, wal=1e4), 250e6 / 1e4, "WAL"),
+        (Layout(1, 2, 9), COSTS, 2 / 110e-6, "nodes"),
+    ],
+)
+def test_what_is_full_bounds_the_throughput(
+    layout: Layout, costs: Costs, rate: float, full: str
+) -> None:
+    """A resource that is full does nothing else than the payments that are written."""
+    found = simulate(layout, costs)
+    assert found.full == full
+    assert found.rate == pytest.approx(rate, rel=0.03)
+
+
+def test_workers_without_a_partition_are_idle() -> None:
+    """More workers than partitions write as much as one for each partition."""
+    few, many = (Layout(1, ENDLESS, n, 4, ENDLESS, ENDLESS) for n in (4, 40))
+    assert simulate(many, COSTS) == simulate(few, COSTS)
+
+
+@pytest.mark.parametrize("hot", [False, True])
+def test_the_most_loaded_worker_bounds_an_even_load(hot: bool) -> None:
+    """If no worker waits for servers, an even load is the mean worker's share of the largest."""
+    layout = Layout(1, ENDLESS, 8, 100, ENDLESS, ENDLESS, hot)
+    costs = evolve(COSTS, wal=0.0)
+    shares = layout.shares(Random(1))
+    assert sum(shares) == pytest.approx(1)
+    left = simulate(layout, costs, even=True).rate / simulate(layout, costs).rate
+    assert left == pytest.approx(1 / 8 / max(shares))
+    assert (left < 0.8) == hot
+
+
+def test_a_simulation_is_the_same_again() -> None:
+    """A seed and a layout have one outcome."""
+    layout = LAYOUTS[-1]
+    assert simulate(layout, COSTS, seed=2) == simulate(layout, COSTS, seed=2)
+    assert simulate(layout, COSTS, even=True) != simulate(layout, COSTS, even=True, seed=2)
+
+
+def test_the_documentation_has_the_simulation_of_its_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`bench scale RESULTS` prints what the page says; if not, `bench document` writes it."""
+    monkeypatch.setattr("sys.argv", ["bench", "scale", str(PICTURES / "results.json")])
+    assert main() == 0
+    page = SCALING_PAGE.read_text("utf-8")
+    assert f"{BEGIN}\n\n{capsys.readouterr().out}\n{END}" in page
+
+
+def test_without_its_costs_nothing_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results without one worker with librdkafka have no simulation, and the command fails."""
+    assert scaling(RESULTS) == ""
+    save(RESULTS, tmp_path / "results.json")
+    monkeypatch.setattr("sys.argv", ["bench", "scale", str(tmp_path / "results.json")])
+    assert main() == 1
