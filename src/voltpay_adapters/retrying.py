@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import frozen
 
 from voltpay_core.errors import Unavailable
 from voltpay_core.notices import Observer, Retrying, ignore
@@ -65,11 +67,18 @@ def backoff(
         reraise=True,
     )
 
-    def policy(act: Callable[[], T], /) -> T:
-        result: T = retrying(_attempt, act, timer() + seconds)
-        return result
+    return _Backoff(retrying, seconds, timer)
 
-    return policy
+
+@frozen
+class _Backoff:
+    _retrying: Callable[..., Any]
+    seconds: float
+    _timer: Callable[[], float]
+
+    def __call__(self, act: Callable[[], T], /) -> T:
+        result: T = self._retrying(_attempt, act, self._timer() + self.seconds)
+        return result
 
 
 def _attempt(act: Callable[[], T], _deadline: float) -> T:

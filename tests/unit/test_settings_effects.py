@@ -340,7 +340,7 @@ def picture(settings: Settings) -> dict[str, object]:
             "maintain": unreachable(lambda: database.maintain(wiring)),
             "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
-            "retry seconds": consumer._retry.stop.stops[0].max_delay,  # type: ignore[attr-defined]
+            "retry seconds": consumer._retry.seconds,  # type: ignore[attr-defined]
             "listening": listening,
             "log level": logging.getLevelName(logging.getLogger("voltpay").level),
             "log format": type(formatter).__name__,
