@@ -174,7 +174,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "email.statuses": (
         Change("FAIL,0", {"local.codec.email_statuses": {Status.FAIL, Status.PENDING}}),
     ),
-    "limits.retry_seconds": (Change("7", {"retry seconds": 7}),),
+    "limits.retry_seconds": (Change("7", {"local.retry.seconds": 7}),),
     "limits.breaker": (Change("7", {"local.breaker.limit": 7}),),
     "limits.batch_bytes": (
         Change("2048", {"source.batch_bytes": 2048, "local.source.longest": 2048}),
@@ -340,7 +340,6 @@ def picture(settings: Settings) -> dict[str, object]:
             "maintain": unreachable(lambda: database.maintain(wiring)),
             "sqlite": wiring._store(Url("sqlite:voltpay.db"), node_ids),
             "local": consumer,
-            "retry seconds": consumer._retry.seconds,  # type: ignore[attr-defined]
             "listening": listening,
             "log level": logging.getLevelName(logging.getLogger("voltpay").level),
             "log format": type(formatter).__name__,
