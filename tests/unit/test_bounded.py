@@ -1,6 +1,6 @@
 """Calls of librdkafka that take no timeout."""
 
-from threading import Event
+from threading import Event, current_thread
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -16,6 +16,11 @@ def test_a_call_has_its_result_or_its_error() -> None:
         calls.make(lambda: 1 // 0)
     assert calls.make(lambda: 2) == 2
     assert not calls.is_busy
+
+
+def test_a_call_that_never_ends_keeps_no_process_alive() -> None:
+    """Calls are made in daemon threads, which Python does not wait for."""
+    assert BoundedCalls(60).make(lambda: current_thread().daemon)
 
 
 def test_a_call_that_is_not_done_in_time_counts_as_timed_out() -> None:

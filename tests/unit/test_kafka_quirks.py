@@ -49,6 +49,7 @@ def test_an_unfinished_join_is_resumed_and_logged(
     quirks.resume_join(consumer)
     assert quirks.needs_rejoin(consumer)
     assert levels(caplog) == [logging.WARNING]
+    assert "left a join unfinished" in caplog.text
     quirks.resume_join(consumer)
     assert levels(caplog) == [logging.WARNING]
 
