@@ -403,11 +403,9 @@ MUTANTS = (
     Mutant(
         "all calls share one time limit",
         RETRYING,
-        "    def policy(act: Callable[[], T], /) -> T:\n"
-        "        result: T = retrying(_attempt, act, timer() + seconds)\n",
-        "    deadline = timer() + seconds\n\n"
-        "    def policy(act: Callable[[], T], /) -> T:\n"
-        "        result: T = retrying(_attempt, act, deadline)\n",
+        "    return _Backoff(retrying, seconds, timer)\n",
+        "    deadline = timer() + seconds\n"
+        "    return _Backoff(retrying, seconds, lambda: deadline - seconds)\n",
         SIMULATED,
     ),
     Mutant(
