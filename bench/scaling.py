@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from random import Random
-from typing import Self
+from typing import Any, Self
 
-from attrs import frozen
+from attrs import define, field, frozen
+from simpy import Environment, Event, Resource
 
 from bench.figures import Results, Way
-from bench.queueing import Process, Servers, Simulation
 from bench.report import table
+
+Steps = Generator[Event, Any, None]
 
 BATCH = 5000
 CONNECTIONS = 8
@@ -22,6 +24,10 @@ FULL = 0.95
 """A resource is full from this use on."""
 EVEN = 0.8
 """If no resource is full, the partitions are the limit below this share of the throughput."""
+SLICE = 0.05
+"""Seconds after which a server takes the next job that waits."""
+BEGIN, END = 5.0, 35.0
+"""Seconds between which everything counts."""
 RESOURCES = ("nodes", "database", "brokers", "WAL")
 
 
@@ -106,59 +112,87 @@ class Outcome:
         return name if self.use[name] >= FULL else None
 
 
+@define(eq=False)
+class _Servers:
+    """Cores, or a disk: each serves one job at a time.
+
+    Attributes:
+        busy: Seconds of all of them together, within the time that counts.
+    """
+
+    world: Environment
+    size: int
+    busy: float = 0.0
+    _queue: Resource = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._queue = Resource(self.world, self.size)
+
+    def serve(self, seconds: float, longest: float = SLICE) -> Steps:
+        """A job, in slices of at most so many seconds."""
+        while seconds > 0:
+            with self._queue.request() as turn:
+                yield turn
+                used = min(seconds, longest)
+                yield self.world.timeout(used)
+                self.busy += max(0.0, min(used, self.world.now - BEGIN))
+            seconds -= used
+
+    @property
+    def use(self) -> float:
+        """The share of their time in which they were busy."""
+        return self.busy / self.size / (END - BEGIN)
+
+
 def simulate(layout: Layout, costs: Costs, *, even: bool = False, seed: int = 1) -> Outcome:
-    """Play a minute.
+    """Play half a minute.
 
     Args:
         even: Whether all partitions keep a level backlog. The most loaded worker never waits for
             load, and the others do. If not, no worker waits for load.
     """
-    chance, simulation = Random(seed), Simulation(begin=5.0, end=65.0)
+    chance, world = Random(seed), Environment()
     shares = layout.shares(chance)
-    workers = range(len(shares))
-    most = max(workers, key=lambda me: shares[me])
-    nodes = [Servers(layout.cores) for _ in range(layout.nodes)]
-    database = Servers(layout.database_cores) if layout.database_cores else nodes[0]
-    brokers = Servers(layout.broker_cores) if layout.broker_cores else nodes[0]
-    disk, load = Servers(1), Servers(len(shares))
+    most = max(range(len(shares)), key=lambda me: shares[me])
+    nodes = [_Servers(world, layout.cores) for _ in range(layout.nodes)]
+    database, brokers = (
+        _Servers(world, cores) if cores else nodes[0]
+        for cores in (layout.database_cores, layout.broker_cores)
+    )
+    disk = _Servers(world, 1)
     turn = 0.0  # the last one of the most loaded worker
-    publishing = [0 for _ in workers]
-    commits: list[list[float]] = [[] for _ in workers]
+    commits: list[list[float]] = [[] for _ in shares]
 
-    def write(me: int) -> Process:
+    def publish() -> list[Steps]:
+        part = costs.brokers * BATCH / CONNECTIONS
+        return [brokers.serve(part, longest=part) for _ in range(CONNECTIONS)]
+
+    def write(me: int) -> Steps:
         nonlocal turn
-        yield load, chance.random()
-        due = simulation.now
+        published: Event | None = None
+        yield world.timeout(chance.random())
+        due = world.now
         while True:
-            begun = simulation.now
-            yield nodes[me % len(nodes)], costs.writer * BATCH
-            yield database, costs.database * BATCH
-            yield disk, costs.wal * BATCH / WAL_RATE
-            if simulation.now > simulation.begin:
-                commits[me].append(simulation.now)
-            publishing[me] += CONNECTIONS
-            for _ in range(CONNECTIONS):
-                simulation.go_on(publish(me))
-            if publishing[me] > CONNECTIONS:
-                yield None
+            begun = world.now
+            yield from nodes[me % len(nodes)].serve(costs.writer * BATCH)
+            yield from database.serve(costs.database * BATCH)
+            yield from disk.serve(costs.wal * BATCH / WAL_RATE)
+            if world.now > BEGIN:
+                commits[me].append(world.now)
+            before, published = published, world.all_of([world.process(part) for part in publish()])
+            if before:
+                yield before
             if me == most:
-                turn = simulation.now - begun
+                turn = world.now - begun
             elif even:
                 due += turn * shares[most] / shares[me]
-                yield load, max(0.0, due - simulation.now)
+                yield world.timeout(max(0.0, due - world.now))
 
-    def publish(me: int) -> Process:
-        yield brokers, costs.brokers * BATCH / CONNECTIONS
-        publishing[me] -= 1
-        if publishing[me] == CONNECTIONS:  # one of two batches is published
-            simulation.go_on(writing[me])
-
-    writing = [write(me) for me in workers]
-    for process in writing:
-        simulation.go_on(process)
-    simulation.run()
+    for me in range(len(shares)):
+        world.process(write(me))
+    world.run(until=END)
     rates = [BATCH * (len(times) - 1) / (times[-1] - times[0]) for times in commits]
-    used = (max(map(simulation.use, of)) for of in (nodes, [database], [brokers], [disk]))
+    used = (max(each.use for each in of) for of in (nodes, [database], [brokers], [disk]))
     rate = rates[most] / shares[most] if even else sum(rates)
     return Outcome(rate, dict(zip(RESOURCES, used, strict=True)))
 
