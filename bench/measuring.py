@@ -215,20 +215,19 @@ class Measurement:
         setup = Setup(client, plan.batch_size, group=secrets.token_hex(4))
         limit = ("--max-messages", str(plan.payments))
 
-        def measure(tables: str, beside: Callable[[], AbstractContextManager[None]]) -> None:
+        def measure(tables: str, beside: AbstractContextManager[None], runs: int) -> None:
             self.say(f"tables: {tables}")
-            runs = []
-            for _ in range(plan.pairs):
-                with beside():
-                    runs.append(self._run_limited(load, setup, *limit))
-            self._found(stocked=[*self.results.stocked, Stocked(client, tables, runs)])
+            with beside:
+                found = [self._run_limited(load, setup, *limit) for _ in range(runs)]
+            self._found(stocked=[*self.results.stocked, Stocked(client, tables, found)])
 
-        with self._filled("stocked", 3 * plan.pairs * plan.payments, plan.accounts[0]) as load:
+        count = (2 * plan.pairs + 1) * plan.payments
+        with self._filled("stocked", count, plan.accounts[0]) as load:
             self.stack.empty(load)
-            measure("empty", nullcontext)
+            measure("empty", nullcontext(), plan.pairs)
             fill_tables(load, stock)
-            measure("full", nullcontext)
-            measure("full, beside a purge", partial(_purging, load, stock.chunk))
+            measure("full", nullcontext(), plan.pairs)
+            measure("full, beside a purge", _purging(load, stock.chunk), 1)  # a purge is quick
 
     def _found(self, **figures: Any) -> None:
         self.results = evolve(self.results, **figures)

@@ -41,6 +41,9 @@ _END = 3.0
 _SLICE = 0.1
 """Seconds of one call, during which a rebalance is not noticed."""
 
+_FETCHES = 4
+"""Fetches that fit into the bytes of a batch: one in the queue, and one more from each broker."""
+
 _NO_TOPIC = {
     KafkaError.UNKNOWN_TOPIC_ID,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -401,15 +404,16 @@ class ConfluentSource:
             self._partitions = [Partition(self._topic, tp.partition) for tp in tps]
             self._topic_id = found.topic_id
             self._watch = TopicWatch(admin, self._topic, found.topic_id, METADATA_MS / 1000)
+            fetched = max(1024, self._batch_bytes // _FETCHES)
             consumer = self._connection.consumer(
                 self._group,
                 self._note,
                 {
-                    "fetch.max.bytes": self._batch_bytes,
+                    "fetch.max.bytes": fetched,
                     "fetch.queue.backoff.ms": 20,  # the queue is short, and soon has room
                     "fetch.wait.max.ms": 100,  # after which the end of a partition is reported
                     "heartbeat.interval.ms": 1000,  # its answer announces a rebalance
-                    "queued.max.messages.kbytes": max(1, self._batch_bytes // 1024),
+                    "queued.max.messages.kbytes": fetched // 1024,
                     "receive.message.max.bytes": max(100_000_000, 2 * self._batch_bytes),
                     "session.timeout.ms": SESSION_MS,
                 },
