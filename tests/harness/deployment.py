@@ -23,7 +23,7 @@ from tests.harness.databases import Database, connected
 from tests.harness.history import KafkaGroup, patiently, read_history, read_topic
 from tests.harness.stack.kafka import KafkaAddress
 from tests.harness.stack.places import ROOT
-from tests.harness.stack.processes import Process
+from tests.harness.stack.processes import Process, state
 
 from voltpay_adapters.kafka.connection import KafkaConnection
 from voltpay_adapters.kafka.publisher import KafkaPublisher
@@ -69,8 +69,7 @@ class Program(Process):
 
     def is_suspended(self) -> bool:
         """Whether it has stopped itself and waits for SIGCONT (Linux)."""
-        stat = Path(f"/proc/{self.pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] == "T"
+        return state(Path(f"/proc/{self.pid}/stat")) == "T"
 
 
 @define

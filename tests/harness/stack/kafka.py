@@ -127,7 +127,7 @@ class KafkaCluster(Server, KafkaAddress):
 
     def suspend_broker(self, broker: int) -> None:
         """Freeze a broker: its connections stay open and nothing answers (SIGSTOP)."""
-        self._processes[broker].send(signal.SIGSTOP)
+        self._processes[broker].suspend()
 
     def resume_broker(self, broker: int) -> None:
         """Let a frozen broker go on (SIGCONT)."""

@@ -110,6 +110,12 @@ class Process:
         """Send a signal, by the process's id."""
         self._popen.send_signal(number)
 
+    def suspend(self) -> None:
+        """Freeze the process (SIGSTOP), and return when each of its threads stands (Linux)."""
+        self.send(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+        self.wait_for(lambda: all(map(_stands, threads.glob("*/stat"))), seconds=60)
+
     def end(self, number: signal.Signals = signal.SIGKILL, *, seconds: float = 60) -> None:
         """Send a signal that ends the process and wait until it is gone, at most `seconds`."""
         self.send(number)
@@ -167,12 +173,19 @@ def wait_until_gone(pids: Sequence[int], *, seconds: float) -> None:
 
 
 def _is_alive(pid: int) -> bool:
+    return state(Path(f"/proc/{pid}/stat")) not in {"Z", "X"}  # ended, and nobody has asked how yet
+
+
+def _stands(stat: Path) -> bool:
+    return state(stat) in {"T", "X"}
+
+
+def state(stat: Path) -> str:
+    """The letter of a process or of a thread (Linux); X if there is none any more."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    state = stat.rpartition(")")[2].split()[0]
-    return state not in {"Z", "X"}  # ended, and nobody has asked how yet
+        return "X"
 
 
 def free_ports(count: int) -> list[int]:
