@@ -68,7 +68,7 @@ def load(path: Path) -> Results:
 def save(results: Results, path: Path) -> None:
     """Write results, so that `load` reads them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+    path.write_bytes(msgspec.json.encode(results) + b"\n")
 
 
 def _measure(folder: Path, *, long: bool) -> int:
