@@ -117,30 +117,22 @@ class Patience(Event):
         self.is_woken = False
         self._process, self._world = process, process.world
         self._seconds, self._began = process.options.retry_seconds, 0.0
-        self._failure: Unavailable | None = None
-        self._policy = backoff(self._seconds, self, timer=self._time)
+        self._policy = backoff(self._seconds, self, timer=lambda: self._world.seconds)
 
     def retry(self, act: Callable[[], T]) -> T:
-        """Call by the policy, which hears of a call only once it fails: that is a tenth faster."""
+        """Call by the policy."""
         self._began = self._world.seconds
-        try:
-            return act()
-        except Unavailable as failure:
-            self._failure = failure
 
-        def go_on() -> T:
+        def attempt() -> T:
             if self.is_woken:
                 self._world.wrong.append("G5: a call is tried again after a stop")
             try:
-                first, self._failure = self._failure, None
-                if first is not None:
-                    raise first
                 return act()
             except Unavailable as failure:
                 self._process.fails(failure)
                 raise
 
-        return self._policy(go_on)
+        return self._policy(attempt)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Stand until the scheduler lets the process go on; by then that time has passed."""
@@ -157,10 +149,6 @@ class Patience(Event):
     def is_spent(self) -> bool:
         """Whether a failure must end the process."""
         return self.is_set() or self._world.seconds >= self._began + self._seconds
-
-    def _time(self) -> float:
-        """What the policy takes for the time: at first that at which the call began."""
-        return self._world.seconds if self._failure is None else self._began
 
 
 @define(eq=False)
