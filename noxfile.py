@@ -154,7 +154,7 @@ def alerts(session: nox.Session) -> None:
 
 
 def _in_memory() -> dict[str, str]:
-    """Where servers make their files soonest: in memory, if it has room for them."""
+    """Let servers keep their files in memory, which is faster than a disk, if it has room."""
     memory = Path("/dev/shm")  # noqa: S108 - each server makes a folder of its own
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > 8 * 2**30
     return {"TMPDIR": str(memory)} if has_room else {}

@@ -24,7 +24,7 @@ class Group:
         generation: Rises with every rebalance; members learn of it by a poll.
         acknowledging: Called with a partition and its committed offset, the old one and the new.
         wrong: Called with a sentence where a member does what it must not do.
-        giving_up: Called with a partition that its owner has settled.
+        giving_up: Called with a partition after its owner has settled and before it moves.
     """
 
     log: dict[Partition, list[Record | None]]
