@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 from kafka import OffsetAndMetadata, TopicPartition
+from tests.harness.deployment import eventually
 from tests.harness.stack.kafka import KafkaAddress
 from tests.integration.test_kafka import KafkaGroup
 
@@ -84,9 +85,11 @@ def test_a_topic_is_as_it_was_created(seen: Seen) -> None:
     one, two = (f"{seen.topic}-{name}" for name in ("one", "two"))
     with seen.connection.topic_admin("testing") as admin:
         admin.create([Topic(one, 3, 2, [exactly("retention.ms", "4711", "")]), Topic(two, 1, 1)])
-        assert {one, two} <= admin.names()
+        eventually(lambda: {one, two} <= admin.names())
         assert NOWHERE not in admin.names()
-        assert admin.shapes([one, two]) == {one: Shape(3, 2), two: Shape(1, 1)}
+        expected = {one: Shape(3, 2), two: Shape(1, 1)}
+        eventually(lambda: admin.shapes([one, two]) == expected)
+        eventually(lambda: all(admin.configurations([one, two]).values()))
         found = admin.configurations([one, two, NOWHERE])
         assert [found[name]["retention.ms"] for name in (one, two)] == ["4711", "-1"]
         assert found[NOWHERE] == {}

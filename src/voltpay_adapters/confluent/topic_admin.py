@@ -60,7 +60,7 @@ class ConfluentTopicAdmin:
         return set(self._client.list_topics(timeout=self._timeout).topics)
 
     def create(self, topics: Sequence[Topic]) -> list[Topic]:
-        """Create these topics, and return when the brokers know them."""
+        """Create these topics, and return when a broker knows them."""
         new = [
             NewTopic(
                 topic.name,

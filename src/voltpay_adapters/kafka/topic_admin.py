@@ -35,7 +35,7 @@ class KafkaTopicAdmin:
         return set(self._client.list_topics())
 
     def create(self, topics: Sequence[Topic]) -> list[Topic]:
-        """Create these topics, and return when the brokers know them."""
+        """Create these topics, and return when a broker knows them."""
         new = {
             topic.name: {
                 "num_partitions": topic.partitions,

@@ -40,7 +40,7 @@ class TopicAdmin(Protocol):
         """The topics of the cluster."""
 
     def create(self, topics: Sequence[Topic]) -> list[Topic]:
-        """Create these topics, and return when the brokers know them.
+        """Create these topics, and return when a broker knows them; others may learn it later.
 
         Returns:
             Those that exist already; they are left as they are.
